@@ -1,0 +1,23 @@
+"""What mountkit raises. Every message says the value, the reason and the fix."""
+
+from __future__ import annotations
+
+
+class MountkitError(Exception):
+    """The base of every error that mountkit raises by itself."""
+
+
+class PatternError(MountkitError, ValueError):
+    """A path, host or matcher was written in a form that can never work."""
+
+
+class ConflictError(MountkitError, ValueError):
+    """Two mounts would take exactly the same requests, so neither may win in silence."""
+
+
+class InterfaceError(MountkitError, TypeError):
+    """An object is no application, or it cannot be told whether it speaks ASGI or WSGI."""
+
+
+class LifespanError(MountkitError, RuntimeError):
+    """A mounted app failed to start or to stop; the message names its mount."""

@@ -1,0 +1,270 @@
+"""Path prefixes: how they are written, and which part of a request's path they take.
+
+A prefix is a run of whole segments. `/api` takes `/api`, `/api/` and `/api/x`, and
+never `/apix` (Kubernetes Gateway API, `PathPrefix`). A segment may hold Starlette's
+placeholders: `/t/{tenant}`, `/u/{id:int}`, `/v{n:int}`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote, unquote
+
+from starlette.convertors import CONVERTOR_TYPES, Convertor
+from starlette.routing import PARAM_REGEX
+from starlette.types import Scope
+
+from mountkit.exceptions import PatternError
+
+# RFC 3986, section 3.3: `pchar` less the percent-encoded ones. What `quote` leaves alone.
+_PCHAR = "!$&'()*+,;=:@~"
+# Convertors that can never take a "/", so that one segment is all they see.
+_ONE_SEGMENT = ("str", "int", "float", "uuid")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ENCODED_SLASH = re.compile(r"(%2f)", re.IGNORECASE)
+
+
+class Segment:
+    """One segment of a prefix that holds at least one placeholder."""
+
+    __slots__ = ("bare", "convertors", "key", "regex", "static_length", "typed")
+
+    def __init__(self, text: str, convertors: dict[str, Convertor[Any]]) -> None:
+        self.convertors = convertors
+        self.regex = re.compile(_segment_regex(text))
+        #: Equal for segments that take the same texts: the names of placeholders do not count.
+        self.key = _nameless(text)
+        self.static_length = len(PARAM_REGEX.sub("", text))
+        match = PARAM_REGEX.fullmatch(text)
+        #: The name, if the segment is one placeholder of any text: no regex is needed.
+        self.bare = match[1] if match and (match[2] or ":str") == ":str" else None
+        self.typed = self.bare is None
+
+    def match(self, segment: str) -> dict[str, Any] | None:
+        """The converted placeholders, or `None` if `segment` is refused."""
+        if self.bare is not None:
+            return {self.bare: segment} if segment else None
+        match = self.regex.fullmatch(segment)
+        return None if match is None else convert(match.groupdict(), self.convertors)
+
+
+class PathPattern:
+    """A mount's path, compiled once.
+
+    Args:
+        path: `""` or `"/"` for the root, else a text that starts with "/". Percent-encoded
+            characters are decoded, because ASGI's `path` is; `%2F` alone stays as it is.
+            A trailing slash means nothing, unless `exact` is set.
+        exact: take this very path and nothing below it.
+
+    Raises:
+        PatternError: the path is no path, or a placeholder is not one that Starlette knows.
+    """
+
+    __slots__ = ("convertors", "exact", "key", "multi", "path", "rank", "segments", "text")
+
+    def __init__(self, path: str, *, exact: bool = False) -> None:
+        decoded = _checked(path)
+        self.exact = exact
+        #: As Starlette keeps it: no trailing slash, `""` for the root.
+        self.path = decoded.rstrip("/")
+        #: What an `exact` mount compares, trailing slash included.
+        self.text = (decoded or "/") if exact else self.path
+        self.convertors: dict[str, Convertor[Any]] = {}
+        multi = False
+        for name, kind in PARAM_REGEX.findall(self.path):
+            kind = kind.removeprefix(":") or "str"
+            _check_placeholder(path, name, kind, self.convertors)
+            self.convertors[name] = CONVERTOR_TYPES[kind]
+            multi = multi or kind not in _ONE_SEGMENT
+        self.segments: tuple[str | Segment, ...] = tuple(
+            self._segment(text) for text in self.text.split("/")[1:]
+        )
+        #: A regular expression for the whole prefix, if a placeholder may hold slashes.
+        self.multi = re.compile(_segment_regex(self.text), re.DOTALL) if multi else None
+        # Equivalent prefixes differ in the names of their placeholders alone.
+        self.key = (exact, _nameless(self.text))
+        self.rank = self._rank()
+
+    def _segment(self, text: str) -> str | Segment:
+        names = {m[1] for m in PARAM_REGEX.finditer(text)}
+        if not names:
+            return text
+        return Segment(text, {name: self.convertors[name] for name in names})
+
+    def _rank(self) -> tuple[Any, ...]:
+        """Sorts the more specific pattern first: exact, more segments, static before placeholder."""
+        kinds = tuple(
+            (0, 0)
+            if isinstance(segment, str)
+            else (1 if segment.typed else 2, -segment.static_length)
+            for segment in self.segments
+        )
+        return (not self.exact, self.multi is not None, -len(self.segments), kinds)
+
+    def match(self, rest: str) -> tuple[str, dict[str, Any]] | None:
+        """The part of `rest` that this prefix takes, and its placeholders.
+
+        Args:
+            rest: a request's path below `root_path`: `""`, or it starts with "/".
+
+        Returns:
+            `None` if the prefix does not match.
+        """
+        if self.multi is not None:
+            return self._match_multi(rest)
+        parts = rest.split("/", len(self.segments) + 1)[1:]
+        if self.exact and len(parts) != len(self.segments) and rest != "":
+            return None
+        params = self.match_segments(parts)
+        if params is None:
+            return None
+        return self.matched(parts), params
+
+    def match_segments(self, parts: Sequence[str]) -> dict[str, Any] | None:
+        """The placeholders, if the first segments of a path are the ones of this prefix."""
+        if len(parts) < len(self.segments):
+            # `/` and the empty path are the same resource (RFC 3986, section 6.2.3).
+            return {} if self.text == "/" and not parts else None
+        params: dict[str, Any] = {}
+        for wanted, part in zip(self.segments, parts, strict=False):
+            if isinstance(wanted, str):
+                if wanted != part:
+                    return None
+            elif (found := wanted.match(part)) is None:
+                return None
+            else:
+                params.update(found)
+        return params
+
+    def matched(self, parts: Sequence[str]) -> str:
+        """The prefix as the request spelled it; never with a trailing slash."""
+        count = len(self.segments)
+        if count and self.segments[-1] == "":  # exact, written with a trailing slash
+            count -= 1
+        return "".join(["/" + part for part in parts[:count]])
+
+    def _match_multi(self, rest: str) -> tuple[str, dict[str, Any]] | None:
+        assert self.multi is not None
+        match = None
+        if not self.exact:
+            # As Starlette: the prefix is as long as it can be with a "/" left behind it.
+            end = rest.rfind("/")
+            while match is None and end > 0:
+                match = self.multi.fullmatch(rest, 0, end)
+                end = rest.rfind("/", 0, end)
+        match = match or self.multi.fullmatch(rest)
+        if match is None:
+            return None
+        params = convert(match.groupdict(), self.convertors)
+        return None if params is None else (match[0].rstrip("/"), params)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.text!r}, exact={self.exact})"
+
+
+def _checked(path: str) -> str:
+    if not isinstance(path, str):
+        raise PatternError(f"Mount path {path!r} is no text; write a path such as '/api'.")
+    if path and not path.startswith("/"):
+        raise PatternError(f"Mount path {path!r} must start with '/'; write '/{path}'.")
+    # "%2F" is a slash inside a segment: decoded, it would become a boundary.
+    parts = _ENCODED_SLASH.split(path)
+    decoded = "".join(part if i % 2 else unquote(part) for i, part in enumerate(parts))
+    if _CONTROL.search(decoded):
+        raise PatternError(f"Mount path {path!r} contains a control character; remove it.")
+    for mark, what in (("?", "a query; use query="), ("#", "a fragment; remove it")):
+        if mark in path:
+            raise PatternError(f"Mount path {path!r} contains {what}.")
+    return decoded
+
+
+def _check_placeholder(path: str, name: str, kind: str, seen: dict[str, Convertor[Any]]) -> None:
+    if kind not in CONVERTOR_TYPES:
+        known = ", ".join(sorted(CONVERTOR_TYPES))
+        raise PatternError(f"Mount path {path!r} names the convertor {kind!r}; known are {known}.")
+    if name in seen:
+        raise PatternError(f"Mount path {path!r} has the placeholder {name!r} twice; rename one.")
+    if name == "path":
+        raise PatternError(
+            f"Mount path {path!r} has a placeholder 'path', which Starlette keeps for the rest "
+            "of the path; rename it."
+        )
+
+
+def _nameless(text: str) -> str:
+    return PARAM_REGEX.sub(lambda match: "{%s}" % (match[2] or ":str"), text)
+
+
+def _segment_regex(text: str) -> str:
+    regex, position = "", 0
+    for match in PARAM_REGEX.finditer(text):
+        convertor = CONVERTOR_TYPES[(match[2] or ":str")[1:]]
+        regex += re.escape(text[position : match.start()]) + f"(?P<{match[1]}>{convertor.regex})"
+        position = match.end()
+    return regex + re.escape(text[position:])
+
+
+def convert(
+    texts: dict[str, str], convertors: dict[str, Convertor[Any]]
+) -> dict[str, Any] | None:
+    """The placeholders' values, or `None` if one of them cannot be converted.
+
+    A number of 5,000 digits is none that Python will read: such a path does not match.
+    """
+    try:
+        return {name: convertors[name].convert(text) for name, text in texts.items()}
+    except ValueError:
+        return None
+
+
+def split_root_path(scope: Scope, *, path_has_root: bool | None = None) -> tuple[str, str]:
+    """The normalised `root_path` of a scope, and the path below it.
+
+    `root_path` loses its trailing slashes. Servers and proxies disagree on whether `path`
+    holds it (ASGI says that it does): it is cut off where it is there, on a segment
+    boundary, and else the path is taken as the rest.
+
+    Args:
+        path_has_root: `True` or `False` to settle what the path alone cannot tell, as in
+            `root_path="/auth"` with a mount at `/auth`; `None` to look.
+    """
+    path: str = scope["path"]
+    root_path: str = scope.get("root_path", "").rstrip("/")
+    if not root_path or path_has_root is False:
+        return root_path, path
+    rest = path[len(root_path) :]
+    if path.startswith(root_path) and (not rest or rest[0] == "/"):
+        return root_path, rest
+    return root_path, path
+
+
+def encode_path(path: str) -> str:
+    """`path`, percent-encoded for a URL (RFC 3986, section 3.3)."""
+    return quote(path, safe="/" + _PCHAR)
+
+
+def cut_raw_path(raw_path: bytes, root_path: str, rest: str) -> bytes:
+    """`raw_path` without the segments of `root_path`, for apps that want the prefix stripped."""
+    position = 0
+    for _ in range(root_path.count("/") + 1):
+        position = raw_path.find(b"/", position) + 1
+        if not position:
+            return encode_path(rest).encode("ascii")
+    prefix = raw_path[: position - 1]
+    if unquote(prefix.decode("latin-1")) != root_path:  # "%2F" was decoded to a boundary
+        return encode_path(rest).encode("ascii")
+    return raw_path[position - 1 :]
+
+
+def slash_location(path: str, query_string: bytes) -> str:
+    """A relative reference from `path` to the same with a slash (RFC 3986, section 4.2).
+
+    Relative, so that it is right whatever prefix a proxy has stripped, and so that no Host
+    header can send the browser elsewhere. "./" keeps a colon from being read as a scheme
+    and an empty segment from being read as a host.
+    """
+    location = "./" + encode_path(path.rpartition("/")[2]) + "/"
+    return f"{location}?{query_string.decode('latin-1')}" if query_string else location

@@ -1,0 +1,385 @@
+"""`Mount`: an app below a path, a host and any other condition.
+
+It is a `starlette.routing.Mount` and goes wherever one goes. FastAPI's `include_router`
+keeps subclasses of `Mount` (it copies them and rewrites their path) and breaks others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import starlette.routing
+from starlette.datastructures import URLPath
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.middleware import Middleware
+from starlette.responses import RedirectResponse
+from starlette.routing import BaseRoute, Match, NoMatchFound, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mountkit.exceptions import MountkitError, PatternError
+from mountkit.hosts import request_host
+from mountkit.interfaces import Interface, adapt, wants_stripped_path
+from mountkit.lifespans import Child
+from mountkit.matchers import Matcher, Wanted
+from mountkit.paths import slash_location, split_root_path
+from mountkit.rules import Rule, call_site
+from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
+from mountkit.tables import Resolution, Table
+from mountkit.telemetry import Publisher, compose
+
+logger = logging.getLogger("mountkit")
+
+# The toolkit's one key. A router has to put what `matches` returns into its own scope;
+# `handle` takes it out again, and everything else that `matches` has put there with it.
+_KEY = "mountkit"
+_MATCHED_KEYS = ("path_params", "app_root_path", "root_path")
+
+
+class _Matched(NamedTuple):
+    resolution: Resolution[Mount]
+    before: dict[str, Any]
+
+
+class Mount(starlette.routing.Mount):
+    """An app, or routes, below a path.
+
+    Args:
+        path: `""` or `"/"` for the root, else a prefix of whole segments that may hold
+            Starlette's placeholders: `/t/{tenant}`, `/u/{id:int}`.
+        app: any ASGI or WSGI application.
+        routes: routes of the parent app instead. Those that are a mountkit `Mount` are
+            chosen among by specificity, after the others, which keep their order.
+        name: as in Starlette; `name:child` names a route of the child.
+        middleware: as in Starlette; around this mount alone.
+        max_body_size: as in Starlette; bytes, 413 beyond.
+        host: `acme.example.com`, `*.example.com` (one or more labels) or
+            `{tenant}.example.com` (one label), with a port if it matters.
+        methods: HTTP methods; `GET` takes `HEAD` too. Websockets have none.
+        headers: by name, the exact value, a compiled regular expression (matched by
+            `fullmatch`), `True` (present) or `None` (absent).
+        query: the same for query parameters.
+        when: any other `Matcher`, or several, composed with `&`, `|` and `~`.
+        priority: goes before specificity; the higher wins. Counts only where a table
+            decides (`Dispatcher`, `DispatchMiddleware`, `routes=`).
+        exact: this very path, nothing below it.
+        redirect_slashes: what a request for the bare prefix gets. `"navigate"`: a browser
+            that navigates there (`Sec-Fetch-Mode: navigate`) is redirected to the prefix with
+            a slash, so that relative links work; others are served, as the child's `/`.
+            `True`: all are redirected (307), `False`: all are served. A websocket is never
+            redirected.
+        convention: which scope the app gets; see `mountkit.scopes.Convention`. By default
+            `"spec"`, or `"strip"` for the apps that are known to need it.
+        interface: `"asgi3"`, `"asgi2"` or `"wsgi"`, where it cannot be recognised.
+        scope_keys: keys of the parent's scope that the app is to have beyond those of ASGI,
+            such as `("session", "user", "auth")`.
+
+    Raises:
+        PatternError: a condition or an option can never work.
+        InterfaceError: the app is none, or it cannot be told which.
+
+    A mounted *app* gets a scope of its own: its `url_for`, its redirects and its docs are
+    right, and it has its own `request.app` and `request.state`. *Routes*, and a bare
+    `starlette.routing.Router`, are a part of the parent, as in Starlette: they share its
+    `app`, its `state` and its names.
+    """
+
+    rule: Rule
+
+    def __init__(
+        self,
+        path: str,
+        app: Any = None,
+        routes: Sequence[BaseRoute] | None = None,
+        name: str | None = None,
+        *,
+        middleware: Sequence[Middleware] | None = None,
+        max_body_size: int | None = None,
+        host: str | None = None,
+        methods: Iterable[str] | None = None,
+        headers: Mapping[str, Wanted] | None = None,
+        query: Mapping[str, Wanted] | None = None,
+        when: Matcher | None = None,
+        priority: int = 0,
+        exact: bool = False,
+        redirect_slashes: bool | Literal["navigate"] = "navigate",
+        convention: Convention | None = None,
+        interface: Interface | Literal["auto"] = "auto",
+        scope_keys: Iterable[str] = (),
+    ) -> None:
+        self.rule = Rule(
+            path,
+            host=host,
+            methods=methods,
+            headers=headers,
+            query=query,
+            when=when,
+            priority=priority,
+            exact=exact,
+            where=call_site(),
+        )
+        self.redirect_slashes = _one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
+        self.scope_keys = tuple(scope_keys)
+        #: The app and its lifespan; `None` for `routes=`.
+        self.child: Child | None = None
+        self._own_routes = None if app is not None or routes is None else list(routes)
+        if self._own_routes is not None:
+            app = _router_of(self._own_routes)
+        elif app is None:
+            raise PatternError(f"Mount({path!r}) has nothing to serve; pass app= or routes=.")
+        else:
+            app = self._adopt(app, interface)
+        super().__init__(
+            self.rule.path.path, app, name=name, middleware=middleware, max_body_size=max_body_size
+        )
+        # Routes and bare routers are a part of the parent app, and see its scope.
+        self._is_part_of_parent = isinstance(self._base_app, Router)
+        self.convention: Convention = self._chosen_convention(convention)
+
+    def _adopt(self, app: Any, interface: Interface | Literal["auto"]) -> ASGIApp:
+        asgi, found = adapt(app, interface)
+        name = f"The app mounted at {self.label!r} ({self.rule.where})"
+        self.child = Child(app, asgi, name, has_lifespan=found != "wsgi")
+        return asgi
+
+    def _chosen_convention(self, convention: Convention | None) -> Convention:
+        if convention is not None:
+            return _one_of("convention", convention, CONVENTIONS)
+        return "strip" if wants_stripped_path(self._base_app) else "spec"
+
+    @property
+    def path(self) -> str:
+        """The prefix, without a trailing slash. Setting it, as `include_router` does on a copy,
+        moves the mount and keeps its conditions."""
+        return self.rule.path.path
+
+    @path.setter
+    def path(self, path: str) -> None:
+        if path != self.rule.path.path:
+            self.rule = self.rule.at(path)
+
+    @property
+    def label(self) -> str:
+        """Host and path, for messages."""
+        host = "" if self.rule.host is None else self.rule.host.pattern
+        return host + (self.rule.path.text or "/")
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """The routes below, for tools that walk them; a change to the list has no effect."""
+        return super().routes if self._own_routes is None else list(self._own_routes)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Hold a request against this mount alone, as a router that tries its routes does."""
+        if scope["type"] not in ("http", "websocket"):
+            return Match.NONE, {}
+        root_path, rest = split_root_path(scope)
+        if not rest.startswith("/") and (rest or not root_path):
+            return Match.NONE, {}
+        host = None if self.rule.host is None else request_host(scope)
+        found = self.rule.match(scope, rest, host)
+        if found is None:
+            return Match.NONE, {}
+        prefix, params = found
+        return Match.FULL, self.matched_scope(
+            scope, Resolution(self, root_path, prefix, rest[len(prefix) :], params)
+        )
+
+    def matched_scope(self, scope: Scope, found: Resolution[Mount]) -> Scope:
+        """What a router updates its scope with: Starlette's keys, so that tools find them."""
+        return {
+            "path_params": {**scope.get("path_params", {}), **found.params},
+            "app_root_path": scope.get("app_root_path", found.root_path),
+            "root_path": found.root_path + found.prefix,
+            "endpoint": self.app,
+            _KEY: _Matched(found, {k: scope[k] for k in _MATCHED_KEYS if k in scope}),
+        }
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that `matches` has taken, and leave the router's scope as it was."""
+        matched: _Matched | None = scope.pop(_KEY, None)
+        if matched is None:
+            raise MountkitError(
+                f"{self!r} was asked to handle a request that it has not matched; call "
+                "matches() first and update the scope with what it returns."
+            )
+        for key in _MATCHED_KEYS:
+            if key in matched.before:
+                scope[key] = matched.before[key]
+            else:
+                del scope[key]
+        if self.child is not None and not self.child.is_started and self.child.has_lifespan:
+            self._warn_not_started(self.child)
+        await self.serve(matched.resolution, scope, receive, send)
+
+    def _warn_not_started(self, child: Child) -> None:
+        child.is_started = True  # once is enough
+        logger.warning(
+            "%s is served, but was never started: nothing runs the lifespans of mounts among "
+            "an app's routes. Write app.add_middleware(mountkit.LifespanMiddleware).",
+            child.name,
+        )
+
+    async def serve(
+        self,
+        found: Resolution[Mount],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        router: Any = None,
+    ) -> None:
+        """Serve a request that a table has given to this mount. `scope` is not changed, but
+        that the composed route is left in it.
+
+        Args:
+            router: who resolves names for routes that are a part of the parent, if no router
+                stands above.
+        """
+        if not found.rest and self._redirects(scope):
+            location = slash_location(found.root_path + found.prefix, scope.get("query_string", b""))
+            response = RedirectResponse(location, 307, {"cache-control": "no-store"})
+            await response(scope, receive, send)
+            return
+        own_root = found.root_path + found.prefix
+        child = self._child_scope(scope, found, router)
+        template = self.path_format.removesuffix("/{path}")
+        publisher = Publisher(
+            scope, child, found.root_path, lambda: compose(template, self.name, child, own_root)
+        )
+        if publisher.is_watched:
+            send = publisher.wrap(send)
+        try:
+            await self.app(child, receive, send)
+        except MultiPartException as exc:
+            # Starlette's Request.form() answers 400 by itself where it sees an app above.
+            if "app" in scope:
+                raise HTTPException(400, exc.message) from exc
+            raise
+        finally:
+            publisher.publish()
+
+    def _redirects(self, scope: Scope) -> bool:
+        if self.redirect_slashes is False or self.rule.path.exact or scope["type"] != "http":
+            return False
+        if self.redirect_slashes is True:
+            return True
+        # Fetch Metadata (W3C), section 2.3: sent by browsers alone, and not by scripts in them.
+        return scope["method"] == "GET" and (b"sec-fetch-mode", b"navigate") in map(
+            tuple, scope["headers"]
+        )
+
+    def _child_scope(self, scope: Scope, found: Resolution[Mount], router: Any) -> Scope:
+        if not self._is_part_of_parent:
+            return child_scope(
+                scope,
+                root_path=found.root_path,
+                prefix=found.prefix,
+                rest=found.rest,
+                params=found.params,
+                convention=self.convention,
+                state=self.child.state if self.child is not None else {},
+                keys=self.scope_keys,
+            )
+        child = {**scope, **self.matched_scope(scope, found)}
+        del child[_KEY]
+        child.pop("route", None)
+        if router is not None:
+            child.setdefault("router", router)
+        child["path"] = child["root_path"] + (found.rest or "/")
+        child["raw_path"] = full_raw_path(scope, found.root_path, found.prefix + found.rest)
+        if not found.rest:
+            child["raw_path"] += b"/"
+        if self.child is not None and self.child.state:  # a Router with a lifespan of its own
+            child["state"] = {**scope.get("state", {}), **self.child.state}
+        return child
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        """As Starlette's; the placeholders of the host are taken from `path_params` too."""
+        host = None
+        if self.rule.host is not None:
+            try:
+                host = self.rule.host.format(path_params)
+            except KeyError:
+                raise NoMatchFound(name, path_params) from None
+        url = super().url_path_for(name, **path_params)
+        return URLPath(path=str(url), protocol=url.protocol, host=host or url.host)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mount) and super().__eq__(other) and self.rule.key == other.rule.key
+
+    def __repr__(self) -> str:
+        conditions = self.rule.describe_conditions()
+        return f"{super().__repr__()[:-1]}{', ' if conditions else ''}{conditions})"
+
+
+def _one_of(option: str, value: Any, known: Sequence[Any]) -> Any:
+    if value not in known:
+        choice = ", ".join(map(repr, known))
+        raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
+    return value
+
+
+def _router_of(routes: Sequence[BaseRoute]) -> Router:
+    mounts = [route for route in routes if isinstance(route, Mount)]
+    others = [route for route in routes if not isinstance(route, Mount)]
+    return Router([*others, MountTable(mounts)] if mounts else others)
+
+
+class MountTable(BaseRoute):
+    """Several mounts as one route: the most specific of them that matches."""
+
+    def __init__(self, mounts: Sequence[Mount]) -> None:
+        self.routes = list(mounts)
+        self.table = Table(self.routes)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] not in ("http", "websocket"):
+            return Match.NONE, {}
+        found = self.table.resolve(scope)
+        if found is None:
+            return Match.NONE, {}
+        return Match.FULL, found.mount.matched_scope(scope, found)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        matched: _Matched = scope[_KEY]
+        await matched.resolution.mount.handle(scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
+        return url_path_for(self.routes, name, **path_params)
+
+
+def url_path_for(routes: Iterable[BaseRoute], name: str, /, **path_params: Any) -> URLPath:
+    """The first route that knows the name, as in Starlette's `Router`.
+
+    Raises:
+        NoMatchFound: none does.
+    """
+    for route in routes:
+        try:
+            return route.url_path_for(name, **path_params)
+        except NoMatchFound:
+            continue
+    raise NoMatchFound(name, path_params)
+
+
+def children_of(routes: Iterable[Any]) -> Iterator[Child]:
+    """The apps that are mounted anywhere among these routes, in the order of declaration.
+
+    Looks below Starlette's mounts and hosts and FastAPI's included routers, but not into a
+    mounted app: what it mounts is its own to start.
+    """
+    seen: set[int] = set()
+    pending = list(routes)[::-1]
+    while pending:
+        route = pending.pop()
+        if id(route) in seen:
+            continue
+        seen.add(id(route))
+        if isinstance(route, Mount) and route.child is not None:
+            yield route.child
+            continue
+        router = getattr(route, "original_router", route)
+        pending += list(getattr(router, "routes", None) or ())[::-1]

@@ -1,0 +1,60 @@
+"""WSGI applications as ASGI ones, through `a2wsgi`.
+
+The request is brought into the shape in which `a2wsgi` makes a faithful environ of it;
+responses are its own business.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from urllib.parse import quote_from_bytes
+
+from a2wsgi import WSGIMiddleware
+from starlette.types import Message, Receive, Scope, Send
+
+from mountkit.websockets import refuse_websocket
+
+# RFC 3986, section 3.4, with the delimiters that real queries hold; the rest is encoded.
+_QUERY = "!$&'()*+,;=:@~/?%[]|^`{}<>\"\\-._"
+
+
+class WSGIBridge:
+    """An ASGI app around a WSGI one. Its threads are its own: ten, as `a2wsgi` starts them.
+
+    Attributes:
+        app: the WSGI application.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self._bridge = WSGIMiddleware(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await refuse_websocket(scope, receive, send)
+            return
+
+        async def receive_coroutine() -> Message:
+            # a2wsgi insists on a coroutine; granian's receive returns a future.
+            message = receive()
+            return cast(Message, await message)
+
+        await self._bridge(_wsgi_scope(scope), receive_coroutine, send)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.app!r})"
+
+
+def _wsgi_scope(scope: Scope) -> Scope:
+    headers = []
+    cookies = []
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            cookies.append(value)
+        # "x_a" would become the environ key of "x-a"; "proxy" would become HTTP_PROXY (httpoxy).
+        elif b"_" not in name and name != b"proxy":
+            headers.append((name, value))
+    if cookies:  # RFC 9113, section 8.2.3: joined with "; ", not as other headers are
+        headers.append((b"cookie", b"; ".join(cookies)))
+    query = quote_from_bytes(scope["query_string"], safe=_QUERY).encode("ascii")
+    return {**scope, "headers": headers, "query_string": query}
