@@ -164,9 +164,7 @@ class LifespanMiddleware(DispatchMiddleware):
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
     ) -> None:
-        super().__init__(
-            app, startup_timeout=startup_timeout, shutdown_timeout=shutdown_timeout
-        )
+        super().__init__(app, startup_timeout=startup_timeout, shutdown_timeout=shutdown_timeout)
 
 
 def _mounts(mounts: Mapping[str, Any] | Iterable[Mount]) -> list[Mount]:

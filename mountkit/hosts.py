@@ -210,9 +210,7 @@ class HostPattern:
             host = ".".join(
                 label
                 if isinstance(label, str)
-                else label.prefix
-                + label.convertor.to_string(params.pop(label.name))
-                + label.suffix
+                else label.prefix + label.convertor.to_string(params.pop(label.name)) + label.suffix
                 for label in self.labels[::-1]
             )
         return host if self.port is None else f"{host}:{self.port}"

@@ -92,7 +92,9 @@ class _Lifespan:
             with anyio.move_on_after(_EXIT_GRACE):
                 await self._ended.wait()
             await self._abandon()
-            raise LifespanError(f"{self.name} failed to start: {self._reason()}") from self.exception
+            raise LifespanError(
+                f"{self.name} failed to start: {self._reason()}"
+            ) from self.exception
         if self._answered:
             return True
         if self.exception is not None and self._received:
@@ -144,7 +146,9 @@ class _Lifespan:
         finally:
             if self._phase == "serving":
                 logger.error(
-                    "%s ended its lifespan while it was serving.", self.name, exc_info=self.exception
+                    "%s ended its lifespan while it was serving.",
+                    self.name,
+                    exc_info=self.exception,
                 )
             for event in (self._startup, self._shutdown, self._ended):
                 event.set()
@@ -328,8 +332,6 @@ async def run_lifespan(
         raise error
 
 
-def _to_raise(
-    child: Child, error: LifespanError, wrapped: Child | None
-) -> BaseException | None:
+def _to_raise(child: Child, error: LifespanError, wrapped: Child | None) -> BaseException | None:
     """A wrapped app's exception is raised as if nothing stood before it; else it is ours."""
     return error.__cause__ if child is wrapped else error

@@ -207,9 +207,7 @@ def _segment_regex(text: str) -> str:
     return regex + re.escape(text[position:])
 
 
-def convert(
-    texts: dict[str, str], convertors: dict[str, Convertor[Any]]
-) -> dict[str, Any] | None:
+def convert(texts: dict[str, str], convertors: dict[str, Convertor[Any]]) -> dict[str, Any] | None:
     """The placeholders' values, or `None` if one of them cannot be converted.
 
     A number of 5,000 digits is none that Python will read: such a path does not match.

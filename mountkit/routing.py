@@ -120,7 +120,8 @@ class Mount(starlette.routing.Mount):
             exact=exact,
             where=call_site(),
         )
-        self.redirect_slashes = _one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
+        _check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
+        self.redirect_slashes = redirect_slashes
         self.scope_keys = tuple(scope_keys)
         #: The app and its lifespan; `None` for `routes=`.
         self.child: Child | None = None
@@ -146,7 +147,8 @@ class Mount(starlette.routing.Mount):
 
     def _chosen_convention(self, convention: Convention | None) -> Convention:
         if convention is not None:
-            return _one_of("convention", convention, CONVENTIONS)
+            _check_one_of("convention", convention, CONVENTIONS)
+            return convention
         return "strip" if wants_stripped_path(self._base_app) else "spec"
 
     @property
@@ -239,7 +241,9 @@ class Mount(starlette.routing.Mount):
                 stands above.
         """
         if not found.rest and self._redirects(scope):
-            location = slash_location(found.root_path + found.prefix, scope.get("query_string", b""))
+            location = slash_location(
+                found.root_path + found.prefix, scope.get("query_string", b"")
+            )
             response = RedirectResponse(location, 307, {"cache-control": "no-store"})
             await response(scope, receive, send)
             return
@@ -308,18 +312,19 @@ class Mount(starlette.routing.Mount):
         return URLPath(path=str(url), protocol=url.protocol, host=host or url.host)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Mount) and super().__eq__(other) and self.rule.key == other.rule.key
+        return (
+            isinstance(other, Mount) and super().__eq__(other) and self.rule.key == other.rule.key
+        )
 
     def __repr__(self) -> str:
         conditions = self.rule.describe_conditions()
         return f"{super().__repr__()[:-1]}{', ' if conditions else ''}{conditions})"
 
 
-def _one_of(option: str, value: Any, known: Sequence[Any]) -> Any:
+def _check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         choice = ", ".join(map(repr, known))
         raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
-    return value
 
 
 def _router_of(routes: Sequence[BaseRoute]) -> Router:

@@ -218,4 +218,3 @@ class _Node(Generic[M]):
         for segment, node in self.placeholders.values():
             if segment.match(part) is not None:
                 yield node
-

@@ -14,9 +14,7 @@ async def refuse_websocket(scope: Scope, receive: Receive, send: Send, status: i
     await receive()  # "websocket.connect"
     if "websocket.http.response" in (scope.get("extensions") or {}):
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
-        await send(
-            {"type": "websocket.http.response.start", "status": status, "headers": headers}
-        )
+        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": b""})
     else:
         await send({"type": "websocket.close", "code": 1000, "reason": ""})

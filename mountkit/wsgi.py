@@ -6,7 +6,7 @@ responses are its own business.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote_from_bytes
 
 from a2wsgi import WSGIMiddleware
@@ -36,8 +36,7 @@ class WSGIBridge:
 
         async def receive_coroutine() -> Message:
             # a2wsgi insists on a coroutine; granian's receive returns a future.
-            message = receive()
-            return cast(Message, await message)
+            return await receive()
 
         await self._bridge(_wsgi_scope(scope), receive_coroutine, send)  # type: ignore[arg-type]
 

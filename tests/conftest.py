@@ -1,0 +1,26 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+ClientFactory = Callable[..., TestClient]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Both event loops, for tests and for the `client` factory."""
+    return str(request.param)
+
+
+@pytest.fixture
+def client(anyio_backend: str) -> ClientFactory:
+    """`client(app)`: Starlette's test client on either event loop; use it as a context manager
+    where the lifespan matters."""
+    options: dict[str, Any] = {"backend": anyio_backend}
+    return partial(TestClient, **options)
