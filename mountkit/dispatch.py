@@ -53,7 +53,7 @@ class Dispatcher:
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
     ) -> None:
         self._mounts = _mounts(mounts)
-        self.table = Table(self._mounts, path_has_root=path_has_root)
+        self.table: Table[Mount] = Table(self._mounts, path_has_root=path_has_root)
         self.startup_timeout = startup_timeout
         self.shutdown_timeout = shutdown_timeout
         self._wrapped: Child | None = None

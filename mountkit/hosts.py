@@ -104,11 +104,11 @@ class Label:
             raise PatternError(
                 f"Host pattern {pattern!r} names the convertor {kind!r}; known are {known}."
             )
-        self.name = match[1]
-        self.typed = kind != "str"
+        self.name: str = match[1]
+        self.typed: bool = kind != "str"
         self.convertor: Convertor[Any] = CONVERTOR_TYPES[kind]
-        self.prefix = _literal(pattern, text[: match.start()])
-        self.suffix = _literal(pattern, text[match.end() :])
+        self.prefix: str = _literal(pattern, text[: match.start()])
+        self.suffix: str = _literal(pattern, text[match.end() :])
 
     @property
     def key(self) -> str:
@@ -142,9 +142,10 @@ class HostPattern:
     __slots__ = ("host", "key", "labels", "pattern", "port", "rank", "star")
 
     def __init__(self, pattern: str) -> None:
-        self.pattern = pattern
-        host, self.port = _split_pattern(pattern)
-        self.star = host.startswith("*.")
+        self.pattern: str = pattern
+        host, port = _split_pattern(pattern)
+        self.port: int | None = port
+        self.star: bool = host.startswith("*.")
         #: The whole host, if it holds neither a wildcard nor a placeholder.
         self.host: str | None = None
         #: From the last label to the first.
@@ -157,8 +158,8 @@ class HostPattern:
         shown = self.host or ("*." if self.star else "") + ".".join(
             label if isinstance(label, str) else label.key for label in self.labels[::-1]
         )
-        self.key = (shown, self.port)
-        self.rank = self._rank()
+        self.key: tuple[str, int | None] = (shown, self.port)
+        self.rank: tuple[Any, ...] = self._rank()
 
     def _rank(self) -> tuple[Any, ...]:
         """Sorts the more specific first: exact, longest literal part, `{x}` before `*`, a port."""

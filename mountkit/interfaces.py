@@ -97,8 +97,7 @@ def _parameters(app: Any) -> list[inspect.Parameter] | None:
 def _is_async(app: Any) -> bool:
     while isinstance(app, functools.partial):
         app = app.func
-    call = getattr(type(app), "__call__", None)
-    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)
 
 
 def _is_partial_class(app: Any) -> bool:

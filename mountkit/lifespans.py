@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import LifespanError
 
-logger = logging.getLogger("mountkit")
+logger: logging.Logger = logging.getLogger("mountkit")
 
 #: Seconds; hypercorn's own default.
 STARTUP_TIMEOUT = 60.0
@@ -72,7 +72,7 @@ class _Lifespan:
         self._ended = anyio.Event()
         self._cancel_scope = anyio.CancelScope()
 
-    async def start(self, task_group: anyio.abc.TaskGroup, timeout: float | None) -> bool:
+    async def start(self, task_group: anyio.abc.TaskGroup, seconds: float | None) -> bool:
         """Run the app up to its answer.
 
         Returns:
@@ -82,11 +82,11 @@ class _Lifespan:
             LifespanError: it failed, raised, or did not answer in time.
         """
         task_group.start_soon(self._run, name=f"mountkit lifespan of {self.name}")
-        with anyio.move_on_after(timeout):
+        with anyio.move_on_after(seconds):
             await self._startup.wait()
         if not self._startup.is_set():
             await self._abandon()
-            raise LifespanError(f"{self.name} did not start within {timeout:g} seconds.")
+            raise LifespanError(f"{self.name} did not start within {seconds:g} seconds.")
         if self._failed:
             # Its clean-up runs after `startup.failed`; the next app must not see half of it.
             with anyio.move_on_after(_EXIT_GRACE):
@@ -103,7 +103,7 @@ class _Lifespan:
             ) from self.exception
         return False
 
-    async def stop(self, timeout: float | None) -> None:
+    async def stop(self, seconds: float | None) -> None:
         """Let the app shut down, and wait until its task has ended.
 
         Raises:
@@ -113,14 +113,14 @@ class _Lifespan:
         self._phase = "shutdown"
         self._failed = False
         self._stopping.set()
-        with anyio.move_on_after(timeout):
+        with anyio.move_on_after(seconds):
             await self._shutdown.wait()
         in_time = self._shutdown.is_set()
         with anyio.move_on_after(_EXIT_GRACE if in_time else 0):
             await self._ended.wait()
         await self._abandon()
         if not in_time:
-            raise LifespanError(f"{self.name} did not stop within {timeout:g} seconds.")
+            raise LifespanError(f"{self.name} did not stop within {seconds:g} seconds.")
         if self._failed or (self.exception is not None and not died):
             raise LifespanError(f"{self.name} failed to stop: {self._reason()}") from self.exception
 

@@ -90,7 +90,7 @@ class _Composite(_Valued):
     sign: str
 
     def __init__(self, *parts: Matcher) -> None:
-        self.parts = tuple(p for part in parts for p in self._flattened(part))
+        self.parts: tuple[Matcher, ...] = tuple(p for part in parts for p in self._flattened(part))
 
     def _flattened(self, part: Matcher) -> tuple[Matcher, ...]:
         return part.parts if isinstance(part, type(self)) else (part,)
@@ -184,7 +184,7 @@ class _Value(_Valued):
                 "regular expression, True (present) or False (absent)."
             )
         self.name = name
-        self.wanted = False if wanted is None else wanted
+        self.wanted: str | re.Pattern[str] | bool = False if wanted is None else wanted
 
     @abstractmethod
     def values(self, scope: Scope) -> list[str]:
@@ -228,7 +228,7 @@ class Header(_Value):
 class Cookie(_Value):
     """A cookie, by name (case-sensitive) and perhaps value; `wanted` as for `Header`."""
 
-    specificity = Specificity(headers=1)
+    specificity: Specificity = Specificity(headers=1)
 
     def values(self, scope: Scope) -> list[str]:
         # RFC 6265, section 5.4; HTTP/2 may split the header (RFC 9113, section 8.2.3).
@@ -245,7 +245,7 @@ class Cookie(_Value):
 class Query(_Value):
     """A query parameter, by name and perhaps value, decoded; `wanted` as for `Header`."""
 
-    specificity = Specificity(queries=1)
+    specificity: Specificity = Specificity(queries=1)
 
     def values(self, scope: Scope) -> list[str]:
         query = scope.get("query_string", b"").decode("latin-1")
@@ -258,7 +258,7 @@ class Method(_Valued):
     A websocket has no method, so that `Method` refuses it and `~Method` takes it.
     """
 
-    specificity = Specificity(methods=1)
+    specificity: Specificity = Specificity(methods=1)
 
     def __init__(self, *methods: str) -> None:
         if not methods:
@@ -266,9 +266,8 @@ class Method(_Valued):
         for method in methods:
             if not isinstance(method, str) or not _TOKEN.fullmatch(method):
                 raise PatternError(f"Method {method!r} is no method; write e.g. 'GET'.")
-        self.methods = frozenset(method.upper() for method in methods)
-        if "GET" in self.methods:
-            self.methods |= {"HEAD"}
+        upper = {method.upper() for method in methods}
+        self.methods: frozenset[str] = frozenset(upper | {"HEAD"} if "GET" in upper else upper)
 
     def matches(self, scope: Scope) -> bool:
         return scope.get("method") in self.methods
@@ -323,7 +322,9 @@ class Client(_Valued):
         if not networks:
             raise PatternError("Client() names no network; write e.g. Client('10.0.0.0/8').")
         try:
-            self.networks = tuple(ipaddress.ip_network(network) for network in networks)
+            self.networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = tuple(
+                ipaddress.ip_network(network) for network in networks
+            )
         except ValueError as exc:
             raise PatternError(f"Client network is not valid: {exc}.") from exc
 
@@ -349,10 +350,10 @@ class Host(_Valued):
     Takes what `Mount(host=…)` takes; placeholders match here, but capture nothing.
     """
 
-    specificity = Specificity()
+    specificity: Specificity = Specificity()
 
     def __init__(self, pattern: str) -> None:
-        self.pattern = HostPattern(pattern)
+        self.pattern: HostPattern = HostPattern(pattern)
 
     def matches(self, scope: Scope) -> bool:
         return self.pattern.match(request_host(scope)) is not None
@@ -380,7 +381,9 @@ class Accept(_Valued):
     def __init__(self, *media_types: str, wildcard: bool = False) -> None:
         if not media_types:
             raise PatternError("Accept() names no media type; write e.g. Accept('text/html').")
-        self.media_types = tuple(_parse_media_type(text) for text in media_types)
+        self.media_types: tuple[_MediaType, ...] = tuple(
+            _parse_media_type(text) for text in media_types
+        )
         for text, (kind, subtype, _) in zip(media_types, self.media_types, strict=True):
             if not kind or not subtype or "*" in kind + subtype:
                 raise PatternError(

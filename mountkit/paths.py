@@ -32,15 +32,15 @@ class Segment:
     __slots__ = ("bare", "convertors", "key", "regex", "static_length", "typed")
 
     def __init__(self, text: str, convertors: dict[str, Convertor[Any]]) -> None:
-        self.convertors = convertors
-        self.regex = re.compile(_segment_regex(text))
+        self.convertors: dict[str, Convertor[Any]] = convertors
+        self.regex: re.Pattern[str] = re.compile(_segment_regex(text))
         #: Equal for segments that take the same texts: the names of placeholders do not count.
-        self.key = _nameless(text)
-        self.static_length = len(PARAM_REGEX.sub("", text))
+        self.key: str = _nameless(text)
+        self.static_length: int = len(PARAM_REGEX.sub("", text))
         match = PARAM_REGEX.fullmatch(text)
         #: The name, if the segment is one placeholder of any text: no regex is needed.
-        self.bare = match[1] if match and (match[2] or ":str") == ":str" else None
-        self.typed = self.bare is None
+        self.bare: str | None = match[1] if match and (match[2] or ":str") == ":str" else None
+        self.typed: bool = self.bare is None
 
     def match(self, segment: str) -> dict[str, Any] | None:
         """The converted placeholders, or `None` if `segment` is refused."""
@@ -67,15 +67,15 @@ class PathPattern:
 
     def __init__(self, path: str, *, exact: bool = False) -> None:
         decoded = _checked(path)
-        self.exact = exact
+        self.exact: bool = exact
         #: As Starlette keeps it: no trailing slash, `""` for the root.
-        self.path = decoded.rstrip("/")
+        self.path: str = decoded.rstrip("/")
         #: What an `exact` mount compares, trailing slash included.
-        self.text = (decoded or "/") if exact else self.path
+        self.text: str = (decoded or "/") if exact else self.path
         self.convertors: dict[str, Convertor[Any]] = {}
         multi = False
-        for name, kind in PARAM_REGEX.findall(self.path):
-            kind = kind.removeprefix(":") or "str"
+        for name, suffix in PARAM_REGEX.findall(self.path):
+            kind = suffix.removeprefix(":") or "str"
             _check_placeholder(path, name, kind, self.convertors)
             self.convertors[name] = CONVERTOR_TYPES[kind]
             multi = multi or kind not in _ONE_SEGMENT
@@ -83,10 +83,12 @@ class PathPattern:
             self._segment(text) for text in self.text.split("/")[1:]
         )
         #: A regular expression for the whole prefix, if a placeholder may hold slashes.
-        self.multi = re.compile(_segment_regex(self.text), re.DOTALL) if multi else None
+        self.multi: re.Pattern[str] | None = (
+            re.compile(_segment_regex(self.text), re.DOTALL) if multi else None
+        )
         # Equivalent prefixes differ in the names of their placeholders alone.
-        self.key = (exact, _nameless(self.text))
-        self.rank = self._rank()
+        self.key: tuple[bool, str] = (exact, _nameless(self.text))
+        self.rank: tuple[Any, ...] = self._rank()
 
     def _segment(self, text: str) -> str | Segment:
         names = {m[1] for m in PARAM_REGEX.finditer(text)}
@@ -95,7 +97,7 @@ class PathPattern:
         return Segment(text, {name: self.convertors[name] for name in names})
 
     def _rank(self) -> tuple[Any, ...]:
-        """Sorts the more specific pattern first: exact, more segments, static before placeholder."""
+        """Sorts the more specific first: exact, more segments, static before placeholder."""
         kinds = tuple(
             (0, 0)
             if isinstance(segment, str)

@@ -30,7 +30,7 @@ from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
 from mountkit.tables import Resolution, Table
 from mountkit.telemetry import Publisher, compose
 
-logger = logging.getLogger("mountkit")
+logger: logging.Logger = logging.getLogger("mountkit")
 
 # The toolkit's one key. A router has to put what `matches` returns into its own scope;
 # `handle` takes it out again, and everything else that `matches` has put there with it.
@@ -122,7 +122,7 @@ class Mount(starlette.routing.Mount):
         )
         _check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
         self.redirect_slashes = redirect_slashes
-        self.scope_keys = tuple(scope_keys)
+        self.scope_keys: tuple[str, ...] = tuple(scope_keys)
         #: The app and its lifespan; `None` for `routes=`.
         self.child: Child | None = None
         self._own_routes = None if app is not None or routes is None else list(routes)
@@ -316,6 +316,9 @@ class Mount(starlette.routing.Mount):
             isinstance(other, Mount) and super().__eq__(other) and self.rule.key == other.rule.key
         )
 
+    # As Starlette's mounts: comparable and mutable, hence not hashable.
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         conditions = self.rule.describe_conditions()
         return f"{super().__repr__()[:-1]}{', ' if conditions else ''}{conditions})"
@@ -337,8 +340,8 @@ class MountTable(BaseRoute):
     """Several mounts as one route: the most specific of them that matches."""
 
     def __init__(self, mounts: Sequence[Mount]) -> None:
-        self.routes = list(mounts)
-        self.table = Table(self.routes)
+        self.routes: list[Mount] = list(mounts)
+        self.table: Table[Mount] = Table(self.routes)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] not in ("http", "websocket"):

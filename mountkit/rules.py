@@ -51,10 +51,10 @@ class Rule:
         exact: bool = False,
         where: str = "",
     ) -> None:
-        self.path = PathPattern(path, exact=exact)
+        self.path: PathPattern = PathPattern(path, exact=exact)
         self.host = None if host is None else HostPattern(host)
-        self.priority = _checked_priority(priority)
-        self.where = where
+        self.priority: int = _checked_priority(priority)
+        self.where: str = where
         conditions: list[Matcher] = []
         if methods is not None:
             conditions.append(Method(*_checked_methods(methods)))
@@ -71,10 +71,12 @@ class Rule:
                     break
         #: All of them must hold.
         self.conditions: tuple[Matcher, ...] = tuple(dict.fromkeys(conditions))
-        self.specificity = Specificity()
+        self.specificity: Specificity = Specificity()
         for matcher in self.conditions:
             self.specificity = self.specificity.plus(matcher.specificity)
-        self.accept = next((m for m in self.conditions if isinstance(m, Accept)), None)
+        self.accept: Accept | None = next(
+            (m for m in self.conditions if isinstance(m, Accept)), None
+        )
         self._check_names()
 
     def _check_names(self) -> None:

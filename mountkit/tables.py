@@ -100,10 +100,11 @@ class Table(Generic[M]):
             found = entry.rule.match(scope, rest, host)
             if found is None:
                 continue
+            chosen = entry
             if entry.rule.accept is not None:
-                entry, found = _negotiate(entry, found, candidates[position:], scope, rest, host)
+                chosen, found = _negotiate(entry, found, candidates[position:], scope, rest, host)
             prefix, params = found
-            return Resolution(entry.mount, root_path, prefix, rest[len(prefix) :], params)
+            return Resolution(chosen.mount, root_path, prefix, rest[len(prefix) :], params)
         return None
 
     def _candidates(self, rest: str, host: HostPort | None) -> list[_Entry[M]]:

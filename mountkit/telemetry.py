@@ -37,9 +37,10 @@ class RouteTemplate:
     __slots__ = ("endpoint", "name", "path", "path_format")
 
     def __init__(self, path_format: str, name: str | None, endpoint: Any) -> None:
-        self.path = self.path_format = path_format
-        self.name = name
-        self.endpoint = endpoint
+        self.path: str = path_format
+        self.path_format: str = path_format
+        self.name: str | None = name
+        self.endpoint: Any = endpoint
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path_format!r})"

@@ -6,7 +6,9 @@ responses are its own business.
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes
 
 from a2wsgi import WSGIMiddleware
@@ -26,8 +28,17 @@ class WSGIBridge:
     """
 
     def __init__(self, app: Any) -> None:
-        self.app = app
-        self._bridge = WSGIMiddleware(app)
+        self.app: Any = app
+        self._bridge = WSGIMiddleware(self._call)
+
+    def _call(self, environ: Any, start_response: Any) -> Any:
+        scope: Scope = environ["asgi.scope"]
+
+        def publishing_start_response(*args: Any) -> Any:
+            scope["route"] = _werkzeug_route(environ)
+            return start_response(*args)
+
+        return self.app(environ, publishing_start_response)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -38,7 +49,15 @@ class WSGIBridge:
             # a2wsgi insists on a coroutine; granian's receive returns a future.
             return await receive()
 
-        await self._bridge(_wsgi_scope(scope), receive_coroutine, send)  # type: ignore[arg-type]
+        wsgi_scope = _wsgi_scope(scope)
+
+        async def send_with_route(message: Message) -> None:
+            # For whoever watches above, before the response ends their span.
+            if wsgi_scope.get("route") is not None:
+                scope["route"] = wsgi_scope["route"]
+            await send(message)
+
+        await self._bridge(wsgi_scope, receive_coroutine, send_with_route)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.app!r})"
@@ -57,3 +76,24 @@ def _wsgi_scope(scope: Scope) -> Scope:
         headers.append((b"cookie", b"; ".join(cookies)))
     query = quote_from_bytes(scope["query_string"], safe=_QUERY).encode("ascii")
     return {**scope, "headers": headers, "query_string": query}
+
+
+class _WSGIRoute(NamedTuple):
+    """As much of a Starlette route as traces and logs look for."""
+
+    path: str
+    path_format: str
+    name: str
+    endpoint: Any = None
+
+
+def _werkzeug_route(environ: Mapping[str, Any]) -> _WSGIRoute | None:
+    """The rule that Flask has matched, `/item/<int:id>`, in Starlette's form: `/item/{id}`.
+
+    Werkzeug's requests leave themselves in the environ. Other frameworks show nothing.
+    """
+    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
+    if rule is None:
+        return None
+    path = re.sub(r"<(?:[^<>:]*:)?([^<>:]+)>", r"{\1}", rule.rule)
+    return _WSGIRoute(path, path, rule.endpoint)
