@@ -232,6 +232,11 @@ class Lifespans:
         Raises:
             LifespanError: it did not start.
         """
+        if child.app is self._scope.get("app"):
+            raise LifespanError(
+                f"{child.name} is mounted into itself and would start itself without end; "
+                "mount another app."
+            )
         child.is_started = True
         if id(child.app) in self._register:
             child.state = self._register[id(child.app)][1]

@@ -1,0 +1,432 @@
+"""Lifespans: what apps, server and dispatcher say to each other, in order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mountkit import Dispatcher, DispatchMiddleware, LifespanError, LifespanMiddleware, Mount
+from mountkit.lifespans import Child, run_lifespan
+from tests.conftest import ClientFactory
+
+pytestmark = pytest.mark.anyio
+
+Log = list[str]
+
+
+def actor(name: str, log: Log, startup: str = "ok", shutdown: str = "ok") -> ASGIApp:
+    """An app that writes down what happens to it and behaves as it is told."""
+
+    async def act(kind: str, how: str, send: Send) -> None:
+        if how == "hangs":
+            log.append(f"{name} hangs")
+            await anyio.sleep_forever()
+        if how == "raises":
+            raise RuntimeError(f"{name} raises")
+        if how == "exits":
+            raise SystemExit(3)
+        outcome = "failed" if how == "fails" else "complete"
+        message = {"type": f"lifespan.{kind}.{outcome}"}
+        if how == "fails":
+            message["message"] = f"{name} cannot"
+        await send(message)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await JSONResponse({"app": name})(scope, receive, send)
+            return
+        if startup == "unsupported":
+            raise ValueError("unknown scope type")
+        if startup == "returns":
+            return
+        try:
+            assert (await receive())["type"] == "lifespan.startup"
+            if startup == "returns late":
+                return
+            await act("startup", startup, send)
+            if startup != "ok":
+                return
+            log.append(f"{name} up")
+            assert (await receive())["type"] == "lifespan.shutdown"
+            await act("shutdown", shutdown, send)
+        finally:
+            log.append(f"{name} down")
+
+    return app
+
+
+class Server:
+    """The server's side of a lifespan: it asks for a shutdown as soon as all is up."""
+
+    def __init__(self, log: Log, *, on_complete: Callable[[], Any] | None = None) -> None:
+        self.log = log
+        self.messages: list[Message] = []
+        self.on_complete = on_complete
+        self.state: dict[str, Any] = {}
+        self._events = iter(["lifespan.startup", "lifespan.shutdown"])
+
+    async def receive(self) -> Message:
+        return {"type": next(self._events)}
+
+    async def send(self, message: Message) -> None:
+        self.messages.append(message)
+        self.log.append(message["type"].removeprefix("lifespan."))
+        if message["type"] == "lifespan.startup.complete" and self.on_complete:
+            self.on_complete()
+
+    async def run(self, app: ASGIApp) -> None:
+        with anyio.fail_after(10):
+            await app({"type": "lifespan", "state": self.state}, self.receive, self.send)
+
+
+async def test_apps_start_in_order_and_stop_in_reverse() -> None:
+    """The wrapped app first and last, mounts in between, in the order of their declaration."""
+    log: Log = []
+    app = Dispatcher({"/a": actor("a", log), "/b": actor("b", log)}, default=actor("site", log))
+    await Server(log).run(app)
+    assert log == [
+        *("site up", "a up", "b up", "startup.complete"),
+        *("b down", "a down", "site down", "shutdown.complete"),
+    ]
+
+
+@pytest.mark.parametrize("how", ["unsupported", "returns", "returns late"])
+async def test_an_app_without_lifespan_is_served(how: str) -> None:
+    """To raise at once, or to return without an answer, is to have no lifespan."""
+    log: Log = []
+    await Server(log).run(Dispatcher({"/a": actor("a", log), "/b": actor("b", log, how)}))
+    assert [line for line in log if not line.startswith("b")] == [
+        *("a up", "startup.complete", "a down", "shutdown.complete")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        pytest.param("fails", "failed to start: b cannot", id="fails"),
+        pytest.param("raises", "raised while it started: RuntimeError('b raises')", id="raises"),
+        pytest.param("exits", "raised while it started: SystemExit(3)", id="exits"),
+        pytest.param("hangs", "did not start within 0.05 seconds.", id="hangs"),
+    ],
+)
+async def test_a_failing_start_takes_down_what_is_up(how: str, reason: str) -> None:
+    """The server is told which mount failed and why; nothing after it starts."""
+    log: Log = []
+    mounts = [
+        Mount("/a", actor("a", log)),
+        Mount("/b", actor("b", log, how)),
+        Mount("/c", actor("c", log)),
+    ]
+    where = mounts[1].rule.where
+    server = Server(log)
+    with pytest.raises(LifespanError) as caught:
+        await server.run(Dispatcher(mounts, startup_timeout=0.05))
+    message = f"The app mounted at '/b' ({where}) {reason}"
+    assert str(caught.value) == message
+    assert server.messages == [{"type": "lifespan.startup.failed", "message": message}]
+    assert [line for line in log if "hangs" not in line] == [
+        *("a up", "b down", "a down", "startup.failed")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        pytest.param("fails", "failed to stop: b cannot", id="fails"),
+        pytest.param("raises", "failed to stop: RuntimeError('b raises')", id="raises"),
+        pytest.param("hangs", "did not stop within 0.05 seconds.", id="hangs"),
+    ],
+)
+async def test_a_failing_stop_does_not_keep_the_others_up(how: str, reason: str) -> None:
+    """Every app is stopped, then the failure is reported."""
+    log: Log = []
+    mounts = [
+        Mount("/a", actor("a", log)),
+        Mount("/b", actor("b", log, shutdown=how)),
+        Mount("/c", actor("c", log)),
+    ]
+    server = Server(log)
+    with pytest.raises(LifespanError) as caught:
+        await server.run(Dispatcher(mounts, shutdown_timeout=0.05))
+    message = f"The app mounted at '/b' ({mounts[1].rule.where}) {reason}"
+    assert str(caught.value) == message
+    assert server.messages[-1] == {"type": "lifespan.shutdown.failed", "message": message}
+    assert [line for line in log if line.endswith("down")] == ["c down", "b down", "a down"]
+
+
+async def test_every_failing_stop_is_reported() -> None:
+    """Two failures make one message of two lines."""
+    log: Log = []
+    mounts = [Mount(f"/{name}", actor(name, log, shutdown="fails")) for name in "ab"]
+    server = Server(log)
+    with pytest.raises(LifespanError, match=r"(?s)'/b'.*b cannot\n.*'/a'.*a cannot"):
+        await server.run(Dispatcher(mounts))
+    assert server.messages[-1]["type"] == "lifespan.shutdown.failed"
+
+
+async def test_a_failure_while_unwinding_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The server hears of the first failure, the log of those that follow from it."""
+    log: Log = []
+    mounts = {"/a": actor("a", log, shutdown="fails"), "/b": actor("b", log, "fails")}
+    with pytest.raises(LifespanError, match="'/b'"):
+        await Server(log).run(Dispatcher(mounts))
+    assert "'/a'" in caplog.text
+    assert "failed to stop: a cannot" in caplog.text
+
+
+async def test_one_app_at_several_mounts_starts_once() -> None:
+    """However often it is mounted, in this dispatcher or in one below it."""
+    log: Log = []
+    app = actor("a", log)
+    inner = Dispatcher({"/x": app, "/y": actor("y", log)})
+    outer = Dispatcher({"/1": app, "/2": app, "/inner": inner, "/again": inner})
+    await Server(log).run(outer)
+    assert log == [*("a up", "y up", "startup.complete", "y down", "a down", "shutdown.complete")]
+
+
+async def test_a_dispatcher_can_be_started_again() -> None:
+    """A second lifespan is as good as the first."""
+    log: Log = []
+    app = Dispatcher({"/a": actor("a", log)})
+    for _ in range(2):
+        await Server(log).run(app)
+    assert log == ["a up", "startup.complete", "a down", "shutdown.complete"] * 2
+
+
+async def test_no_apps_start_at_once() -> None:
+    """An empty dispatcher answers the server."""
+    log: Log = []
+    await Server(log).run(Dispatcher())
+    assert log == ["startup.complete", "shutdown.complete"]
+
+
+async def test_routes_have_no_lifespan_but_the_apps_among_them_do() -> None:
+    """Apps are found below `routes=`, however deep."""
+    log: Log = []
+    deep = Mount("/deep", routes=[Mount("/a", actor("a", log))])
+    await Server(log).run(Dispatcher([Mount("/team", routes=[deep, Mount("/b", actor("b", log))])]))
+    assert log[:3] == ["a up", "b up", "startup.complete"]
+
+
+async def test_an_app_that_dies_while_serving_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once, with its mount's name; the others go on and stop as ever."""
+    log: Log = []
+
+    async def dies(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        raise RuntimeError("gone")
+
+    with caplog.at_level(logging.ERROR, logger="mountkit"):
+        await Server(log).run(Dispatcher({"/dies": dies, "/a": actor("a", log)}))
+    (record,) = caplog.records
+    assert "'/dies'" in record.getMessage()
+    assert "ended its lifespan while it was serving" in record.getMessage()
+    assert log == ["a up", "startup.complete", "a down", "shutdown.complete"]
+
+
+async def test_an_unknown_message_is_refused() -> None:
+    """An app that sends what is no lifespan message has failed to start."""
+
+    async def confused(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200})
+
+    with pytest.raises(LifespanError, match=r"'http\.response\.start' is no message"):
+        await Server([]).run(Dispatcher({"/a": confused}))
+
+
+async def test_a_start_that_is_cancelled_stops_what_is_up() -> None:
+    """A server that gives up leaves nothing running."""
+    log: Log = []
+    app = Dispatcher({"/a": actor("a", log), "/b": actor("b", log, "hangs")}, startup_timeout=None)
+    with anyio.move_on_after(0.05):
+        await app({"type": "lifespan"}, Server(log).receive, Server(log).send)
+    assert log == ["a up", "b hangs", "b down", "a down"] or log == [
+        *("a up", "b hangs", "a down", "b down")
+    ]
+
+
+async def test_the_servers_own_error_comes_out_as_it_is() -> None:
+    """Not wrapped in a group: servers look for their own classes."""
+    log: Log = []
+
+    class ServerError(Exception):
+        pass
+
+    def fail() -> None:
+        raise ServerError
+
+    with pytest.raises(ServerError):
+        await Server(log, on_complete=fail).run(Dispatcher({"/a": actor("a", log)}))
+    assert log == ["a up", "startup.complete", "a down"]
+
+
+async def test_an_app_that_never_returns_does_not_hold_up_the_others() -> None:
+    """Having answered its shutdown, an app's task gets a second to end."""
+    log: Log = []
+
+    async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        await receive()  # for ever
+        log.append("unreachable")
+
+    await Server(log).run(Dispatcher({"/lingers": lingers, "/a": actor("a", log)}))
+    assert log == ["a up", "startup.complete", "a down", "shutdown.complete"]
+
+
+def test_ctrl_c_inside_an_app_is_not_swallowed(anyio_backend: str) -> None:
+    """KeyboardInterrupt is the user's, not the app's."""
+
+    async def interrupted(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        raise KeyboardInterrupt
+
+    app = Dispatcher({"/a": interrupted})
+    with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+        anyio.run(Server([]).run, app, backend=anyio_backend)
+
+
+# The wrapped app: as if nothing stood before it.
+
+
+async def test_the_wrapped_apps_exception_is_its_own() -> None:
+    """What it raises comes out as it is, after the mounts are down and the server knows."""
+    log: Log = []
+    server = Server(log)
+    app = DispatchMiddleware(actor("site", log, "raises"), {"/a": actor("a", log)})
+    with pytest.raises(RuntimeError, match=r"^site raises$"):
+        await server.run(app)
+    assert server.messages[-1]["type"] == "lifespan.startup.failed"
+
+
+async def test_a_wrapped_app_that_fails_without_raising_raises_nothing() -> None:
+    """`startup.failed` is answer enough."""
+    log: Log = []
+    server = Server(log)
+    await server.run(DispatchMiddleware(actor("site", log, "fails"), {"/a": actor("a", log)}))
+    assert server.messages == [
+        {
+            "type": "lifespan.startup.failed",
+            "message": "The wrapped app failed to start: site cannot",
+        }
+    ]
+
+
+async def test_a_server_sees_that_a_wrapped_app_has_no_lifespan() -> None:
+    """If no mount has one either, the exception by which it says so comes out."""
+    app = DispatchMiddleware(actor("site", [], "unsupported"), {"/a": actor("a", [], "returns")})
+    with pytest.raises(ValueError, match="unknown scope type"):
+        await Server([]).run(app)
+
+
+async def test_mounts_run_under_a_wrapped_app_without_lifespan() -> None:
+    """Django underneath keeps no mount from starting."""
+    log: Log = []
+    await Server(log).run(
+        DispatchMiddleware(actor("site", log, "unsupported"), {"/a": actor("a", log)})
+    )
+    assert log == ["a up", "startup.complete", "a down", "shutdown.complete"]
+
+
+async def test_a_default_app_without_lifespan_is_no_failure() -> None:
+    """A dispatcher answers for itself."""
+    log: Log = []
+    await Server(log).run(Dispatcher(default=actor("site", log, "unsupported")))
+    assert log == ["startup.complete", "shutdown.complete"]
+
+
+# State.
+
+
+def stateful(name: str, *, lifespan: bool = True) -> Starlette:
+    """An app that yields a state and shows what of it a request sees."""
+
+    @asynccontextmanager
+    async def run(app: Starlette) -> AsyncIterator[dict[str, str]]:
+        yield {"db": f"{name}'s", name: "mine"}
+
+    def show(request: Request) -> JSONResponse:
+        seen = dict(request.scope["state"])
+        request.state.touched = True
+        return JSONResponse(seen)
+
+    return Starlette(routes=[Route("/", show)], lifespan=run if lifespan else None)
+
+
+def test_each_app_sees_its_own_state(client: ClientFactory) -> None:
+    """Never the parent's or a sibling's, nor what an earlier request put there."""
+    app = Dispatcher({"/a": stateful("a"), "/b": stateful("b")}, default=stateful("site"))
+    with client(app) as c:
+        for _ in range(2):
+            assert c.get("/a/").json() == {"db": "a's", "a": "mine"}
+            assert c.get("/b/").json() == {"db": "b's", "b": "mine"}
+            assert c.get("/").json() == {"db": "site's", "site": "mine"}
+
+
+def test_mounts_among_routes_have_their_own_state(client: ClientFactory) -> None:
+    """The one line starts them, and each gets what it yielded."""
+    app = stateful("parent")
+    app.routes.append(Mount("/child", stateful("child")))
+    app.add_middleware(LifespanMiddleware)
+    with client(app) as c:
+        assert c.get("/").json() == {"db": "parent's", "parent": "mine"}
+        assert c.get("/child").json() == {"db": "child's", "child": "mine"}
+
+
+def test_an_app_that_was_never_started_has_an_empty_state(
+    client: ClientFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the log says, once, which line is missing."""
+    mount = Mount("/child", stateful("child"))
+    app = Starlette(routes=[mount])
+    with client(app) as c:
+        for _ in range(2):
+            assert c.get("/child/").json() == {}
+    (record,) = [r for r in caplog.records if r.name == "mountkit"]
+    assert record.getMessage() == (
+        f"The app mounted at '/child' ({mount.rule.where}) is served, but was never started: "
+        "nothing runs the lifespans of mounts among an app's routes. Write "
+        "app.add_middleware(mountkit.LifespanMiddleware)."
+    )
+
+
+async def test_a_server_without_state_starts_an_app_that_yields_one() -> None:
+    """The state of a mounted app is mountkit's, not the server's."""
+    app = Dispatcher({"/a": stateful("a")})
+    server = Server([])
+    await app({"type": "lifespan"}, server.receive, server.send)
+    assert server.messages[0]["type"] == "lifespan.startup.complete"
+
+
+async def test_a_bare_child_can_be_run_by_itself() -> None:
+    """`run_lifespan` is all that a dispatcher needs."""
+    log: Log = []
+    server = Server(log)
+    await run_lifespan(
+        {"type": "lifespan"}, server.receive, server.send, [Child(1, actor("a", log), "The app")]
+    )
+    assert log == ["a up", "startup.complete", "a down", "shutdown.complete"]
+
+
+def test_an_app_mounted_into_itself_is_refused(client: ClientFactory) -> None:
+    """It would start itself without end."""
+    app = Starlette()
+    app.add_middleware(DispatchMiddleware, mounts=[Mount("/again", app)])
+    with pytest.raises(LifespanError, match="is mounted into itself"), client(app):
+        pytest.fail("started")
