@@ -21,6 +21,7 @@ from mountkit.matchers import (
     ScopeType,
 )
 from mountkit.routing import Mount
+from mountkit.splits import Split
 from mountkit.tables import Resolution, Table
 
 __all__ = [
@@ -44,5 +45,6 @@ __all__ = [
     "Resolution",
     "Scheme",
     "ScopeType",
+    "Split",
     "Table",
 ]

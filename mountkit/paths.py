@@ -29,7 +29,7 @@ _ENCODED_SLASH = re.compile(r"(%2f)", re.IGNORECASE)
 class Segment:
     """One segment of a prefix that holds at least one placeholder."""
 
-    __slots__ = ("bare", "convertors", "key", "regex", "static_length", "typed")
+    __slots__ = ("bare", "breadth", "convertors", "key", "regex", "static_length")
 
     def __init__(self, text: str, convertors: dict[str, Convertor[Any]]) -> None:
         self.convertors: dict[str, Convertor[Any]] = convertors
@@ -40,7 +40,9 @@ class Segment:
         match = PARAM_REGEX.fullmatch(text)
         #: The name, if the segment is one placeholder of any text: no regex is needed.
         self.bare: str | None = match[1] if match and (match[2] or ":str") == ":str" else None
-        self.typed: bool = self.bare is None
+        kinds = {(m[2] or ":str")[1:] for m in PARAM_REGEX.finditer(text)}
+        #: How much it takes: 1, something typed or a part; 2, any segment; 3, any segments.
+        self.breadth: int = 3 if kinds - set(_ONE_SEGMENT) else 1 if self.bare is None else 2
 
     def match(self, segment: str) -> dict[str, Any] | None:
         """The converted placeholders, or `None` if `segment` is refused."""
@@ -63,25 +65,35 @@ class PathPattern:
         PatternError: the path is no path, or a placeholder is not one that Starlette knows.
     """
 
-    __slots__ = ("convertors", "exact", "key", "multi", "path", "rank", "segments", "text")
+    __slots__ = (
+        "convertors",
+        "exact",
+        "key",
+        "multi",
+        "path",
+        "rank",
+        "segments",
+        "text",
+        "written",
+    )
 
     def __init__(self, path: str, *, exact: bool = False) -> None:
         decoded = _checked(path)
+        self.written: str = path
         self.exact: bool = exact
         #: As Starlette keeps it: no trailing slash, `""` for the root.
         self.path: str = decoded.rstrip("/")
         #: What an `exact` mount compares, trailing slash included.
         self.text: str = (decoded or "/") if exact else self.path
         self.convertors: dict[str, Convertor[Any]] = {}
-        multi = False
         for name, suffix in PARAM_REGEX.findall(self.path):
             kind = suffix.removeprefix(":") or "str"
             _check_placeholder(path, name, kind, self.convertors)
             self.convertors[name] = CONVERTOR_TYPES[kind]
-            multi = multi or kind not in _ONE_SEGMENT
         self.segments: tuple[str | Segment, ...] = tuple(
             self._segment(text) for text in self.text.split("/")[1:]
         )
+        multi = any(isinstance(s, Segment) and s.breadth == 3 for s in self.segments)
         #: A regular expression for the whole prefix, if a placeholder may hold slashes.
         self.multi: re.Pattern[str] | None = (
             re.compile(_segment_regex(self.text), re.DOTALL) if multi else None
@@ -99,12 +111,10 @@ class PathPattern:
     def _rank(self) -> tuple[Any, ...]:
         """Sorts the more specific first: exact, more segments, static before placeholder."""
         kinds = tuple(
-            (0, 0)
-            if isinstance(segment, str)
-            else (1 if segment.typed else 2, -segment.static_length)
+            (0, 0) if isinstance(segment, str) else (segment.breadth, -segment.static_length)
             for segment in self.segments
         )
-        return (not self.exact, self.multi is not None, -len(self.segments), kinds)
+        return (not self.exact, -len(self.segments), kinds)
 
     def match(self, rest: str) -> tuple[str, dict[str, Any]] | None:
         """The part of `rest` that this prefix takes, and its placeholders.

@@ -28,7 +28,7 @@ from mountkit.paths import slash_location, split_root_path
 from mountkit.rules import Rule, call_site
 from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
 from mountkit.tables import Resolution, Table
-from mountkit.telemetry import Publisher, compose
+from mountkit.telemetry import call_published
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -240,40 +240,53 @@ class Mount(starlette.routing.Mount):
             router: who resolves names for routes that are a part of the parent, if no router
                 stands above.
         """
-        if not found.rest and self._redirects(scope):
-            location = slash_location(
-                found.root_path + found.prefix, scope.get("query_string", b"")
-            )
+        location = self._slash_redirect(scope, found)
+        if location is not None:
             response = RedirectResponse(location, 307, {"cache-control": "no-store"})
             await response(scope, receive, send)
             return
-        own_root = found.root_path + found.prefix
-        child = self._child_scope(scope, found, router)
-        template = self.path_format.removesuffix("/{path}")
-        publisher = Publisher(
-            scope, child, found.root_path, lambda: compose(template, self.name, child, own_root)
-        )
-        if publisher.is_watched:
-            send = publisher.wrap(send)
         try:
-            await self.app(child, receive, send)
+            await call_published(
+                self.app,
+                scope,
+                self._child_scope(scope, found, router),
+                receive,
+                send,
+                root_path=found.root_path,
+                prefix=self.path_format.removesuffix("/{path}"),
+                name=self.name,
+            )
         except MultiPartException as exc:
             # Starlette's Request.form() answers 400 by itself where it sees an app above.
             if "app" in scope:
                 raise HTTPException(400, exc.message) from exc
             raise
-        finally:
-            publisher.publish()
 
-    def _redirects(self, scope: Scope) -> bool:
-        if self.redirect_slashes is False or self.rule.path.exact or scope["type"] != "http":
-            return False
-        if self.redirect_slashes is True:
-            return True
-        # Fetch Metadata (W3C), section 2.3: sent by browsers alone, and not by scripts in them.
-        return scope["method"] == "GET" and (b"sec-fetch-mode", b"navigate") in map(
-            tuple, scope["headers"]
+    def _slash_redirect(self, scope: Scope, found: Resolution[Mount]) -> str | None:
+        """Where to send a request for the bare prefix; `None` if it is to be served."""
+        if found.rest or self.rule.path.exact or scope["type"] != "http":
+            return None
+        # Fetch Metadata (W3C), section 2.3: sent by browsers, and not by the scripts in them.
+        is_navigation = scope["method"] == "GET" and any(
+            name == b"sec-fetch-mode" and value == b"navigate" for name, value in scope["headers"]
         )
+        if self.redirect_slashes is True or (self.redirect_slashes and is_navigation):
+            return slash_location(found.root_path + found.prefix, scope.get("query_string", b""))
+        return None
+
+    def preview(self, scope: Scope, matched: Scope) -> tuple[Scope, str | None]:
+        """What `handle` would do with a request: the app's scope, and a redirect if any.
+
+        Args:
+            matched: what `matches` has returned for `scope`.
+        """
+        found: Resolution[Mount] = matched[_KEY].resolution
+        return self._child_scope(scope, found, None), self._slash_redirect(scope, found)
+
+    @property
+    def target(self) -> Any:
+        """What stands behind the mount: the app as it was given, or the router of `routes=`."""
+        return self._base_app if self.child is None else self.child.app
 
     def _child_scope(self, scope: Scope, found: Resolution[Mount], router: Any) -> Scope:
         if not self._is_part_of_parent:

@@ -152,6 +152,32 @@ class Rule:
                 return None
         return found[0], {**host_params, **found[1]}
 
+    def refusal(self, scope: Scope, rest: str, host: HostPort | None) -> str | None:
+        """Why this rule refuses a request: the first condition that fails, in the order of
+        `match`; `None` if it takes the request."""
+        if self.host is not None and self.host.match(host) is None:
+            shown = "none, or no proper one" if host is None else repr(host.host)
+            return f"host: wants {self.host.pattern!r}, the request has {shown}"
+        if self.path.match(rest) is None:
+            wants = "is" if self.path.exact else "starts with"
+            return (
+                f"path: wants one that {wants} {self.path.text or '/'!r}, the request has {rest!r}"
+            )
+        for matcher in self.conditions:
+            if not matcher.matches(scope):
+                return f"condition: {matcher!r} does not hold"
+        return None
+
+    def outranks(self, other: Rule) -> str | None:
+        """By what this rule is tried before `other`; `None` if they are equally specific."""
+        names = ("priority", "host", "path", "method", "header conditions", "query conditions")
+        for name, own, others in zip(names, self.rank, other.rank, strict=True):
+            if own < others:
+                if name != "path":
+                    return name
+                return "exact path" if self.path.exact > other.path.exact else "longer prefix"
+        return None
+
     def describe_conditions(self) -> str:
         """The conditions besides the path, as they would be written; `""` if there are none."""
         parts = []

@@ -9,7 +9,7 @@ deepest mount, collects what it passes and asks the collected rules in their ord
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from starlette.types import Scope
 
@@ -17,6 +17,9 @@ from mountkit.exceptions import ConflictError
 from mountkit.hosts import HostIndex, HostPort, request_host
 from mountkit.paths import Segment, split_root_path
 from mountkit.rules import Rule
+
+if TYPE_CHECKING:
+    from mountkit.checks import Finding
 
 
 class Ruled(Protocol):
@@ -107,6 +110,22 @@ class Table(Generic[M]):
             return Resolution(chosen.mount, root_path, prefix, rest[len(prefix) :], params)
         return None
 
+    def check(self) -> list[Finding]:
+        """What is wrong with this table, although it can be built.
+
+        Mounts that can never be reached and what hides them; pairs that overlap without
+        either being more specific, with a request that shows it; prefixes that end in a slash
+        or are written in a form that no request has. What a condition of the user's own
+        does cannot be read, and is not guessed at.
+        """
+        from mountkit.checks import check_rules  # of no use to a server
+
+        def resolve(scope: Scope) -> Rule | None:
+            found = self.resolve(scope)
+            return None if found is None else found.mount.rule
+
+        return list(check_rules([mount.rule for mount in self.mounts], resolve))
+
     def _candidates(self, rest: str, host: HostPort | None) -> list[_Entry[M]]:
         """The mounts whose host and path may match, in the order in which they are tried."""
         found = self._any_host.find(rest)
@@ -147,9 +166,16 @@ def _refuse_conflicts(entries: Iterable[_Entry[Any]]) -> None:
         if other is not entry.rule:
             raise ConflictError(
                 f"Mount({entry.rule!r}) at {entry.rule.where} takes exactly the requests of "
-                f"Mount({other!r}) at {other.where}; remove one, or give it a condition or a "
-                "priority of its own."
+                f"Mount({other!r}) at {other.where}{_example(other)}; remove one, or give it a "
+                "condition or a priority of its own."
             )
+
+
+def _example(rule: Rule) -> str:
+    from mountkit.witnesses import describe_request, overlap
+
+    scope = overlap(rule, rule)
+    return "" if scope is None else f", such as {describe_request(scope)}"
 
 
 class _Tree(Generic[M]):

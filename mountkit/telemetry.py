@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from starlette.types import Message, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FASTAPI_RECORD = "fastapi.telemetry"
 _STARLETTE_FLAG = "starlette.opentelemetry"
@@ -133,3 +133,30 @@ def _server_span() -> Any:
     if not span.is_recording() or getattr(span, "kind", None) is not trace.SpanKind.SERVER:
         return None
     return span
+
+
+async def call_published(
+    app: ASGIApp,
+    parent: Scope,
+    child: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    root_path: str,
+    prefix: str = "",
+    name: str | None = None,
+) -> None:
+    """Call `app` with the scope `child`, and leave the composed route in `parent`.
+
+    Args:
+        root_path: the `root_path` of `parent`, normalised.
+        prefix, name: the mount's path format and name.
+    """
+    own_root: str = child["root_path"]
+    publisher = Publisher(parent, child, root_path, lambda: compose(prefix, name, child, own_root))
+    if publisher.is_watched:
+        send = publisher.wrap(send)
+    try:
+        await app(child, receive, send)
+    finally:
+        publisher.publish()

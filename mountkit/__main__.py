@@ -1,0 +1,7 @@
+"""`python -m mountkit`."""
+
+import sys
+
+from mountkit.cli import main
+
+sys.exit(main())

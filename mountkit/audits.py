@@ -1,0 +1,101 @@
+"""What is wrong with a whole app: its tables, its routes, and the apps below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
+
+from mountkit.checks import Finding, shown
+from mountkit.layers import Layer, describe, layers_of
+from mountkit.routing import Mount, MountTable
+from mountkit.rules import Rule
+from mountkit.witnesses import Undecided, reach
+
+
+def check(app: Any) -> list[Finding]:
+    """Look through an app and everything mounted in it.
+
+    Beside what `Table.check` finds in each table: mounts among an app's routes that a route
+    before them hides, apps that were built with a `root_path` of their own, and apps that are
+    mounted into themselves.
+
+    Args:
+        app: what `mountkit.explain` takes.
+    """
+    return list(dict.fromkeys(_check(app, "", ())))
+
+
+def _check(app: Any, prefix: str, above: tuple[Any, ...]) -> Iterator[Finding]:
+    for layer in layers_of(app):
+        if layer.table is not None:
+            yield from layer.table.check()
+        else:
+            yield from _check_order(layer)
+        for mount in _mounts(layer):
+            yield from _check_app(mount, prefix + mount.path, (*above, app))
+
+
+def _mounts(layer: Layer) -> Iterator[Mount]:
+    for route in layer.routes:
+        if isinstance(route, Mount):
+            yield route
+        elif isinstance(route, MountTable):
+            yield from route.routes
+
+
+def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...]) -> Iterator[Finding]:
+    if any(mount.target is app for app in above):
+        yield Finding(
+            "mounted-into-itself",
+            f"{shown(mount.rule)} mounts an app into itself; mount another app.",
+            (mount.rule,),
+        )
+        return
+    own = getattr(mount.target, "root_path", None)
+    if isinstance(own, str) and own.rstrip("/") not in ("", prefix):
+        yield Finding(
+            "own-root-path",
+            f"The app of {shown(mount.rule)} was built with root_path={own!r}, which it puts in "
+            f"the place of the mount's {prefix!r}, so that none of its routes is found; leave "
+            "root_path out.",
+            (mount.rule,),
+        )
+    yield from _check(mount.target, prefix, above)
+
+
+def _check_order(layer: Layer) -> Iterator[Finding]:
+    for route in layer.routes:
+        if isinstance(route, MountTable):
+            yield from route.table.check()
+    for position, route in enumerate(layer.routes):
+        if isinstance(route, Mount):
+            yield from _check_hidden(route, layer.routes[:position])
+
+
+def _check_hidden(mount: Mount, before: tuple[BaseRoute, ...]) -> Iterator[Finding]:
+    """A mount among routes is tried in its turn: those before it may leave nothing to it."""
+    takers: dict[int, BaseRoute] = {}
+
+    def resolve(scope: Scope) -> Rule | None:
+        for route in before:
+            if route.matches(dict(scope))[0] is Match.FULL:
+                takers[id(route)] = route
+                return route.rule if isinstance(route, Mount) else None
+        return mount.rule
+
+    try:
+        found = reach(mount.rule, resolve)
+    except Undecided:
+        return
+    if isinstance(found, list):
+        names = " or ".join(map(describe, takers.values()))
+        yield Finding(
+            "unreachable",
+            f"{shown(mount.rule)} can never be reached; every request for it is taken by {names}, "
+            "which stand before it: routes are tried in the order of their declaration. Move it "
+            "before them, or put it into a DispatchMiddleware.",
+            (mount.rule, *(r.rule for r in takers.values() if isinstance(r, Mount))),
+        )

@@ -1,0 +1,239 @@
+"""The command line: `mountkit routes`, `mountkit explain` and `mountkit check`.
+
+Nothing is served. The app is imported, and its tables are asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mountkit.audits import check
+from mountkit.checks import Finding
+from mountkit.exceptions import MountkitError
+from mountkit.explanations import Explanation, explain
+from mountkit.layers import Layer, describe, describe_app, layers_of
+from mountkit.routing import Mount, MountTable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class UsageError(MountkitError):
+    """The command line cannot be carried out."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        The exit status: 0; 1 if `check` has findings; 2 if the command cannot be carried out.
+    """
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        app = load(options.app, is_factory=options.factory)
+        command = {"routes": _routes, "explain": _explain, "check": _check}[options.command]
+        return command(app, options)
+    except MountkitError as exc:
+        print(f"mountkit: {exc}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("mountkit", description="Look into an app made of mounts.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, help_text in (
+        ("routes", "print the tables in the order in which their mounts are tried"),
+        ("explain", "say which mount takes a request, what its app sees, and why no other"),
+        ("check", "report mounts that hide others, overlap, or cannot work; exit 1 if any"),
+    ):
+        command = commands.add_parser(name, help=help_text, description=help_text)
+        command.add_argument("app", help="where the app is, as for uvicorn: module:attribute")
+        if name == "explain":
+            command.add_argument("url", help="absolute, or a path; ws:// makes a websocket")
+            command.add_argument("-X", "--method", default="GET", help="default: GET")
+            command.add_argument(
+                *("-H", "--header"),
+                dest="headers",
+                action="append",
+                default=[],
+                metavar="'NAME: VALUE'",
+                help="may be given several times",
+            )
+            command.add_argument("--client", default="127.0.0.1", help="the peer's address")
+            command.add_argument("--root-path", default="", help="as the server's --root-path")
+        command.add_argument("--factory", action="store_true", help="call the attribute first")
+        command.add_argument("--json", action="store_true", help="for machines")
+    return parser
+
+
+def load(target: str, *, is_factory: bool = False) -> Any:
+    """Import `module:attribute`, as uvicorn does.
+
+    Raises:
+        UsageError: there is no such thing; the message says which part is wrong.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise UsageError(f"App {target!r} is not in the form 'module:attribute'; write 'main:app'.")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not f"{module_name}.".startswith(f"{exc.name}."):
+            raise
+        raise UsageError(f"There is no module {module_name!r} here; name one that is.") from exc
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise UsageError(f"Module {module_name!r} has no {attribute!r}; name its app.")
+        found = getattr(found, name)
+    return found() if is_factory else found
+
+
+def _routes(app: Any, options: argparse.Namespace) -> int:
+    layers = list(layers_of(app))
+    if options.json:
+        print(json.dumps([_layer_as_dict(layer) for layer in layers], indent=2))
+        return 0
+    console = _console()
+    for layer in layers:
+        _print_layer(console, layer)
+    if not layers:
+        console.print("No mounts.")
+    return 0
+
+
+def _rows(layer: Layer) -> Iterator[tuple[str, str, str]]:
+    """What is tried, what stands behind it, and where it was written."""
+    for route in layer.routes:
+        for one in route.table.mounts if isinstance(route, MountTable) else (route,):
+            if isinstance(one, Mount):
+                yield describe(one), describe_app(one.target), one.rule.where
+            else:
+                yield describe(one), describe_app(getattr(one, "endpoint", one)), ""
+
+
+def _layer_as_dict(layer: Layer) -> dict[str, Any]:
+    order = "specificity" if layer.table is not None else "declaration"
+    rows = [{"route": r, "app": app, "where": where} for r, app, where in _rows(layer)]
+    return {"layer": layer.label, "order": order, "routes": rows}
+
+
+def _print_layer(console: Console, layer: Layer) -> None:
+    from rich.table import Table
+
+    order = "the most specific wins" if layer.table is not None else "tried in this order"
+    table = Table("#", "route", "app", "defined at", title=f"{layer.label}: {order}")
+    table.title_justify = "left"
+    for number, (route, app, where) in enumerate(_rows(layer), 1):
+        table.add_row(str(number), _plain(route), _plain(app), _plain(_short(where)))
+    console.print(table)
+
+
+def _explain(app: Any, options: argparse.Namespace) -> int:
+    explanation = explain(
+        app,
+        options.url,
+        method=options.method,
+        headers=[_header(text) for text in options.headers],
+        client=options.client,
+        root_path=options.root_path,
+    )
+    if options.json:
+        print(json.dumps(explanation.as_dict(), indent=2))
+    else:
+        _print_explanation(_console(), explanation)
+    return 0
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise UsageError(f"Header {text!r} has no colon; write 'NAME: VALUE'.")
+    return name.strip(), value.strip()
+
+
+def _print_explanation(console: Console, explanation: Explanation) -> None:
+    from rich.table import Table
+
+    styles = {"chosen": "bold green", "outranked": "yellow", "refused": "dim"}
+    if explanation.request:
+        console.print(_plain(explanation.request), style="bold")
+    if explanation.route is None:
+        console.print("No mount takes it.", style="bold red")
+    else:
+        console.print(f"-> {_plain(describe(explanation.route))}", style="bold green")
+        seen = Table.grid(padding=(0, 2))
+        seen.add_row("   app", _plain(explanation.target))
+        seen.add_row("   path", _plain(repr(explanation.path)))
+        seen.add_row("   root_path", _plain(repr(explanation.root_path)))
+        if explanation.path_params:
+            seen.add_row("   path_params", _plain(repr(dict(explanation.path_params))))
+        if explanation.convention not in ("", "spec"):
+            seen.add_row("   convention", explanation.convention)
+        if explanation.location is not None:
+            seen.add_row("   redirected to", _plain(repr(explanation.location)))
+        console.print(seen)
+    table = Table("outcome", "route", "reason")
+    for candidate in explanation.candidates:
+        cells = (candidate.outcome, describe(candidate.route), candidate.reason)
+        table.add_row(*map(_plain, cells), style=styles[candidate.outcome])
+    if explanation.candidates:
+        console.print(table)
+    if explanation.below is not None:
+        console.print("Below it:")
+        _print_explanation(console, explanation.below)
+
+
+def _check(app: Any, options: argparse.Namespace) -> int:
+    findings = check(app)
+    if options.json:
+        print(json.dumps([_finding_as_dict(finding) for finding in findings], indent=2))
+    else:
+        console = _console()
+        for finding in findings:
+            console.print(f"[bold red]{finding.code}[/]  {_plain(finding.message)}")
+        count = len(findings)
+        console.print("Nothing found." if not count else f"{count} finding{'s' * (count > 1)}.")
+    return 1 if findings else 0
+
+
+def _finding_as_dict(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "message": finding.message,
+        "request": finding.request,
+        "where": [rule.where for rule in finding.rules],
+    }
+
+
+def _console() -> Console:
+    try:
+        from rich.console import Console
+    except ImportError as exc:
+        raise UsageError(
+            "Printing needs rich, which is not installed; run: pip install 'mountkit[cli]', or "
+            "add --json."
+        ) from exc
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = 160  # nobody's screen: do not break lines early
+    return console
+
+
+def _plain(text: str) -> str:
+    """`text`, with nothing in it that rich would take for markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def _short(where: str) -> str:
+    path, _, line = where.rpartition(":")
+    return f"{os.path.relpath(path)}:{line}" if path else ""
