@@ -29,7 +29,7 @@ _ENCODED_SLASH = re.compile(r"(%2f)", re.IGNORECASE)
 class Segment:
     """One segment of a prefix that holds at least one placeholder."""
 
-    __slots__ = ("bare", "breadth", "convertors", "key", "regex", "static_length")
+    __slots__ = ("bare", "breadth", "convertors", "is_multi", "key", "regex", "static_length")
 
     def __init__(self, text: str, convertors: dict[str, Convertor[Any]]) -> None:
         self.convertors: dict[str, Convertor[Any]] = convertors
@@ -41,8 +41,11 @@ class Segment:
         #: The name, if the segment is one placeholder of any text: no regex is needed.
         self.bare: str | None = match[1] if match and (match[2] or ":str") == ":str" else None
         kinds = {(m[2] or ":str")[1:] for m in PARAM_REGEX.finditer(text)}
+        #: Whether it may hold slashes; of a convertor of the user's own that is not known.
+        self.is_multi: bool = not kinds <= set(_ONE_SEGMENT)
+        takes_all = any(re.fullmatch(c.regex, "x/y") for c in convertors.values())
         #: How much it takes: 1, something typed or a part; 2, any segment; 3, any segments.
-        self.breadth: int = 3 if kinds - set(_ONE_SEGMENT) else 1 if self.bare is None else 2
+        self.breadth: int = 3 if takes_all else 1 if self.bare is None else 2
 
     def match(self, segment: str) -> dict[str, Any] | None:
         """The converted placeholders, or `None` if `segment` is refused."""
@@ -93,7 +96,7 @@ class PathPattern:
         self.segments: tuple[str | Segment, ...] = tuple(
             self._segment(text) for text in self.text.split("/")[1:]
         )
-        multi = any(isinstance(s, Segment) and s.breadth == 3 for s in self.segments)
+        multi = any(isinstance(s, Segment) and s.is_multi for s in self.segments)
         #: A regular expression for the whole prefix, if a placeholder may hold slashes.
         self.multi: re.Pattern[str] | None = (
             re.compile(_segment_regex(self.text), re.DOTALL) if multi else None

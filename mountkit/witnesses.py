@@ -45,6 +45,10 @@ Choices: TypeAlias = Mapping[Variable, Any]
 _FRESH = "mountkit-witness"
 _OTHER_HOST = "other.invalid"
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND")
+_KINDS: tuple[Choices, ...] = (
+    *({"method": method} for method in _METHODS),
+    {"type": "websocket"},
+)
 _ADDRESSES = ("127.0.0.1", "192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1")
 # How many requests are tried before a search is given up.
 _BUDGET = 2_000
@@ -113,8 +117,7 @@ def reach(rule: Rule, resolve: Callable[[Scope], Rule | None]) -> Scope | list[R
     Raises:
         Undecided: the search met a condition of the user's own, or was too long.
     """
-    search = _Search(rule, resolve)
-    return search.run()
+    return _Search(rule, resolve).run()
 
 
 class _Search:
@@ -130,7 +133,12 @@ class _Search:
             found = self._from(choices)
             if found is not None:
                 return found
-        if self.is_undecided or any(_is_opaque(r) for r in (self.rule, *self.rivals.values())):
+        has_no_path = not path_samples(self.rule.path)  # a convertor that could not be sampled
+        if (
+            self.is_undecided
+            or has_no_path
+            or any(_is_opaque(r) for r in (self.rule, *self.rivals.values()))
+        ):
             raise Undecided
         return list(self.rivals.values())
 
@@ -183,10 +191,10 @@ def _agree(one: Choices, other: Choices) -> bool:
 def fulfilling(rule: Rule) -> Iterator[Choices]:
     """Requests that may fulfil a rule: paths by hosts by the ways to fulfil its conditions."""
     product = itertools.product(
-        path_samples(rule.path), host_samples(rule.host), _fulfilments(rule.conditions), _METHODS
+        path_samples(rule.path), host_samples(rule.host), _fulfilments(rule.conditions), _KINDS
     )
-    for path, host, choices, method in product:
-        yield {"method": method, "path": path, "host": host, **choices}
+    for path, host, choices, kind in product:
+        yield {**kind, "path": path, "host": host, **choices}
 
 
 def _fulfilments(conditions: Sequence[Matcher]) -> Sequence[Choices]:

@@ -1,0 +1,279 @@
+"""`explain`: the decision on a request, without serving it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Host as StarletteHost
+from starlette.routing import Mount as StarletteMount
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from mountkit import Accept, Dispatcher, DispatchMiddleware, Mount, PatternError, Split
+from mountkit.explanations import Explanation, explain, request_scope
+
+
+async def shop(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app; nothing here calls it."""
+
+
+def outcomes(explanation: Explanation) -> dict[str, tuple[str, str]]:
+    """Path by outcome and reason."""
+    return {c.route.path: c[1:] for c in explanation.candidates}  # type: ignore[attr-defined]
+
+
+def test_the_winner_and_what_its_app_would_see() -> None:
+    """Path, root_path and placeholders of host and path."""
+    app = Dispatcher([Mount("/t/{item:int}", shop, host="{tenant}.example.com")])
+    found = explain(app, "https://acme.example.com/t/7/x%20y?v=1")
+    assert found.route is app.routes[0]
+    assert (found.path, found.root_path) == ("/t/7/x y", "/t/7")
+    assert found.path_params == {"tenant": "acme", "item": 7}
+    assert (found.convention, found.target) == ("spec", "shop()")
+    assert found.request == "GET https://acme.example.com/t/7/x%20y?v=1"
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "refused"),
+    [
+        pytest.param(
+            "http://b.com/a", {}, "host: wants 'a.com', the request has 'b.com'", id="host"
+        ),
+        pytest.param(
+            "/a", {}, "host: wants 'a.com', the request has none, or no proper one", id="no host"
+        ),
+        pytest.param(
+            "http://a.com/ab",
+            {},
+            "path: wants one that starts with '/a', the request has '/ab'",
+            id="path",
+        ),
+        pytest.param(
+            "http://a.com/a",
+            {"method": "PUT"},
+            "condition: Method('POST') does not hold",
+            id="method",
+        ),
+        pytest.param(
+            "http://a.com/a",
+            {"method": "POST", "headers": {"X-V": "3"}},
+            "condition: Header('x-v', '2') does not hold",
+            id="header",
+        ),
+        pytest.param("ws://a.com/a", {}, "condition: Method('POST') does not hold", id="websocket"),
+    ],
+)
+def test_the_first_condition_that_failed(url: str, options: Any, refused: str) -> None:
+    """Host, path, then the others in the order in which they were written."""
+    app = Dispatcher([Mount("/a", shop, host="a.com", methods=["POST"], headers={"x-v": "2"})])
+    (candidate,) = explain(app, url, **options).candidates
+    assert candidate[1:] == ("refused", refused)
+
+
+def test_an_exact_path_is_refused_by_name() -> None:
+    """The words say that nothing below it is taken."""
+    (candidate,) = explain(Dispatcher([Mount("/a", shop, exact=True)]), "/a/b").candidates
+    assert candidate.reason == "path: wants one that is '/a', the request has '/a/b'"
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "by"),
+    [
+        ({"path": "/", "priority": 1}, {"path": "/a/b", "host": "a.com"}, "priority"),
+        ({"path": "/", "host": "a.com"}, {"path": "/a/b"}, "host"),
+        ({"path": "/a/b", "exact": True}, {"path": "/a/b"}, "exact path"),
+        ({"path": "/a/b"}, {"path": "/a"}, "longer prefix"),
+        ({"path": "/a", "methods": ["GET"]}, {"path": "/a", "headers": {"x": "1"}}, "method"),
+        (
+            {"path": "/a", "headers": {"x": "1"}},
+            {"path": "/a", "query": {"q": "1"}},
+            "header conditions",
+        ),
+        ({"path": "/a", "query": {"q": "1"}}, {"path": "/a"}, "query conditions"),
+        (
+            {"path": "/a", "headers": {"x": "1"}},
+            {"path": "/a", "headers": {"y": "1"}},
+            "q-value or order of declaration",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_it_was_outranked_by(better: Any, worse: Any, by: str) -> None:
+    """The first step of the order at which the two differ."""
+    app = Dispatcher([Mount(app=shop, **better), Mount(app=shop, **worse)])
+    found = explain(app, "http://a.com/a/b?q=1", headers=[("x", "1"), ("y", "1")])
+    first, second = found.candidates
+    assert first.outcome == "chosen"
+    assert first.route is app.routes[0]
+    assert second.outcome == "outranked"
+    assert second.reason.endswith(f" comes first, by {by}")
+
+
+def test_a_request_that_no_mount_takes() -> None:
+    """No route, and every candidate's reason."""
+    found = explain(Dispatcher({"/a": shop}), "/b")
+    assert found.route is None
+    assert str(found) == (
+        "GET /b\n"
+        "  is taken by no mount\n"
+        "  refused    Mount('/a'): path: wants one that starts with '/a', the request has '/b'"
+    )
+    assert found.as_dict()["takes"] is None
+
+
+def test_a_redirect_is_announced() -> None:
+    """A browser that navigates to the bare prefix is sent on; the text says where."""
+    app = Dispatcher({"/a": shop})
+    found = explain(app, "/a?x=1", headers={"sec-fetch-mode": "navigate"})
+    assert found.location == "./a/?x=1"
+    assert "  redirected to './a/?x=1'" in str(found).splitlines()
+
+
+def test_nested_mounts_are_followed() -> None:
+    """Below routes, below a dispatcher, below an app with a middleware."""
+    inner = FastAPI()
+    inner.add_middleware(DispatchMiddleware, mounts={"/deep": shop})
+    app = Dispatcher([Mount("/team", routes=[Mount("/a", inner), Mount("/b", shop)])])
+    found = explain(app, "/team/a/deep/x")
+    assert found.below is not None
+    assert found.below.below is not None
+    deepest = found.below.below
+    assert (deepest.path, deepest.root_path) == ("/team/a/deep/x", "/team/a/deep")
+    assert str(found) == (
+        "GET /team/a/deep/x\n"
+        "  is taken by Mount('/team'), Router\n"
+        "  child sees  path='/team/a/deep/x' root_path='/team'\n"
+        "  below it:\n"
+        "    is taken by Mount('/a'), FastAPI\n"
+        "    child sees  path='/team/a/deep/x' root_path='/team/a'\n"
+        "    refused    Mount('/b'): path: wants one that starts with '/b', the request has "
+        "'/a/deep/x'\n"
+        "    below it:\n"
+        "      is taken by Mount('/deep'), shop()\n"
+        "      child sees  path='/team/a/deep/x' root_path='/team/a/deep'"
+    )
+    assert found.as_dict()["below"]["below"]["child"]["root_path"] == "/team/a/deep"
+
+
+def fastapi_app() -> FastAPI:
+    """Routes, a mount, an included router with one, and a middleware before them."""
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/x/{id}")
+    def item(id: int) -> None: ...
+
+    app.router.routes.append(Mount("/x", shop))
+    router = APIRouter(routes=[Mount("/z", shop, headers={"x": "1"})])
+    app.include_router(router, prefix="/v1/{q}")
+    app.add_middleware(DispatchMiddleware, mounts={"/api": shop})
+    return app
+
+
+@pytest.mark.parametrize(
+    ("url", "method", "headers", "taken"),
+    [
+        pytest.param("/api/x", "GET", {}, "/api", id="middleware"),
+        pytest.param("/x/1", "GET", {}, "/x/{id}", id="a route before the mount"),
+        pytest.param("/x/1", "POST", {}, "/x", id="a route of another method"),
+        pytest.param("/v1/k/z/1", "GET", {"x": "1"}, "/v1/{q}/z", id="included"),
+    ],
+)
+def test_routes_are_tried_in_their_order(
+    url: str, method: str, headers: dict[str, str], taken: str
+) -> None:
+    """The middleware's table first, then what FastAPI would do."""
+    found = explain(fastapi_app(), url, method=method, headers=headers)
+    assert found.route is not None
+    assert found.route.path == taken  # type: ignore[attr-defined]
+
+
+def test_what_stands_before_a_route_is_named() -> None:
+    """And a route whose method is another one is told from one whose path is."""
+    found = outcomes(explain(fastapi_app(), "/x/1"))
+    assert found["/x"] == ("outranked", "APIRoute('/x/{id}') stands before it")
+    assert found["/v1/{q}/z"][0] == "refused"
+    found = outcomes(explain(fastapi_app(), "/x/1", method="POST"))
+    assert found["/x/{id}"] == ("refused", "method: not one of its own")
+    found = outcomes(explain(fastapi_app(), "/nothing"))
+    assert found["/x/{id}"] == ("refused", "path: does not match")
+
+
+def test_starlettes_own_mounts_and_hosts_are_followed() -> None:
+    """What lies below them is explained with the scope that they make."""
+    inner = Router([Mount("/deep", shop)])
+    app = Starlette(routes=[StarletteMount("/s", inner), StarletteHost("b.com", inner)])
+    found = explain(app, "http://a.com/s/deep/x")
+    assert found.below is not None
+    assert found.below.root_path == "/s/deep"
+    found = explain(app, "http://b.com/deep/x")
+    assert found.below is not None
+    assert found.below.root_path == "/deep"
+
+
+def test_a_table_among_routes() -> None:
+    """Mounts in `routes=` are chosen by specificity after the plain routes."""
+    route = Route("/a/x", lambda request: PlainTextResponse(""))
+    app = Mount("/team", routes=[Mount("/a", shop), route, Mount("/a/b", shop)])
+    assert explain(Dispatcher([app]), "/team/a/x").below.route is route  # type: ignore[union-attr]
+    below = explain(Dispatcher([app]), "/team/a/b/c").below
+    assert below is not None
+    assert below.root_path == "/team/a/b"
+
+
+def test_a_wrapper_that_shows_its_app_is_looked_through() -> None:
+    """As middleware does; one that goes in a circle is left."""
+
+    class Wrapper:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+    assert explain(Wrapper(Wrapper(Dispatcher({"/a": shop}))), "/a").route is not None
+    circle = Wrapper(None)
+    circle.app = circle
+    assert explain(circle, "/a").candidates == ()
+
+
+def test_a_split_is_shown_with_its_weights() -> None:
+    """It stands for several apps."""
+    app = Dispatcher({"/a": Split({"old": (shop, 95), "new": (shop, 5)})})
+    assert explain(app, "/a").target == "Split(old: 95, new: 5)"
+
+
+def test_the_value_that_accept_gives_is_a_reason() -> None:
+    """Mounts that differ in their media type alone are ordered by the client."""
+    one = Mount("/a", shop, when=Accept("application/x.v1"))
+    two = Mount("/a", shop, when=Accept("application/x.v2"))
+    headers = {"accept": "application/x.v1;q=0.5, application/x.v2"}
+    found = explain(Dispatcher([one, two]), "/a", headers=headers)
+    assert found.route is two
+    assert found.candidates[1].reason.endswith("by q-value or order of declaration")
+
+
+def test_a_path_that_is_none_matches_nothing() -> None:
+    """Behind a root_path, `*` stays what it is."""
+    scope = request_scope("/a")
+    scope["path"] = "*"
+    assert Dispatcher({"/": shop}).table.resolve(scope) is None
+
+
+@pytest.mark.parametrize("url", ["a.com/x", "ftp://a.com/x", "http:/x", ""])
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    """The message says what to write."""
+    with pytest.raises(PatternError, match=r"is none; write 'http://host/path' or '/path'\.$"):
+        explain(Dispatcher(), url)
+
+
+def test_a_request_scope_is_what_a_server_would_make() -> None:
+    """Non-ASCII paths, a host of the user's own, a websocket."""
+    scope = request_scope("wss://a.com:81/é?q=1", headers={"Host": "b.com"}, root_path="/r")
+    assert scope["type"] == "websocket"
+    assert "method" not in scope
+    assert (scope["path"], scope["raw_path"]) == ("/é", b"/%C3%A9")
+    assert scope["headers"] == [(b"host", b"b.com")]
+    assert (scope["query_string"], scope["root_path"]) == (b"q=1", "/r")
+    assert scope["server"] == ("a.com", 81)
+    assert request_scope("http://a.com")["path"] == "/"
