@@ -74,7 +74,8 @@ def test_routes_are_printed_in_match_order(capsys: Capture) -> None:
         "Mount('/api', when=Header('x-api-version', '2'))",
         "Mount('/api')",
     ]
-    assert f"shop.py:{line_of('Mount("/api", v1)')}" in out
+    line = line_of('Mount("/api", v1)')
+    assert f"shop.py:{line}" in out
     assert "Split(a: 1, b: 3)" in out
 
 
