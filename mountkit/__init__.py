@@ -1,5 +1,7 @@
 """Many web apps behind one port: mounts by path, host, header and more, for Starlette."""
 
+from mountkit.audits import check
+from mountkit.checks import Finding
 from mountkit.dispatch import Dispatcher, DispatchMiddleware, LifespanMiddleware
 from mountkit.exceptions import (
     ConflictError,
@@ -8,6 +10,7 @@ from mountkit.exceptions import (
     MountkitError,
     PatternError,
 )
+from mountkit.explanations import Candidate, Explanation, explain
 from mountkit.matchers import (
     Accept,
     Client,
@@ -26,11 +29,14 @@ from mountkit.tables import Resolution, Table
 
 __all__ = [
     "Accept",
+    "Candidate",
     "Client",
     "ConflictError",
     "Cookie",
     "DispatchMiddleware",
     "Dispatcher",
+    "Explanation",
+    "Finding",
     "Header",
     "Host",
     "InterfaceError",
@@ -47,4 +53,6 @@ __all__ = [
     "ScopeType",
     "Split",
     "Table",
+    "check",
+    "explain",
 ]

@@ -176,7 +176,12 @@ def explain(
         PatternError: `url` is neither absolute nor a path.
     """
     scope = request_scope(url, method=method, headers=headers, client=client, root_path=root_path)
-    return _explain(layers_of(app), scope, f"{scope.get('method', 'WEBSOCKET')} {url}")
+    return explain_scope(app, scope, f"{scope.get('method', 'WEBSOCKET')} {url}")
+
+
+def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
+    """The same for a scope that is there already; `scope` is not changed."""
+    return _explain(layers_of(app), scope, request)
 
 
 def _explain(layers: Iterable[Layer], scope: Scope, request: str) -> Explanation:

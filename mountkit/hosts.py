@@ -288,10 +288,10 @@ def _literal(pattern: str, text: str) -> str:
 def _literal_host(pattern: str, host: str) -> str:
     parsed = parse_host(host if host.isascii() else _to_idna(pattern, host))
     if parsed is None:
-        hint = host.strip(".").lower()
-        while ".." in hint:
-            hint = hint.replace("..", ".")
-        raise PatternError(f"Host pattern {pattern!r} is no host name; write e.g. {hint!r}.")
+        hint = re.sub(r"\.\.+", ".", host.strip(".").lower())
+        if host.startswith("."):  # Django's and cookies' way to say "and below"
+            hint = f"*.{hint}' or '{hint}"
+        raise PatternError(f"Host pattern {pattern!r} is no host name; write '{hint}'.")
     return parsed.host
 
 

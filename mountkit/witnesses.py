@@ -45,10 +45,8 @@ Choices: TypeAlias = Mapping[Variable, Any]
 _FRESH = "mountkit-witness"
 _OTHER_HOST = "other.invalid"
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND")
-_KINDS: tuple[Choices, ...] = (
-    *({"method": method} for method in _METHODS),
-    {"type": "websocket"},
-)
+_KINDS: list[Choices] = [{"method": method} for method in _METHODS]
+_KINDS.append({"type": "websocket"})
 _ADDRESSES = ("127.0.0.1", "192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1")
 # How many requests are tried before a search is given up.
 _BUDGET = 2_000

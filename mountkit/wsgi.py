@@ -7,17 +7,17 @@ responses are its own business.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote_from_bytes
 
 from a2wsgi import WSGIMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
+from mountkit.paths import split_root_path
 from mountkit.websockets import refuse_websocket
 
-# RFC 3986, section 3.4, with the delimiters that real queries hold; the rest is encoded.
-_QUERY = "!$&'()*+,;=:@~/?%[]|^`{}<>\"\\-._"
+_QUERY = "mountkit.query_string"
 
 
 class WSGIBridge:
@@ -33,6 +33,7 @@ class WSGIBridge:
 
     def _call(self, environ: Any, start_response: Any) -> Any:
         scope: Scope = environ["asgi.scope"]
+        _mend(environ, scope)
 
         def publishing_start_response(*args: Any) -> Any:
             scope["route"] = _werkzeug_route(environ)
@@ -74,8 +75,22 @@ def _wsgi_scope(scope: Scope) -> Scope:
             headers.append((name, value))
     if cookies:  # RFC 9113, section 8.2.3: joined with "; ", not as other headers are
         headers.append((b"cookie", b"; ".join(cookies)))
-    query = quote_from_bytes(scope["query_string"], safe=_QUERY).encode("ascii")
-    return {**scope, "headers": headers, "query_string": query}
+    # a2wsgi reads the query as ASCII; `_mend` puts it in as it is.
+    return {**scope, "headers": headers, "query_string": b"", _QUERY: scope["query_string"]}
+
+
+def _mend(environ: dict[str, Any], scope: Scope) -> None:
+    """What a2wsgi takes from elsewhere, or leaves out (PEP 3333, "environ Variables")."""
+    root_path, rest = split_root_path(scope)
+    # Of the mount alone: an environment variable SCRIPT_NAME would override every mount.
+    environ["SCRIPT_NAME"] = root_path.encode("utf-8").decode("latin-1")
+    environ["PATH_INFO"] = rest.encode("utf-8").decode("latin-1")
+    environ["QUERY_STRING"] = scope[_QUERY].decode("latin-1")
+    environ["wsgi.errors"] = sys.stderr
+    environ["wsgi.input_terminated"] = True  # chunked bodies have no Content-Length to trust
+    environ["wsgi.multiprocess"] = False
+    if scope["scheme"] == "https":
+        environ["HTTPS"] = "on"
 
 
 class _WSGIRoute(NamedTuple):

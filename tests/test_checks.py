@@ -36,8 +36,9 @@ from mountkit import (
 )
 from mountkit.audits import check
 from mountkit.checks import Finding
+from mountkit.explanations import explain_scope, request_scope
 from mountkit.rules import Rule
-from mountkit.witnesses import Undecided, describe_request, reach, sample_regex
+from mountkit.witnesses import Undecided, describe_request, reach, sample_regex, takes
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -453,3 +454,39 @@ def test_no_dead_mount_in_a_clean_table(mounts: list[Mount]) -> None:
         assert isinstance(witness, list) == (id(mount.rule) in dead)
         if not isinstance(witness, list):
             assert resolve(witness) is mount.rule
+
+
+REQUESTS = st.builds(
+    request_scope,
+    st.builds(
+        "{}://{}{}{}".format,
+        st.sampled_from(["http", "https", "ws"]),
+        st.sampled_from(["a.com", "b.a.com", "c.b.a.com", "z.org"]),
+        st.sampled_from(["/", "/a", "/a/", "/a/b", "/1", "/1/b", "/ab", "/a/b/c"]),
+        st.sampled_from(["", "?q=1", "?q=1&q=2"]),
+    ),
+    method=st.sampled_from(["GET", "POST"]),
+    headers=st.lists(
+        st.sampled_from([("x", "1"), ("x", "2"), ("y", "1"), ("cookie", "c=1")]), max_size=3
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(MOUNTS, min_size=1, max_size=6), REQUESTS)
+def test_explain_agrees_with_resolve(mounts: list[Mount], scope: Scope) -> None:
+    """The same winner; every other mount is refused if and only if it does not match."""
+    try:
+        dispatcher = Dispatcher(mounts)
+    except ConflictError:
+        return
+    before = repr(scope)
+    explanation = explain_scope(dispatcher, scope)
+    found = dispatcher.table.resolve(scope)
+    assert explanation.route is (None if found is None else found.mount)
+    assert len(explanation.candidates) == len(mounts)
+    for candidate in explanation.candidates:
+        assert isinstance(candidate.route, Mount)
+        assert (candidate.outcome == "refused") is not takes(candidate.route.rule, scope)
+        assert (candidate.outcome == "chosen") is (candidate.route is explanation.route)
+    assert repr(scope) == before
