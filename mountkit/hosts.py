@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from starlette.convertors import CONVERTOR_TYPES, Convertor
@@ -183,6 +183,8 @@ class HostPattern:
             return None
         if self.host is not None:
             return {} if self.host == request.host else None
+        if request.host[0] == "[":  # an address has no labels
+            return None
         parts = request.host.split(".")[::-1]
         if not (len(parts) > len(self.labels) if self.star else len(parts) == len(self.labels)):
             return None
@@ -311,18 +313,29 @@ class HostIndex(Generic[T]):
     def __init__(self) -> None:
         self._exact: dict[str, list[tuple[HostPattern, T]]] = {}
         self._suffixes = _Node[T]()
-        self._has_patterns = False
 
     def add(self, pattern: HostPattern, value: T) -> None:
-        """Add a value; the pattern was not added before."""
-        if pattern.host is not None:
-            self._exact.setdefault(pattern.host, []).append((pattern, value))
+        """Add a value; no equal pattern was added before."""
+        self._values_at(pattern).append((pattern, value))
+
+    def remove(self, pattern: HostPattern) -> None:
+        """Remove the value of an equal pattern."""
+        values = self._values_at(pattern)
+        values[:] = [item for item in values if item[0].key != pattern.key]
+        if values:
             return
-        self._has_patterns = True
+        if pattern.host is not None:
+            del self._exact[pattern.host]
+        else:
+            self._suffixes.prune(pattern.labels)
+
+    def _values_at(self, pattern: HostPattern) -> list[tuple[HostPattern, T]]:
+        if pattern.host is not None:
+            return self._exact.setdefault(pattern.host, [])
         node = self._suffixes
         for label in pattern.labels:
             node = node.child(label)
-        node.values.append((pattern, value))
+        return node.values
 
     def find(self, request: HostPort | None) -> list[tuple[HostPattern, T]]:
         """Every value whose pattern may match, the most specific first."""
@@ -331,7 +344,7 @@ class HostIndex(Generic[T]):
         found = [
             item for item in self._exact.get(request.host, ()) if item[0].match(request) is not None
         ]
-        if self._has_patterns:
+        if not self._suffixes.is_empty():
             found += self._suffixes.find(request)
         if len(found) > 1:
             found.sort(key=lambda item: item[0].rank)
@@ -352,6 +365,19 @@ class _Node(Generic[T]):
         if isinstance(label, str):
             return self.static.setdefault(label, _Node())
         return self.placeholders.setdefault(label.key, _Node())
+
+    def is_empty(self) -> bool:
+        return not (self.values or self.static or self.placeholders)
+
+    def prune(self, labels: Sequence[str | Label]) -> None:
+        """Remove what has become empty on the way along `labels`."""
+        if labels:
+            first, *rest = labels
+            children = self.static if isinstance(first, str) else self.placeholders
+            key = first if isinstance(first, str) else first.key
+            children[key].prune(rest)
+            if children[key].is_empty():
+                del children[key]
 
     def find(self, request: HostPort) -> list[tuple[HostPattern, T]]:
         found: list[tuple[HostPattern, T]] = []

@@ -8,12 +8,14 @@ deepest mount, collects what it passes and asks the collected rules in their ord
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from starlette.types import Scope
 
-from mountkit.exceptions import ConflictError
+from mountkit.exceptions import ConflictError, PatternError
 from mountkit.hosts import HostIndex, HostPort, request_host
 from mountkit.paths import Segment, split_root_path
 from mountkit.rules import Rule
@@ -54,7 +56,7 @@ class _Entry(NamedTuple, Generic[M]):
 
 
 class Table(Generic[M]):
-    """Mounts, compiled. Immutable: a change is a new table.
+    """Mounts, compiled.
 
     Args:
         mounts: in the order of their declaration, which decides last of all.
@@ -64,29 +66,106 @@ class Table(Generic[M]):
         ConflictError: two of them would take exactly the same requests.
     """
 
-    def __init__(self, mounts: Iterable[M], *, path_has_root: bool | None = None) -> None:
+    def __init__(self, mounts: Iterable[M] = (), *, path_has_root: bool | None = None) -> None:
         self.path_has_root = path_has_root
-        entries = [
-            _Entry((*mount.rule.rank, index), mount.rule, mount)
-            for index, mount in enumerate(mounts)
-        ]
-        _refuse_conflicts(entries)
-        entries.sort(key=lambda entry: entry.rank)
-        #: The mounts in the order in which they are tried.
-        self.mounts: Sequence[M] = tuple(entry.mount for entry in entries)
+        self._entries: dict[int, _Entry[M]] = {}  # by the identity of the mount
+        self._keys: dict[Any, Rule] = {}
+        self._count = itertools.count()
+        self._sorted: tuple[M, ...] | None = None
         self._any_host = _Tree[M]()
+        self._trees: dict[Any, _Tree[M]] = {}
         self._hosts: HostIndex[_Tree[M]] = HostIndex()
-        trees: dict[Any, _Tree[M]] = {}
-        for entry in entries:
-            host = entry.rule.host
-            if host is None:
-                self._any_host.add(entry)
-            else:
-                if host.key not in trees:
-                    trees[host.key] = _Tree()
-                    self._hosts.add(host, trees[host.key])
-                trees[host.key].add(entry)
-        self._has_hosts = bool(trees)
+        self.apply(add=mounts)
+
+    @property
+    def mounts(self) -> Sequence[M]:
+        """The mounts in the order in which they are tried."""
+        if self._sorted is None:
+            entries = sorted(self._entries.values(), key=lambda entry: entry.rank)
+            self._sorted = tuple(entry.mount for entry in entries)
+        return self._sorted
+
+    def apply(
+        self,
+        *,
+        add: Iterable[M] = (),
+        remove: Iterable[M] = (),
+        replace: Iterable[tuple[M, M]] = (),
+    ) -> None:
+        """Change the table in one step, at a cost that grows with the change alone.
+
+        There is no `await` in it, so that a request is decided before it or after it.
+
+        Args:
+            add: are declared after those that are there.
+            replace: pairs of an old mount and the new one, which takes its place in the order
+                of declaration.
+
+        Raises:
+            ConflictError: two mounts would take exactly the same requests.
+            PatternError: a mount to be removed or replaced is not in the table.
+            In both cases nothing has changed.
+        """
+        pairs = list(replace)
+        leaving = list(
+            {id(m): self._entry(m) for m in (*remove, *(old for old, _ in pairs))}.values()
+        )
+        coming = [(new, self._entry(old).rank[-1]) for old, new in pairs] + [
+            (mount, next(self._count)) for mount in add
+        ]
+        self._refuse_conflicts([mount for mount, _ in coming], leaving)
+        for entry in leaving:
+            self._discard(entry)
+        for mount, index in coming:
+            self._insert(_Entry((*mount.rule.rank, index), mount.rule, mount))
+        self._sorted = None
+
+    def _entry(self, mount: M) -> _Entry[M]:
+        try:
+            return self._entries[id(mount)]
+        except KeyError:
+            raise PatternError(f"{mount!r} is not in the table; name a mount that is.") from None
+
+    def _refuse_conflicts(self, coming: Iterable[M], leaving: Iterable[_Entry[M]]) -> None:
+        gone = {entry.rule.key for entry in leaving}
+        seen: dict[Any, Rule] = {}
+        for mount in coming:
+            rule = mount.rule
+            other = seen.get(rule.key)
+            if other is None and rule.key not in gone:
+                other = self._keys.get(rule.key)
+            if other is not None:
+                raise ConflictError(
+                    f"Mount({rule!r}) at {rule.where} takes exactly the requests of "
+                    f"Mount({other!r}) at {other.where}{_example(other)}; remove one, or give it "
+                    "a condition or a priority of its own."
+                )
+            seen[rule.key] = rule
+
+    def _insert(self, entry: _Entry[M]) -> None:
+        self._entries[id(entry.mount)] = entry
+        self._keys[entry.rule.key] = entry.rule
+        host = entry.rule.host
+        if host is None:
+            self._any_host.add(entry)
+            return
+        tree = self._trees.get(host.key)
+        if tree is None:
+            tree = self._trees[host.key] = _Tree()
+            self._hosts.add(host, tree)
+        tree.add(entry)
+
+    def _discard(self, entry: _Entry[M]) -> None:
+        del self._entries[id(entry.mount)], self._keys[entry.rule.key]
+        host = entry.rule.host
+        if host is None:
+            self._any_host.remove(entry)
+            return
+        tree = self._trees[host.key]
+        tree.remove(entry)
+        if tree.is_empty():
+            del self._trees[host.key]
+            self._hosts.remove(host)
 
     def resolve(self, scope: Scope) -> Resolution[M] | None:
         """The mount that takes this request (`http` or `websocket`), or `None`.
@@ -97,7 +176,7 @@ class Table(Generic[M]):
         root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
         if rest[:1] != "/" and (rest or not root_path):
             return None
-        host = request_host(scope) if self._has_hosts else None
+        host = request_host(scope) if self._trees else None
         candidates = self._candidates(rest, host)
         for position, entry in enumerate(candidates):
             found = entry.rule.match(scope, rest, host)
@@ -159,18 +238,6 @@ def _negotiate(
     return best, match
 
 
-def _refuse_conflicts(entries: Iterable[_Entry[Any]]) -> None:
-    seen: dict[Any, Rule] = {}
-    for entry in entries:
-        other = seen.setdefault(entry.rule.key, entry.rule)
-        if other is not entry.rule:
-            raise ConflictError(
-                f"Mount({entry.rule!r}) at {entry.rule.where} takes exactly the requests of "
-                f"Mount({other!r}) at {other.where}{_example(other)}; remove one, or give it a "
-                "condition or a priority of its own."
-            )
-
-
 def _example(rule: Rule) -> str:
     from mountkit.witnesses import describe_request, overlap
 
@@ -181,24 +248,44 @@ def _example(rule: Rule) -> str:
 class _Tree(Generic[M]):
     """The mounts of one host, by path."""
 
-    __slots__ = ("_depth", "_multi", "_root")
+    __slots__ = ("_depth", "_depths", "_multi", "_root")
 
     def __init__(self) -> None:
         self._root = _Node[M]()
         self._depth = 0
+        self._depths: Counter[int] = Counter()
         # A placeholder that holds slashes fits no tree of segments. These are rare.
         self._multi: list[_Entry[M]] = []
+
+    def is_empty(self) -> bool:
+        return not self._multi and self._root.is_empty()
 
     def add(self, entry: _Entry[M]) -> None:
         path = entry.rule.path
         if path.multi is not None:
             self._multi.append(entry)
             return
-        self._depth = max(self._depth, len(path.segments))
+        self._count(len(path.segments), 1)
         node = self._root
         for segment in path.segments:
             node = node.child(segment)
         (node.exact if path.exact else node.prefix).append(entry)
+
+    def remove(self, entry: _Entry[M]) -> None:
+        path = entry.rule.path
+        if path.multi is not None:
+            self._multi.remove(entry)
+            return
+        self._count(len(path.segments), -1)
+        self._root.remove(entry, path.segments)
+
+    def _count(self, depth: int, change: int) -> None:
+        self._depths[depth] += change
+        if change > 0:
+            self._depth = max(self._depth, depth)
+        else:
+            self._depths += Counter()  # forgets what is not above 0
+            self._depth = max(self._depths, default=0)
 
     def find(self, rest: str) -> list[_Entry[M]]:
         """The mounts whose path matches, or would if a placeholder's text can be converted."""
@@ -206,8 +293,6 @@ class _Tree(Generic[M]):
         # Never split further than the deepest mount: a path of 10,000 slashes costs no more.
         parts = rest.split("/", self._depth + 1)[1:]
         found += self._root.prefix
-        if self._depth == 0:
-            return found
         live = [self._root]
         for depth, part in enumerate(parts, 1):
             live = [child for node in live for child in node.children(part)]
@@ -217,9 +302,8 @@ class _Tree(Generic[M]):
                 found += node.prefix
                 if depth == len(parts):
                     found += node.exact
-        if not parts:  # "" is "/" (RFC 3986, section 6.2.3)
-            root = self._root.static.get("")
-            found += root.exact if root is not None else ()
+        if not parts and "" in self._root.static:  # "" is "/" (RFC 3986, section 6.2.3)
+            found += self._root.static[""].exact
         return found
 
 
@@ -234,6 +318,9 @@ class _Node(Generic[M]):
         self.prefix: list[_Entry[M]] = []
         self.exact: list[_Entry[M]] = []
 
+    def is_empty(self) -> bool:
+        return not (self.static or self.placeholders or self.prefix or self.exact)
+
     def child(self, segment: str | Segment) -> _Node[M]:
         if isinstance(segment, str):
             return self.static.setdefault(segment, _Node())
@@ -245,3 +332,17 @@ class _Node(Generic[M]):
         for segment, node in self.placeholders.values():
             if segment.match(part) is not None:
                 yield node
+
+    def remove(self, entry: _Entry[M], segments: Sequence[str | Segment]) -> None:
+        """Remove an entry below here, and every node that becomes empty."""
+        if not segments:
+            (self.exact if entry.rule.path.exact else self.prefix).remove(entry)
+            return
+        first, *rest = segments
+        child = self.child(first)
+        child.remove(entry, rest)
+        if child.is_empty():
+            if isinstance(first, str):
+                del self.static[first]
+            else:
+                del self.placeholders[first.key]
