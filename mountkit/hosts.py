@@ -24,6 +24,8 @@ T = TypeVar("T")
 MAX_HOST_LENGTH = 255
 # A label of RFC 1123, with the underscore that real names hold.
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+# What IDNA takes for a dot besides the dot (RFC 3490, section 3.1).
+_DOTS = re.compile("[\u3002\uff0e\uff61]")
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::([0-9]{0,5}))?")
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
@@ -144,6 +146,7 @@ class HostPattern:
     def __init__(self, pattern: str) -> None:
         self.pattern: str = pattern
         host, port = _split_pattern(pattern)
+        host = _DOTS.sub(".", host)
         self.port: int | None = port
         self.star: bool = host.startswith("*.")
         #: The whole host, if it holds neither a wildcard nor a placeholder.
@@ -164,13 +167,13 @@ class HostPattern:
     def _rank(self) -> tuple[Any, ...]:
         """Sorts the more specific first: exact, longest literal part, `{x}` before `*`, a port."""
         if self.host is not None:
-            return (0, 0, 0, 0, self.port is None)
+            return (0, 0, 0, 0, 0, self.port is None)
         literal = sum(
-            1 + len(label if isinstance(label, str) else label.prefix + label.suffix)
+            1 + len(label) if isinstance(label, str) else len(label.prefix + label.suffix)
             for label in self.labels
         )
         typed = sum(not isinstance(label, str) and label.typed for label in self.labels)
-        return (1, -literal, self.star, -typed, self.port is None)
+        return (1, -literal, self.star, -len(self.labels), -typed, self.port is None)
 
     @property
     def names(self) -> list[str]:
@@ -247,7 +250,7 @@ def _split_pattern(pattern: str) -> tuple[str, int | None]:
     if colon == -1 or outside.endswith("]"):
         return pattern, None
     port = pattern[colon + 1 :]
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise PatternError(
             f"Host pattern {pattern!r} has the port {port!r}; write a number up to 65535."
         )
@@ -255,11 +258,8 @@ def _split_pattern(pattern: str) -> tuple[str, int | None]:
 
 
 def _labels(pattern: str, host: str) -> Iterable[str | Label]:
-    host = host.removesuffix(".")
-    position = 0
     # Placeholders hold no dot, so that a plain split is enough.
-    for text in host.split("."):
-        position += len(text) + 1
+    for text in host.removesuffix(".").split("."):
         if "*" in text:
             raise PatternError(
                 f"Host pattern {pattern!r} has a wildcard inside; '*' stands alone, in front: "
@@ -291,9 +291,13 @@ def _literal_host(pattern: str, host: str) -> str:
     parsed = parse_host(host if host.isascii() else _to_idna(pattern, host))
     if parsed is None:
         hint = re.sub(r"\.\.+", ".", host.strip(".").lower())
-        if host.startswith("."):  # Django's and cookies' way to say "and below"
-            hint = f"*.{hint}' or '{hint}"
-        raise PatternError(f"Host pattern {pattern!r} is no host name; write '{hint}'.")
+        if parse_host(hint) is None:
+            fix = "labels of letters, digits and hyphens, as in 'shop.example.com'"
+        elif host.startswith("."):  # Django's and cookies' way to say "and below"
+            fix = f"'*.{hint}' or '{hint}'"
+        else:
+            fix = f"'{hint}'"
+        raise PatternError(f"Host pattern {pattern!r} is no host name; write {fix}.")
     return parsed.host
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -24,6 +24,12 @@ Wanted: TypeAlias = "str | re.Pattern[str] | bool | None"
 
 # RFC 9110, section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# RFC 9110, section 8.3.1, without a weight; values may be quoted.
+_MEDIA_TYPE = re.compile(
+    rf"{_TOKEN.pattern}/{_TOKEN.pattern}"
+    rf"""(?:\s*;\s*(?!q=){_TOKEN.pattern}=(?:{_TOKEN.pattern}|"[^"]*"))*""",
+    re.IGNORECASE,
+)
 
 
 class Specificity(NamedTuple):
@@ -70,6 +76,18 @@ class Matcher(ABC):
         return self.specificity
 
 
+def identity(matcher: Matcher) -> Hashable:
+    """Equal for matchers that say the same; one that is not hashable is the same as itself alone.
+
+    A dataclass, for one, is hashable if it is frozen.
+    """
+    try:
+        hash(matcher)
+    except TypeError:
+        return ("not hashable", id(matcher))
+    return matcher
+
+
 class _Valued(Matcher):
     """A matcher that is told apart by what it was made of."""
 
@@ -96,7 +114,7 @@ class _Composite(_Valued):
         return part.parts if isinstance(part, type(self)) else (part,)
 
     def _key(self) -> tuple[object, ...]:
-        return (frozenset(self.parts),)
+        return (frozenset(map(identity, self.parts)),)
 
     def __repr__(self) -> str:
         return f"({f' {self.sign} '.join(map(repr, self.parts))})"
@@ -155,7 +173,7 @@ class Not(_Valued):
         return self.part.specificity
 
     def _key(self) -> tuple[object, ...]:
-        return (self.part,)
+        return (identity(self.part),)
 
     def __repr__(self) -> str:
         return f"~{self.part!r}"
@@ -178,7 +196,8 @@ class _Value(_Valued):
     kind: str
 
     def __init__(self, name: str, wanted: Wanted = True) -> None:
-        if not isinstance(wanted, (str, re.Pattern, bool, type(None))):
+        is_bytes = isinstance(wanted, re.Pattern) and isinstance(wanted.pattern, bytes)
+        if is_bytes or not isinstance(wanted, (str, re.Pattern, bool, type(None))):
             raise PatternError(
                 f"{type(self).__name__}({name!r}) wants {wanted!r}; write a text, a compiled "
                 "regular expression, True (present) or False (absent)."
@@ -230,6 +249,14 @@ class Cookie(_Value):
 
     specificity: Specificity = Specificity(headers=1)
 
+    def __init__(self, name: str, wanted: Wanted = True) -> None:
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise PatternError(
+                f"Cookie name {name!r} is no name; write the name alone, as in Cookie('beta'), "
+                "and a value after it: Cookie('beta', '1')."
+            )
+        super().__init__(name, wanted)
+
     def values(self, scope: Scope) -> list[str]:
         # RFC 6265, section 5.4; HTTP/2 may split the header (RFC 9113, section 8.2.3).
         found = []
@@ -247,13 +274,18 @@ class Query(_Value):
 
     specificity: Specificity = Specificity(queries=1)
 
+    def __init__(self, name: str, wanted: Wanted = True) -> None:
+        if not isinstance(name, str):
+            raise PatternError(f"Query name {name!r} is no text; write e.g. Query('version').")
+        super().__init__(name, wanted)
+
     def values(self, scope: Scope) -> list[str]:
         query = scope.get("query_string", b"").decode("latin-1")
         return [v for k, v in parse_qsl(query, keep_blank_values=True) if k == self.name]
 
 
 class Method(_Valued):
-    """One of these HTTP methods. `GET` takes `HEAD` too, as in Starlette's `Route`.
+    """One of these HTTP methods, exactly: `Method("GET")` does not take `HEAD` (Gateway API).
 
     A websocket has no method, so that `Method` refuses it and `~Method` takes it.
     """
@@ -266,8 +298,7 @@ class Method(_Valued):
         for method in methods:
             if not isinstance(method, str) or not _TOKEN.fullmatch(method):
                 raise PatternError(f"Method {method!r} is no method; write e.g. 'GET'.")
-        upper = {method.upper() for method in methods}
-        self.methods: frozenset[str] = frozenset(upper | {"HEAD"} if "GET" in upper else upper)
+        self.methods: frozenset[str] = frozenset(method.upper() for method in methods)
 
     def matches(self, scope: Scope) -> bool:
         return scope.get("method") in self.methods
@@ -321,12 +352,7 @@ class Client(_Valued):
     def __init__(self, *networks: str) -> None:
         if not networks:
             raise PatternError("Client() names no network; write e.g. Client('10.0.0.0/8').")
-        try:
-            self.networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = tuple(
-                ipaddress.ip_network(network) for network in networks
-            )
-        except ValueError as exc:
-            raise PatternError(f"Client network is not valid: {exc}.") from exc
+        self.networks: tuple[_Network, ...] = tuple(map(_parse_network, networks))
 
     def matches(self, scope: Scope) -> bool:
         client = scope.get("client")
@@ -344,10 +370,27 @@ class Client(_Valued):
         return tuple(map(str, self.networks))
 
 
-class Host(_Valued):
-    """A host, for use inside `|` and `~`; elsewhere write `Mount(host=…)`, which is indexed.
+_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-    Takes what `Mount(host=…)` takes; placeholders match here, but capture nothing.
+
+def _parse_network(text: str) -> _Network:
+    if not isinstance(text, str):  # an int would be read as an address
+        raise PatternError(f"Client network {text!r} is no text; write e.g. '10.0.0.0/8'.")
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as exc:
+        raise PatternError(f"Client network is not valid: {exc}.") from exc
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is not None and network.prefixlen >= 96:  # "::ffff:10.0.0.0/104"
+        return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
+    return network
+
+
+class Host(_Valued):
+    """A host, for use inside `|` and `~`, where its placeholders match and capture nothing.
+
+    Takes what `Mount(host=…)` takes. As the whole of `when=`, or as a part of its `&`, it says
+    what `host=` says, if that is not given: it ranks, is indexed and captures like it.
     """
 
     specificity: Specificity = Specificity()
@@ -360,6 +403,9 @@ class Host(_Valued):
 
     def _key(self) -> tuple[object, ...]:
         return self.pattern.key
+
+    def __repr__(self) -> str:
+        return f"Host({self.pattern.pattern!r})"
 
 
 class Accept(_Valued):
@@ -381,15 +427,14 @@ class Accept(_Valued):
     def __init__(self, *media_types: str, wildcard: bool = False) -> None:
         if not media_types:
             raise PatternError("Accept() names no media type; write e.g. Accept('text/html').")
-        self.media_types: tuple[_MediaType, ...] = tuple(
-            _parse_media_type(text) for text in media_types
-        )
-        for text, (kind, subtype, _) in zip(media_types, self.media_types, strict=True):
-            if not kind or not subtype or "*" in kind + subtype:
+        for text in media_types:
+            is_single = isinstance(text, str) and _MEDIA_TYPE.fullmatch(text)
+            if not is_single or "*" in text.partition(";")[0]:
                 raise PatternError(
                     f"Media type {text!r} is no single type; write e.g. 'application/json', and "
                     "wildcard=True to take wildcards as well."
                 )
+        self.media_types: tuple[_MediaType, ...] = tuple(map(_parse_media_type, media_types))
         self.wildcard = wildcard
 
     def matches(self, scope: Scope) -> bool:

@@ -8,7 +8,7 @@ placeholders: `/t/{tenant}`, `/u/{id:int}`, `/v{n:int}`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -43,7 +43,7 @@ class Segment:
         kinds = {(m[2] or ":str")[1:] for m in PARAM_REGEX.finditer(text)}
         #: Whether it may hold slashes; of a convertor of the user's own that is not known.
         self.is_multi: bool = not kinds <= set(_ONE_SEGMENT)
-        takes_all = any(re.fullmatch(c.regex, "x/y") for c in convertors.values())
+        takes_all = any(map(_takes_slashes, convertors.values()))
         #: How much it takes: 1, something typed or a part; 2, any segment; 3, any segments.
         self.breadth: int = 3 if takes_all else 1 if self.bare is None else 2
 
@@ -63,12 +63,16 @@ class PathPattern:
             characters are decoded, because ASGI's `path` is; `%2F` alone stays as it is.
             A trailing slash means nothing, unless `exact` is set.
         exact: take this very path and nothing below it.
+        is_decoded: leave percent signs alone: `path` is the decoded path of another pattern.
 
     Raises:
-        PatternError: the path is no path, or a placeholder is not one that Starlette knows.
+        PatternError: the path is no path, or a placeholder is not one that Starlette knows, or
+            two placeholders may hold slashes (which of them takes what would be a guess, and
+            to try takes quadratic time).
     """
 
     __slots__ = (
+        "below",
         "convertors",
         "exact",
         "key",
@@ -80,8 +84,8 @@ class PathPattern:
         "written",
     )
 
-    def __init__(self, path: str, *, exact: bool = False) -> None:
-        decoded = _checked(path)
+    def __init__(self, path: str, *, exact: bool = False, is_decoded: bool = False) -> None:
+        decoded = path if is_decoded else _checked(path)
         self.written: str = path
         self.exact: bool = exact
         #: As Starlette keeps it: no trailing slash, `""` for the root.
@@ -96,11 +100,13 @@ class PathPattern:
         self.segments: tuple[str | Segment, ...] = tuple(
             self._segment(text) for text in self.text.split("/")[1:]
         )
+        _check_breadth(path, self.convertors.values())
         multi = any(isinstance(s, Segment) and s.is_multi for s in self.segments)
-        #: A regular expression for the whole prefix, if a placeholder may hold slashes.
-        self.multi: re.Pattern[str] | None = (
-            re.compile(_segment_regex(self.text), re.DOTALL) if multi else None
-        )
+        regex = _segment_regex(self.text) if multi else ""
+        #: Regular expressions, if a placeholder may hold slashes: the whole prefix is all of
+        #: the path, or it has something below it.
+        self.multi: re.Pattern[str] | None = re.compile(regex, re.DOTALL) if multi else None
+        self.below: re.Pattern[str] = re.compile(f"{regex}(?=/)", re.DOTALL)
         # Equivalent prefixes differ in the names of their placeholders alone.
         self.key: tuple[bool, str] = (exact, _nameless(self.text))
         self.rank: tuple[Any, ...] = self._rank()
@@ -157,19 +163,14 @@ class PathPattern:
     def matched(self, parts: Sequence[str]) -> str:
         """The prefix as the request spelled it; never with a trailing slash."""
         count = len(self.segments)
-        if count and self.segments[-1] == "":  # exact, written with a trailing slash
+        while count and self.segments[count - 1] == "":  # exact, written with a trailing slash
             count -= 1
         return "".join(["/" + part for part in parts[:count]])
 
     def _match_multi(self, rest: str) -> tuple[str, dict[str, Any]] | None:
         assert self.multi is not None
-        match = None
-        if not self.exact:
-            # As Starlette: the prefix is as long as it can be with a "/" left behind it.
-            end = rest.rfind("/")
-            while match is None and end > 0:
-                match = self.multi.fullmatch(rest, 0, end)
-                end = rest.rfind("/", 0, end)
+        # As Starlette: the prefix is as long as it can be with a "/" left behind it.
+        match = None if self.exact else self.below.match(rest)
         match = match or self.multi.fullmatch(rest)
         if match is None:
             return None
@@ -193,7 +194,33 @@ def _checked(path: str) -> str:
     for mark, what in (("?", "a query; use query="), ("#", "a fragment; remove it")):
         if mark in path:
             raise PatternError(f"Mount path {path!r} contains {what}.")
+    _check_braces(path)
+    if re.search("%7[bd]", path, re.IGNORECASE):
+        raise PatternError(
+            f"Mount path {path!r} contains an encoded brace, which Starlette would read as a "
+            "placeholder's; choose another path."
+        )
     return decoded
+
+
+def _check_braces(path: str) -> None:
+    if re.search("[{}]", PARAM_REGEX.sub("", path)):
+        raise PatternError(
+            f"Mount path {path!r} has a brace that belongs to no placeholder; write placeholders "
+            "as in '/t/{tenant}' or '/u/{id:int}'."
+        )
+
+
+def _check_breadth(path: str, convertors: Iterable[Convertor[Any]]) -> None:
+    if sum(_takes_slashes(convertor) for convertor in convertors) > 1:
+        raise PatternError(
+            f"Mount path {path!r} has two placeholders that may hold slashes; leave one, and let "
+            "the mounted app take the rest apart."
+        )
+
+
+def _takes_slashes(convertor: Convertor[Any]) -> bool:
+    return re.fullmatch(convertor.regex, "x/y") is not None
 
 
 def _check_placeholder(path: str, name: str, kind: str, seen: dict[str, Convertor[Any]]) -> None:

@@ -57,7 +57,8 @@ class Mount(starlette.routing.Mount):
         max_body_size: as in Starlette; bytes, 413 beyond.
         host: `acme.example.com`, `*.example.com` (one or more labels) or
             `{tenant}.example.com` (one label), with a port if it matters.
-        methods: HTTP methods; `GET` takes `HEAD` too. Websockets have none.
+        methods: HTTP methods, exactly: unlike in Starlette's `Route`, `GET` does not take
+            `HEAD` (Gateway API). Websockets have none.
         headers: by name, the exact value, a compiled regular expression (matched by
             `fullmatch`), `True` (present) or `None` (absent).
         query: the same for query parameters.

@@ -13,7 +13,17 @@ from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
 from mountkit.hosts import HostPattern, HostPort
-from mountkit.matchers import Accept, Header, Host, Matcher, Method, Query, Specificity, Wanted
+from mountkit.matchers import (
+    Accept,
+    Header,
+    Host,
+    Matcher,
+    Method,
+    Query,
+    Specificity,
+    Wanted,
+    identity,
+)
 from mountkit.paths import PathPattern
 
 _OWN_FILES = (os.path.dirname(__file__) + os.sep, os.path.dirname(starlette.__file__) + os.sep)
@@ -70,7 +80,7 @@ class Rule:
                     conditions.remove(matcher)
                     break
         #: All of them must hold.
-        self.conditions: tuple[Matcher, ...] = tuple(dict.fromkeys(conditions))
+        self.conditions: tuple[Matcher, ...] = tuple({identity(m): m for m in conditions}.values())
         self.specificity: Specificity = Specificity()
         for matcher in self.conditions:
             self.specificity = self.specificity.plus(matcher.specificity)
@@ -88,11 +98,11 @@ class Rule:
                 )
 
     def at(self, path: str) -> Rule:
-        """The same conditions at another path."""
+        """The same conditions at another path, which is decoded already, as `path.path` is."""
         moved = copy.copy(self)
         if self.path.exact and self.path.text.endswith("/"):
             path += "/"
-        moved.path = PathPattern(path, exact=self.path.exact)
+        moved.path = PathPattern(path, exact=self.path.exact, is_decoded=True)
         moved._check_names()
         return moved
 
@@ -126,7 +136,7 @@ class Rule:
     def key(self) -> tuple[Any, ...]:
         """Equal for rules that take exactly the same requests, as far as can be told."""
         host_key = None if self.host is None else self.host.key
-        return (self.priority, host_key, self.path.key, frozenset(self.conditions))
+        return (self.priority, host_key, self.path.key, frozenset(map(identity, self.conditions)))
 
     def match(
         self, scope: Scope, rest: str, host: HostPort | None
@@ -172,7 +182,9 @@ class Rule:
         """By what this rule is tried before `other`; `None` if they are equally specific."""
         names = ("priority", "host", "path", "method", "header conditions", "query conditions")
         for name, own, others in zip(names, self.rank, other.rank, strict=True):
-            if own < others:
+            if own != others:
+                if own > others:
+                    return None
                 if name != "path":
                     return name
                 return "exact path" if self.path.exact > other.path.exact else "longer prefix"
@@ -213,6 +225,8 @@ def _checked_priority(priority: int) -> int:
 def _checked_methods(methods: Iterable[str]) -> Iterable[str]:
     if isinstance(methods, str):
         raise PatternError(f"methods={methods!r} is one text; write methods=[{methods!r}].")
+    if not isinstance(methods, Iterable):
+        raise PatternError(f"methods={methods!r} is no list; write methods=['GET', 'POST'].")
     return methods
 
 

@@ -49,7 +49,7 @@ _KINDS: list[Choices] = [{"method": method} for method in _METHODS]
 _KINDS.append({"type": "websocket"})
 _ADDRESSES = ("127.0.0.1", "192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1")
 # How many requests are tried before a search is given up.
-_BUDGET = 2_000
+_BUDGET = 20_000
 
 
 class Undecided(Exception):
@@ -131,6 +131,9 @@ class _Search:
             found = self._from(choices)
             if found is not None:
                 return found
+            for rival in self.rivals.values():
+                if covers(rival, self.rule):
+                    return [rival]
         has_no_path = not path_samples(self.rule.path)  # a convertor that could not be sampled
         if (
             self.is_undecided
@@ -162,6 +165,18 @@ class _Search:
                 breaks = [way for m in winner.conditions for way in ways(m, wanted=False)]
                 pending += [{**current, **way} for way in breaks]
         return None
+
+
+def covers(one: Rule, other: Rule) -> bool:
+    """Whether `one` takes whatever `other` takes, as can be seen without a request."""
+    if one.conditions or one.path.exact or one.path.multi or other.path.multi:
+        return False
+    if one.host is not None and (other.host is None or one.host.key != other.host.key):
+        return False
+    return len(one.path.segments) <= len(other.path.segments) and all(
+        text == others or (isinstance(text, Segment) and text.bare is not None and others != "")
+        for text, others in zip(one.path.segments, other.path.segments, strict=False)
+    )
 
 
 def takes(rule: Rule, scope: Scope) -> bool:
@@ -244,12 +259,12 @@ def sample_regex(pattern: re.Pattern[str]) -> list[str]:
 
 
 def _shared_paths(one: PathPattern, other: PathPattern) -> list[str]:
-    if len(one.segments) != len(other.segments):
+    if one.multi is not None or other.multi is not None:
         return [*path_samples(one), *path_samples(other)]
     options = []
-    for a, b in zip(one.segments, other.segments, strict=True):
-        literal = next((s for s in (a, b) if isinstance(s, str)), None)
-        samples = [text for s in (a, b) if isinstance(s, Segment) for text in segment_samples(s)]
+    for pair in itertools.zip_longest(one.segments, other.segments):
+        literal = next((s for s in pair if isinstance(s, str)), None)
+        samples = [text for s in pair if isinstance(s, Segment) for text in segment_samples(s)]
         options.append(samples if literal is None else [literal])
     return [
         "".join("/" + text for text in texts) or "/"

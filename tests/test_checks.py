@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import CONVERTOR_TYPES, Convertor
 from starlette.endpoints import HTTPEndpoint
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
@@ -296,10 +296,10 @@ class Unsampled(Upper):
     regex = r"(?=q)q(?<=q)[^\s]\b"
 
 
-def test_a_convertor_of_ones_own_is_sampled() -> None:
+def test_a_convertor_of_ones_own_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its regular expression."""
-    register_url_convertor("upper", Upper())
-    register_url_convertor("odd", Unsampled())
+    monkeypatch.setitem(CONVERTOR_TYPES, "upper", Upper())
+    monkeypatch.setitem(CONVERTOR_TYPES, "odd", Unsampled())
     assert codes(M("/u/{x:odd}"), M("/u/{x}")) == []
     assert codes(M("/u/{x:upper}"), M("/u/{x}")) == []
 
