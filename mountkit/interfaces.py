@@ -63,6 +63,8 @@ def _recognise(app: Any, seen: set[int]) -> Interface | None:
     seen.add(id(app))
     if inspect.isclass(app):
         return _of_class(app)
+    if any(cls.__module__ == "webob.dec" for cls in type(app).__mro__):
+        return "wsgi"  # its signature is that of a function of one request, or none at all
     parameters = _parameters(app)
     if parameters is None:
         return _of_wrapped(app, seen)
@@ -77,7 +79,7 @@ def _recognise(app: Any, seen: set[int]) -> Interface | None:
     if is_async:
         return "asgi3" if required <= 3 and (variadic or len(parameters) >= 3) else None
     if variadic:
-        return _of_webob(app) or _of_wrapped(app, seen)
+        return _of_wrapped(app, seen)
     if required == 1:
         return "asgi2" if names[0] == "scope" or _is_partial_class(app) else None
     # Guesses, but for the right number of parameters there is hardly another callable.
@@ -114,11 +116,6 @@ def _of_class(cls: type[Any]) -> Interface | None:
     if len(parameters) == 2 and hasattr(cls, "__iter__"):  # PEP 3333's own example
         return "wsgi"
     return None
-
-
-def _of_webob(app: Any) -> Interface | None:
-    is_webob = any(cls.__module__ == "webob.dec" for cls in type(app).__mro__)
-    return "wsgi" if is_webob else None
 
 
 def _of_wrapped(app: Any, seen: set[int]) -> Interface | None:
