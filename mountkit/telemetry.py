@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _FASTAPI_RECORD = "fastapi.telemetry"
 _STARLETTE_FLAG = "starlette.opentelemetry"
+# OpenTelemetry, "Semantic conventions for HTTP spans": the methods that name a span.
+_METHODS = frozenset("CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split())
 
 
 class RouteTemplate:
@@ -110,8 +112,9 @@ class Publisher:
         if record is not None:
             record.route = route
         for span in {id(s): s for s in (getattr(record, "span", None), self._span) if s}.values():
-            span.set_attribute("http.route", route)
-            span.update_name(f"{self._parent.get('method', 'GET')} {route}")
+            if span.is_recording():
+                span.set_attribute("http.route", route)
+                span.update_name(f"{_shown_method(self._parent)} {route}")
 
     def wrap(self, send: Send) -> Send:
         """`send`, told of the route when the response starts: FastAPI's span ends with it."""
@@ -122,6 +125,11 @@ class Publisher:
             await send(message)
 
         return publishing_send
+
+
+def _shown_method(scope: Scope) -> str:
+    method: str = scope.get("method", "GET")  # a websocket's handshake is a GET
+    return method if method in _METHODS else "HTTP"
 
 
 def _server_span() -> Any:

@@ -1,0 +1,105 @@
+"""One of each kind behind one dispatcher, as a server would import it.
+
+`app` has a Flask app; `without_wsgi` is the same without, for servers that run trio.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import flask
+from fastapi import FastAPI
+from fastapi import Request as FastAPIRequest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from mountkit import Dispatcher, Mount
+from tests.apps.records import recorded_lifespan
+
+
+async def starlette_item(request: Request) -> Response:
+    return JSONResponse(
+        {
+            "owner": request.state.owner,
+            "url": str(request.url_for("item", id=request.path_params["id"])),
+            "asked": str(request.url),
+        }
+    )
+
+
+async def starlette_go(request: Request) -> Response:
+    return RedirectResponse(request.url_for("item", id="3"))
+
+
+async def echo(websocket: WebSocket) -> None:
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        await websocket.send_json(
+            {
+                "text": text,
+                "url": str(websocket.url_for("echo")),
+                "owner": websocket.state.owner,
+            }
+        )
+
+
+starlette_app = Starlette(
+    routes=[
+        Route("/item/{id}", starlette_item, name="item"),
+        Route("/go", starlette_go),
+        WebSocketRoute("/echo", echo, name="echo"),
+    ],
+    lifespan=recorded_lifespan("starlette"),
+)
+
+fastapi_app = FastAPI(lifespan=recorded_lifespan("fastapi"))
+
+
+@fastapi_app.get("/item/{id}", name="item")
+async def fastapi_item(request: FastAPIRequest, id: int) -> dict[str, Any]:
+    return {
+        "owner": request.state.owner,
+        "url": str(request.url_for("item", id=id)),
+        "asked": str(request.url),
+    }
+
+
+async def raw_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """No framework and no lifespan: answers with what it was handed."""
+    if scope["type"] != "http":
+        raise NotImplementedError(scope["type"])
+    seen = {
+        "path": scope["path"],
+        "raw_path": scope["raw_path"].decode("ascii"),
+        "root_path": scope["root_path"],
+    }
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(seen).encode()})
+
+
+flask_app = flask.Flask(__name__)
+
+
+@flask_app.get("/item/<id>")
+def flask_item(id: str) -> Any:
+    return {"url": flask.url_for("flask_item", id=id, _external=True), "asked": flask.request.url}
+
+
+@flask_app.post("/upload")
+def flask_upload() -> Any:
+    return {"text": flask.request.get_data(as_text=True), "name": flask.request.path}
+
+
+_mounts = [
+    Mount("/starlette", starlette_app),
+    Mount("/fastapi", fastapi_app),
+    Mount("/raw", raw_app),
+]
+app = Dispatcher([*_mounts, Mount("/flask", flask_app)])
+without_wsgi = Dispatcher(_mounts)
