@@ -35,7 +35,7 @@ logger: logging.Logger = logging.getLogger("mountkit")
 # The toolkit's one key. A router has to put what `matches` returns into its own scope;
 # `handle` takes it out again, and everything else that `matches` has put there with it.
 _KEY = "mountkit"
-_MATCHED_KEYS = ("path_params", "app_root_path", "root_path")
+_MATCHED_KEYS = ("path_params", "app_root_path", "root_path", "endpoint")
 
 
 class _Matched(NamedTuple):

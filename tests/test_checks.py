@@ -490,3 +490,12 @@ def test_explain_agrees_with_resolve(mounts: list[Mount], scope: Scope) -> None:
         assert (candidate.outcome == "refused") is not takes(candidate.route.rule, scope)
         assert (candidate.outcome == "chosen") is (candidate.route is explanation.route)
     assert repr(scope) == before
+
+
+def test_a_regular_expression_is_fulfilled_and_broken() -> None:
+    """To reach a mount, a value is made up that its own pattern takes and the other's does not."""
+    mounts = [
+        M("/a", headers={"x": True}),
+        M("/a", headers={"x": re.compile("[a-z].*")}, priority=1),
+    ]
+    assert codes(*mounts) == []

@@ -14,6 +14,7 @@ from starlette.datastructures import URLPath
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Mount as StarletteMount
 from starlette.routing import NoMatchFound, Route, Router, WebSocketRoute
 from starlette.testclient import WebSocketDenialResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -228,6 +229,18 @@ def test_one_line_starts_the_mounts_among_routes(
     app.add_middleware(line)
     with client(app) as running:
         assert running.get("/a/").json() == "a"
+    assert log == ["+a", "-a"]
+
+
+def test_a_mount_that_stands_twice_among_routes(client: ClientFactory) -> None:
+    """Is started once, and a circle of routers is no trap."""
+    log = Log()
+    mount = Mount("/a", log.app("a"))
+    router = Router([mount])
+    app = Starlette(routes=[mount, StarletteMount("/r", router), StarletteMount("/s", router)])
+    app.add_middleware(LifespanMiddleware)
+    with client(app):
+        """Is started and stopped."""
     assert log == ["+a", "-a"]
 
 

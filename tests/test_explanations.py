@@ -35,6 +35,7 @@ def test_the_winner_and_what_its_app_would_see() -> None:
     assert found.path_params == {"tenant": "acme", "item": 7}
     assert (found.convention, found.target) == ("spec", "shop()")
     assert found.request == "GET https://acme.example.com/t/7/x%20y?v=1"
+    assert "path_params={'tenant': 'acme', 'item': 7}" in str(found)
 
 
 @pytest.mark.parametrize(
@@ -277,3 +278,18 @@ def test_a_request_scope_is_what_a_server_would_make() -> None:
     assert (scope["query_string"], scope["root_path"]) == (b"q=1", "/r")
     assert scope["server"] == ("a.com", 81)
     assert request_scope("http://a.com")["path"] == "/"
+
+
+def test_a_redirect_is_shown() -> None:
+    """The request of a browser for the bare prefix."""
+    explanation = explain(
+        Dispatcher({"/a": shop}), "http://a.com/a", headers={"sec-fetch-mode": "navigate"}
+    )
+    assert explanation.location == "./a/"
+    assert "  redirected to './a/'" in str(explanation).splitlines()
+
+
+def test_a_dispatcher_without_mounts_is_looked_through() -> None:
+    """What decides is the app underneath."""
+    inner = Dispatcher({"/a": shop})
+    assert explain(Dispatcher(default=inner), "http://a.com/a/").route is inner.routes[0]

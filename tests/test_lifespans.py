@@ -430,3 +430,19 @@ def test_an_app_mounted_into_itself_is_refused(client: ClientFactory) -> None:
     app.add_middleware(DispatchMiddleware, mounts=[Mount("/again", app)])
     with pytest.raises(LifespanError, match="is mounted into itself"), client(app):
         pytest.fail("started")
+
+
+async def test_an_app_that_answers_twice() -> None:
+    """The second answer to the same event changes nothing."""
+    log: Log = []
+
+    async def twice(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.startup.complete"})
+        log.append((await receive())["type"])
+        await send({"type": "lifespan.shutdown.complete"})
+
+    server = Server(log)
+    await server.run(Dispatcher({"/a": twice}))
+    assert log == ["startup.complete", "lifespan.shutdown", "shutdown.complete"]
