@@ -1,0 +1,12 @@
+from django.db import models
+
+
+class Note(models.Model):
+    text = models.CharField(max_length=200)
+    written = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-written",)
+
+    def __str__(self) -> str:
+        return self.text
