@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import InterfaceError
+from mountkit.wsgi import WSGIBridge
 
 #: As uvicorn names them.
 Interface: TypeAlias = Literal["asgi3", "asgi2", "wsgi"]
@@ -130,12 +131,18 @@ def _of_wrapped(app: Any, seen: set[int]) -> Interface | None:
     return found.pop() if len(found) == 1 else None
 
 
-def adapt(app: Any, interface: Interface | Literal["auto"] = "auto") -> tuple[ASGIApp, Interface]:
+def adapt(
+    app: Any,
+    interface: Interface | Literal["auto"] = "auto",
+    bridge: Callable[[Any], ASGIApp] = WSGIBridge,
+) -> tuple[ASGIApp, Interface]:
     """`app` as an ASGI 3 application, and what it was.
 
+    Args:
+        bridge: makes an ASGI application of a WSGI one.
+
     Raises:
-        InterfaceError: it is no application, it cannot be told which, or a WSGI application
-            was given while `a2wsgi` is not installed.
+        InterfaceError: it is no application, or it cannot be told which.
     """
     if interface == "auto":
         interface = recognise(app)
@@ -144,7 +151,7 @@ def adapt(app: Any, interface: Interface | Literal["auto"] = "auto") -> tuple[AS
             f"Interface {interface!r} is not known; write one of {', '.join(INTERFACES)}."
         )
     if interface == "wsgi":
-        return _bridge_wsgi(app), interface
+        return bridge(app), interface
     if interface == "asgi2":
         return _bridge_asgi2(app), interface
     return app, interface
@@ -155,17 +162,6 @@ def _bridge_asgi2(app: Callable[[Scope], Any]) -> ASGIApp:
         await app(scope)(receive, send)
 
     return asgi3
-
-
-def _bridge_wsgi(app: Any) -> ASGIApp:
-    try:
-        from mountkit.wsgi import WSGIBridge
-    except ImportError as exc:
-        raise InterfaceError(
-            f"{app!r} is a WSGI application, and the bridge to it is not installed; "
-            "run: pip install 'mountkit[wsgi]'."
-        ) from exc
-    return WSGIBridge(app)
 
 
 #: Apps that route on `path` alone, by class. An instance can only be met if its module was

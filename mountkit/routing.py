@@ -7,7 +7,7 @@ keeps subclasses of `Mount` (it copies them and rewrites their path) and breaks 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import starlette.routing
@@ -29,6 +29,7 @@ from mountkit.rules import Rule, call_site
 from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
 from mountkit.tables import Resolution, Table
 from mountkit.telemetry import call_published
+from mountkit.wsgi import WSGIBridge
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -74,6 +75,8 @@ class Mount(starlette.routing.Mount):
         convention: which scope the app gets; see `mountkit.scopes.Convention`. By default
             `"spec"`, or `"strip"` for the apps that are known to need it.
         interface: `"asgi3"`, `"asgi2"` or `"wsgi"`, where it cannot be recognised.
+        bridge: makes an ASGI app of a WSGI one: `partial(WSGIBridge, threads=4)`,
+            `a2wsgi.WSGIMiddleware`. Without effect on other apps.
         scope_keys: keys of the parent's scope that the app is to have beyond those of ASGI,
             such as `("session", "user", "auth")`.
 
@@ -108,6 +111,7 @@ class Mount(starlette.routing.Mount):
         redirect_slashes: bool | Literal["navigate"] = "navigate",
         convention: Convention | None = None,
         interface: Interface | Literal["auto"] = "auto",
+        bridge: Callable[[Any], ASGIApp] = WSGIBridge,
         scope_keys: Iterable[str] = (),
     ) -> None:
         self.rule = Rule(
@@ -132,7 +136,7 @@ class Mount(starlette.routing.Mount):
         elif app is None:
             raise PatternError(f"Mount({path!r}) has nothing to serve; pass app= or routes=.")
         else:
-            app = self._adopt(app, interface)
+            app = self._adopt(app, interface, bridge)
         super().__init__(
             self.rule.path.path, app, name=name, middleware=middleware, max_body_size=max_body_size
         )
@@ -140,8 +144,13 @@ class Mount(starlette.routing.Mount):
         self._is_part_of_parent = isinstance(self._base_app, Router)
         self.convention: Convention = self._chosen_convention(convention)
 
-    def _adopt(self, app: Any, interface: Interface | Literal["auto"]) -> ASGIApp:
-        asgi, found = adapt(app, interface)
+    def _adopt(
+        self,
+        app: Any,
+        interface: Interface | Literal["auto"],
+        bridge: Callable[[Any], ASGIApp],
+    ) -> ASGIApp:
+        asgi, found = adapt(app, interface, bridge)
         name = f"The app mounted at {self.label!r} ({self.rule.where})"
         self.child = Child(app, asgi, name, has_lifespan=found != "wsgi")
         return asgi

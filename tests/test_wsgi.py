@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import subprocess
-import sys
 from typing import Any
+from wsgiref.validate import validator
 
 import httpx
 import pytest
 from flask import Flask, redirect, request, stream_with_context, url_for
+from starlette.responses import PlainTextResponse
 from starlette.testclient import WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
-from mountkit import Dispatcher, Mount
+from mountkit import Dispatcher, InterfaceError, Mount
+from mountkit.interfaces import recognise
+from tests.apps import django_site
 from tests.conftest import ClientFactory
 
 
@@ -192,19 +196,140 @@ def test_repr() -> None:
     assert repr(Mount("/sub", environ_app)._base_app).startswith("WSGIBridge(<function environ_app")
 
 
-def test_without_the_bridge() -> None:
-    """The message says what to install."""
-    program = """
-import sys
-sys.modules["a2wsgi"] = None
-import mountkit
-try:
-    mountkit.Mount("/x", lambda environ, start_response: [])
-except mountkit.InterfaceError as exc:
-    print(exc)
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+# What is a WSGI application.
+
+
+def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """A bare function."""
+    start_response("200 OK", [("content-type", "text/plain")])
+    return [environ["SCRIPT_NAME"].encode()]
+
+
+class Hello:
+    """An object that is called."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        return hello(environ, start_response)
+
+
+def hello_flask() -> Flask:
+    app = Flask(__name__)
+    app.add_url_rule("/x", view_func=lambda: request.script_root)
+    return app
+
+
+def undecided(*args: Any) -> Any:
+    """A wrapper whose signature says nothing."""
+    return hello(*args)
+
+
+async def hello_asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    await PlainTextResponse(scope["root_path"])(scope, receive, send)
+
+
+def undecided_asgi(*args: Any) -> Any:
+    return hello_asgi(*args)
+
+
+def undecided_asgi2(*args: Any) -> Any:
+    return functools.partial(hello_asgi, *args)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(hello, id="function"),
+        pytest.param(Hello(), id="object"),
+        pytest.param(hello_flask(), id="flask"),
+        pytest.param(hello_flask().wsgi_app, id="flask-bound-method"),
+        pytest.param(ProxyFix(hello_flask().wsgi_app), id="werkzeug-middleware"),
+        pytest.param(validator(hello), id="wsgiref-validator"),
+    ],
+)
+def test_recognised(client: ClientFactory, app: Any) -> None:
+    """Mounted like any other: nothing has to be said."""
+    assert client(Dispatcher({"/sub": app})).get("/sub/x").text == "/sub"
+
+
+def test_django_is_recognised() -> None:
+    """`WSGIHandler` by its signature; `ASGIHandler` is none."""
+    assert recognise(django_site.wsgi_site()) == "wsgi"
+    assert recognise(django_site.asgi_site()) == "asgi3"
+
+
+@pytest.mark.parametrize(
+    ("app", "interface"),
+    [
+        pytest.param(undecided, "wsgi", id="wsgi"),
+        pytest.param(undecided_asgi, "asgi3", id="asgi3"),
+        pytest.param(undecided_asgi2, "asgi2", id="asgi2"),
+    ],
+)
+def test_said_explicitly(client: ClientFactory, app: Any, interface: Any) -> None:
+    """Where it cannot be told, the user says it, and is believed."""
+    with pytest.raises(InterfaceError) as caught:
+        Mount("/sub", app)
+    assert str(caught.value) == (
+        f"Whether {app!r} is an ASGI or a WSGI application cannot be told from its signature; "
+        "write interface='asgi3' or interface='wsgi'."
     )
-    assert "is a WSGI application, and the bridge to it is not installed" in run.stdout
-    assert "pip install 'mountkit[wsgi]'" in run.stdout
+    dispatch = Dispatcher([Mount("/sub", app, interface=interface)])
+    assert client(dispatch).get("/sub/x").text == "/sub"
+
+
+# PEP 3333, as Python's own validator reads it.
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize(
+    ("mount", "path"),
+    [
+        pytest.param("/sub", "/sub/x", id="below"),
+        pytest.param("/sub", "/sub", id="bare"),
+        pytest.param("/", "/x", id="root"),
+        pytest.param("/", "/", id="root-slash"),
+        pytest.param("/café", "/caf%C3%A9/%C3%A9?q=%C3%A9", id="non-ascii"),
+    ],
+)
+def test_validator(client: ClientFactory, method: str, mount: str, path: str) -> None:
+    """The environ, the input and the use of `start_response` are those of the PEP."""
+
+    def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        start_response("200 OK", [("content-type", "text/plain")])
+        return [body or b"none"]
+
+    body = b"12345" if method in ("POST", "PUT") else b""
+    response = client(Dispatcher({mount: validator(echo)})).request(method, path, content=body)
+    assert response.status_code == 200
+    assert response.content == (b"" if method == "HEAD" else body or b"none")
+
+
+def test_headers(client: ClientFactory) -> None:
+    """Every header is a variable; one that came twice is joined, as HTTP allows."""
+    headers = [("x-a", "1"), ("x-a", "2"), ("accept", "text/html"), ("user-agent", "test")]
+    environ = client(Dispatcher({"/sub": environ_app})).get("/sub/", headers=headers).json()
+    found = {key: value for key, value in environ.items() if key.startswith("HTTP_")}
+    expected = {"HTTP_X_A": "1,2", "HTTP_ACCEPT": "text/html", "HTTP_USER_AGENT": "test"}
+    assert expected.items() <= found.items()
+
+
+@pytest.mark.parametrize(
+    ("server", "scheme", "expected"),
+    [
+        pytest.param(("a.com", 8000), "http", ("a.com", "8000"), id="port"),
+        pytest.param(("::1", 443), "https", ("::1", "443"), id="ipv6"),
+    ],
+)
+@pytest.mark.anyio
+async def test_server(server: Any, scheme: str, expected: tuple[str, str]) -> None:
+    """`SERVER_NAME` and `SERVER_PORT`, which are texts."""
+    environ = await ask("/sub/", scheme=scheme, changes={"server": server})
+    assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == expected
+
+
+@pytest.mark.anyio
+async def test_no_client() -> None:
+    """A server on a Unix socket knows no address: the variables are absent, not empty."""
+    environ = await ask("/sub/", changes={"client": None})
+    assert not {"REMOTE_ADDR", "REMOTE_PORT"} & set(environ)
