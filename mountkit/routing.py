@@ -15,6 +15,7 @@ from starlette.datastructures import URLPath
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -130,7 +131,9 @@ class Mount(starlette.routing.Mount):
         self.scope_keys: tuple[str, ...] = tuple(scope_keys)
         #: The app and its lifespan; `None` for `routes=`.
         self.child: Child | None = None
-        self._own_routes = None if app is not None or routes is None else list(routes)
+        if app is not None and routes is not None:
+            raise PatternError(f"Mount({path!r}) has app= and routes=; pass one of them.")
+        self._own_routes = None if routes is None else list(routes)
         if self._own_routes is not None:
             app = _router_of(self._own_routes)
         elif app is None:
@@ -255,22 +258,17 @@ class Mount(starlette.routing.Mount):
             response = RedirectResponse(location, 307, {"cache-control": "no-store"})
             await response(scope, receive, send)
             return
-        try:
-            await call_published(
-                self.app,
-                scope,
-                self._child_scope(scope, found, router),
-                receive,
-                send,
-                root_path=found.root_path,
-                prefix=self.path_format.removesuffix("/{path}"),
-                name=self.name,
-            )
-        except MultiPartException as exc:
-            # Starlette's Request.form() answers 400 by itself where it sees an app above.
-            if "app" in scope:
-                raise HTTPException(400, exc.message) from exc
-            raise
+        await call_published(
+            self.app,
+            scope,
+            self._child_scope(scope, found, router),
+            receive,
+            send,
+            root_path=found.root_path,
+            prefix=self.path_format.removesuffix("/{path}"),
+            name=self.name,
+            on_error=_answer_error,
+        )
 
     def _slash_redirect(self, scope: Scope, found: Resolution[Mount]) -> str | None:
         """Where to send a request for the bare prefix; `None` if it is to be served."""
@@ -313,6 +311,9 @@ class Mount(starlette.routing.Mount):
         child = {**scope, **self.matched_scope(scope, found)}
         del child[_KEY]
         child.pop("route", None)
+        if "fastapi" in child:  # what FastAPI knows of the parent's route is none of the child's
+            known = child["fastapi"].items()
+            child["fastapi"] = {k: v for k, v in known if k != "effective_route_context"}
         if router is not None:
             child.setdefault("router", router)
         child["path"] = child["root_path"] + (found.rest or "/")
@@ -351,6 +352,28 @@ def _check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         choice = ", ".join(map(repr, known))
         raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
+
+
+async def _answer_error(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer an exception that a mounted app has left to whoever is above, or raise it.
+
+    Where a router is above, that is its business. Otherwise it is done here as Starlette's
+    routers do it, with the handlers of the app if there is one: in front of an app, its own
+    `ExceptionMiddleware` is not reached, and in front of none there is none.
+    """
+    if isinstance(exc, MultiPartException) and "app" in scope:
+        # Starlette's Request.form() does this where it sees an app above.
+        exc = HTTPException(400, exc.message)
+    if "starlette.exception_handlers" in scope:
+        raise exc
+    handlers = getattr(scope.get("app"), "exception_handlers", {}).items()
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise exc
+
+    # Those of 500 are for ServerErrorMiddleware, which stands above this in any case.
+    own = {key: handler for key, handler in handlers if key not in (500, Exception)}
+    await ExceptionMiddleware(fail, own)({**scope}, receive, send)
 
 
 def _router_of(routes: Sequence[BaseRoute]) -> Router:

@@ -14,7 +14,7 @@ OpenTelemetry is never imported here; if it was not imported elsewhere, no span 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -84,7 +84,7 @@ def _route_of(child: Scope) -> Any:
 class Publisher:
     """Carries one request's template upwards."""
 
-    __slots__ = ("_compose", "_parent", "_record", "_root_path", "_span")
+    __slots__ = ("_compose", "_parent", "_record", "_root_path", "_span", "is_started")
 
     def __init__(
         self, parent: Scope, child: Scope, root_path: str, compose: Callable[[], RouteTemplate]
@@ -92,6 +92,7 @@ class Publisher:
         self._parent = parent
         self._root_path = root_path
         self._compose = compose
+        self.is_started = False
         self._record = parent.get(_FASTAPI_RECORD)
         self._span = _server_span()
         if _FASTAPI_RECORD not in parent and (
@@ -99,11 +100,6 @@ class Publisher:
         ):
             # Somebody above has made the request's one server span already.
             child[_FASTAPI_RECORD] = None
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether a span is open that has to hear of the route before it ends."""
-        return self._record is not None or self._span is not None
 
     def publish(self) -> None:
         """Tell everyone above what is known by now."""
@@ -119,10 +115,12 @@ class Publisher:
                 span.update_name(f"{_shown_method(self._parent)} {route}")
 
     def wrap(self, send: Send) -> Send:
-        """`send`, told of the route when the response starts: FastAPI's span ends with it."""
+        """`send`, which publishes when the response starts: FastAPI's span ends with it, and
+        middleware looks for the route when `call_next` returns."""
 
         async def publishing_send(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.accept"):
+                self.is_started = True
                 self.publish()
             await send(message)
 
@@ -155,18 +153,24 @@ async def call_published(
     root_path: str,
     prefix: str = "",
     name: str | None = None,
+    on_error: Callable[[Exception, Scope, Receive, Send], Awaitable[None]] | None = None,
 ) -> None:
     """Call `app` with the scope `child`, and leave the composed route in `parent`.
 
     Args:
         root_path: the `root_path` of `parent`, normalised.
         prefix, name: the mount's path format and name.
+        on_error: answers a request in the place of an app that raised before it did.
     """
     own_root: str = child["root_path"]
     publisher = Publisher(parent, child, root_path, lambda: compose(prefix, name, child, own_root))
-    if publisher.is_watched:
-        send = publisher.wrap(send)
+    send = publisher.wrap(send)
     try:
         await app(child, receive, send)
+    except Exception as exc:
+        if on_error is None or publisher.is_started:
+            raise
+        publisher.publish()
+        await on_error(exc, parent, receive, send)
     finally:
         publisher.publish()

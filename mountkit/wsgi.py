@@ -66,14 +66,16 @@ class WSGIBridge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await refuse_websocket(scope, receive, send)
-        elif self._pool.pending >= self._pool.limit + self.queue:
+            return
+        exchange = _Exchange(self.app, scope)
+        if not await exchange.receive_small_body(receive):
+            return
+        if self._pool.pending >= self._pool.limit + self.queue:
             headers = {"retry-after": "1", "cache-control": "no-store"}
             await PlainTextResponse("Service Unavailable", 503, headers)(scope, receive, send)
         else:
-            exchange = _Exchange(self.app, scope)
-            if await exchange.receive_small_body(receive):
-                self._pool.submit(exchange.run)
-                await exchange.respond(receive, send)
+            self._pool.submit(exchange.run)
+            await exchange.respond(receive, send)
 
     def close(self) -> None:
         """End the threads, each after the request that it is at. A bridge that is no longer

@@ -23,8 +23,6 @@ SERVERS = (
     "hypercorn-trio",
     "granian",
 )
-#: Servers whose loop the WSGI bridge runs on.
-WSGI_SERVERS = tuple(name for name in SERVERS if name != "hypercorn-trio")
 
 _ROOT = Path(__file__).parent.parent
 _START_SECONDS = 30.0

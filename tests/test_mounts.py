@@ -631,6 +631,11 @@ def test_errors_of_fastapi_stay_in_the_app(client: ClientFactory) -> None:
     [
         pytest.param({}, "Mount('/a') has nothing to serve; pass app= or routes=.", id="nothing"),
         pytest.param(
+            {"app": seen, "routes": []},
+            "Mount('/a') has app= and routes=; pass one of them.",
+            id="both",
+        ),
+        pytest.param(
             {"app": seen, "redirect_slashes": "yes"},
             "redirect_slashes='yes' is not known; write one of True, False, 'navigate'.",
             id="redirect-slashes",

@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.servers import SERVERS, WSGI_SERVERS, Server, exit_status, serve, start
+from tests.servers import SERVERS, Server, exit_status, serve, start
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -19,30 +19,18 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def target_for(name: str) -> str:
-    return "tests.apps.served:app" if name in WSGI_SERVERS else "tests.apps.served:without_wsgi"
-
-
 @pytest.fixture(scope="module")
 def server(name: str) -> Iterator[Server]:
     """One of each kind of app, at the root of the host."""
-    with serve(name, target_for(name)) as running:
+    with serve(name, "tests.apps.served:app") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def outer(name: str) -> Iterator[Server]:
     """The same, told that a proxy has it at `/outer`."""
-    with serve(name, target_for(name), root_path="/outer") as running:
+    with serve(name, "tests.apps.served:app", root_path="/outer") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def wsgi(name: str, server: Server) -> Server:
-    """A server on whose loop WSGI apps are served."""
-    if name not in WSGI_SERVERS:
-        pytest.skip("a2wsgi runs on asyncio alone")
-    return server
 
 
 @pytest.mark.parametrize("app", ["starlette", "fastapi"])
@@ -84,18 +72,29 @@ def test_scope_of_a_raw_app(server: Server, asked: str, path: str, raw_path: str
     assert response.json() == {"path": path, "raw_path": raw_path, "root_path": "/raw"}
 
 
-def test_urls_of_a_flask_app(wsgi: Server) -> None:
+def test_urls_of_a_flask_app(server: Server) -> None:
     """`url_for(_external=True)` of a WSGI app."""
-    url = f"{wsgi.url}/flask/item/3"
+    url = f"{server.url}/flask/item/3"
     assert httpx2.get(url).json() == {"url": url, "asked": url}
 
 
 @pytest.mark.parametrize("size", [5, 300_000])
-def test_a_request_body_reaches_a_flask_app(wsgi: Server, size: int) -> None:
+def test_a_request_body_reaches_a_flask_app(server: Server, size: int) -> None:
     """The body of a POST, in one message or in many."""
-    response = httpx2.post(f"{wsgi.url}/flask/upload", content="x" * size)
+    response = httpx2.post(f"{server.url}/flask/upload", content="x" * size)
     assert response.status_code == 200
     assert response.json() == {"text": "x" * size, "name": "/upload"}
+
+
+@pytest.mark.parametrize("app", ["starlette", "flask"])
+def test_a_stream_is_sent_as_it_comes(server: Server, name: str, app: str) -> None:
+    """The client has the first line while the app has not made the second one yet."""
+    url = f"{server.url}/{app}"
+    with httpx2.stream("GET", f"{url}/stream/{name}") as response:
+        lines = response.iter_lines()
+        assert next(lines) == "first"
+        httpx2.post(f"{url}/release/{name}")
+        assert list(lines) == ["second"]
 
 
 def test_websocket_echo(server: Server) -> None:
@@ -115,9 +114,9 @@ def test_a_websocket_for_nobody_is_refused(server: Server, path: str) -> None:
     assert refusal.value.response.status_code in (403, 404)
 
 
-def test_a_websocket_for_a_wsgi_app_is_refused(wsgi: Server) -> None:
+def test_a_websocket_for_a_wsgi_app_is_refused(server: Server) -> None:
     """WSGI has no websockets."""
-    url = f"{wsgi.ws_url}/flask/item/3"
+    url = f"{server.ws_url}/flask/item/3"
     with pytest.raises(InvalidStatus) as refusal, connect(url, open_timeout=10):
         pass  # pragma: no cover
     assert refusal.value.response.status_code in (403, 404)
@@ -163,10 +162,8 @@ def test_root_path_with_the_full_path(outer: Server, name: str) -> None:
         }
 
 
-def test_urls_of_a_flask_app_below_a_root_path(outer: Server, name: str) -> None:
+def test_urls_of_a_flask_app_below_a_root_path(outer: Server) -> None:
     """SCRIPT_NAME holds the server's `root_path` and the mount's prefix."""
-    if name not in WSGI_SERVERS:
-        pytest.skip("a2wsgi runs on asyncio alone")
     response = httpx2.get(f"{outer.url}/flask/item/3")
     assert response.json()["url"] == f"{outer.url}/outer/flask/item/3"
 

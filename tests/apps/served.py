@@ -1,19 +1,20 @@
-"""One of each kind behind one dispatcher, as a server would import it.
-
-`app` has a Flask app; `without_wsgi` is the same without, for servers that run trio.
-"""
+"""One of each kind behind one dispatcher, as a server would import it."""
 
 from __future__ import annotations
 
 import json
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import anyio
 import flask
 from fastapi import FastAPI
 from fastapi import Request as FastAPIRequest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -36,6 +37,25 @@ async def starlette_go(request: Request) -> Response:
     return RedirectResponse(request.url_for("item", id="3"))
 
 
+# A stream sends its first line and waits for one of these before it sends the second.
+released: defaultdict[str, anyio.Event] = defaultdict(anyio.Event)
+flask_released: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+
+
+async def starlette_stream(request: Request) -> Response:
+    async def lines() -> AsyncIterator[str]:
+        yield "first\n"
+        await released[request.path_params["id"]].wait()
+        yield "second\n"
+
+    return StreamingResponse(lines(), media_type="text/plain")
+
+
+async def starlette_release(request: Request) -> Response:
+    released[request.path_params["id"]].set()
+    return Response()
+
+
 async def echo(websocket: WebSocket) -> None:
     await websocket.accept()
     async for text in websocket.iter_text():
@@ -52,6 +72,8 @@ starlette_app = Starlette(
     routes=[
         Route("/item/{id}", starlette_item, name="item"),
         Route("/go", starlette_go),
+        Route("/stream/{id}", starlette_stream),
+        Route("/release/{id}", starlette_release, methods=["POST"]),
         WebSocketRoute("/echo", echo, name="echo"),
     ],
     lifespan=recorded_lifespan("starlette"),
@@ -91,15 +113,32 @@ def flask_item(id: str) -> Any:
     return {"url": flask.url_for("flask_item", id=id, _external=True), "asked": flask.request.url}
 
 
+@flask_app.get("/stream/<id>")
+def flask_stream(id: str) -> Any:
+    def lines() -> Iterator[str]:
+        yield "first\n"
+        flask_released[id].wait()
+        yield "second\n"
+
+    return lines(), {"content-type": "text/plain"}
+
+
+@flask_app.post("/release/<id>")
+def flask_release(id: str) -> str:
+    flask_released[id].set()
+    return ""
+
+
 @flask_app.post("/upload")
 def flask_upload() -> Any:
     return {"text": flask.request.get_data(as_text=True), "name": flask.request.path}
 
 
-_mounts = [
-    Mount("/starlette", starlette_app),
-    Mount("/fastapi", fastapi_app),
-    Mount("/raw", raw_app),
-]
-app = Dispatcher([*_mounts, Mount("/flask", flask_app)])
-without_wsgi = Dispatcher(_mounts)
+app = Dispatcher(
+    [
+        Mount("/starlette", starlette_app),
+        Mount("/fastapi", fastapi_app),
+        Mount("/raw", raw_app),
+        Mount("/flask", flask_app),
+    ]
+)
