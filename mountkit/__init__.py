@@ -26,6 +26,7 @@ from mountkit.matchers import (
 from mountkit.routing import Mount
 from mountkit.splits import Split
 from mountkit.tables import Resolution, Table
+from mountkit.wsgi import WSGIBridge
 
 __all__ = [
     "Accept",
@@ -53,6 +54,7 @@ __all__ = [
     "ScopeType",
     "Split",
     "Table",
+    "WSGIBridge",
     "check",
     "explain",
 ]
