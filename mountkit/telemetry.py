@@ -92,7 +92,7 @@ class Publisher:
         self._parent = parent
         self._root_path = root_path
         self._compose = compose
-        self.is_started = False
+        self.is_started: bool = False
         self._record = parent.get(_FASTAPI_RECORD)
         self._span = _server_span()
         if _FASTAPI_RECORD not in parent and (

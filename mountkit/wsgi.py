@@ -34,6 +34,8 @@ logger: logging.Logger = logging.getLogger("mountkit")
 
 # Bytes of a body that may be on their way between the event loop and a thread.
 _BUFFER = 256 * 1024
+# Seconds after which an answer is not a quick one, and its client is watched.
+_QUICK = 1.0
 # Chunks of fewer bytes are joined if there are several.
 _JOINED = 16 * 1024
 _STATUS = re.compile(r"([2-9][0-9][0-9])(?: [^\x00-\x1f\x7f]*)?")
@@ -58,8 +60,8 @@ class WSGIBridge:
     """
 
     def __init__(self, app: WSGIApp, *, threads: int = 10, queue: int = 100) -> None:
-        self.app = app
-        self.queue = queue
+        self.app: WSGIApp = app
+        self.queue: int = queue
         self._pool = ThreadPool(threads, f"mountkit {app!r}")
         weakref.finalize(self, self._pool.close).atexit = False
 
@@ -275,7 +277,8 @@ class _Exchange:
         """Send the answer."""
         failure: BaseException | None = None
         try:
-            await self._wait("sender", lambda: self._has_output() or self._is_input_wanted)
+            with anyio.move_on_after(_QUICK):
+                await self._wait("sender", lambda: self._has_output() or self._is_input_wanted)
             if self._is_ended or self._error is not None:
                 await self._send_output(send)
             else:

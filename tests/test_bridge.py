@@ -623,6 +623,25 @@ async def test_a_client_that_goes(fails: bool) -> None:
     assert client.body
 
 
+async def test_a_client_that_goes_before_the_answer() -> None:
+    """Is noticed, though the app says nothing: the request ends, the thread when the app does."""
+    release = threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        release.wait(20)
+        start_response(OK, TEXT)
+        return [b"late"]
+
+    bridge = WSGIBridge(app)
+    client = Client()
+    client.gone.set()
+    await client.ask(bridge)
+    assert client.sent == []
+    assert bridge._pool.pending == 1
+    release.set()
+    await eventually(lambda: bridge._pool.pending == 0)
+
+
 async def test_a_client_that_goes_while_it_sends_little() -> None:
     """Never reaches the app."""
     client = Client([b"x", b"y"])
