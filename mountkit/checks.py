@@ -131,14 +131,19 @@ def _check_overlaps(rules: Sequence[Rule]) -> Iterator[Finding]:
 
 
 def _equally_specific(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
-    """Pairs of the same rank that may overlap. Two different literal paths never do."""
+    """Pairs of the same rank that may overlap. Two different literal paths or hosts never do."""
     literal: defaultdict[object, list[Rule]] = defaultdict(list)
     for rule in rules:
         is_literal = all(isinstance(segment, str) for segment in rule.path.segments)
         text = rule.path.text if is_literal else None
-        literal[(rule.rank, text)].append(rule)
+        exact_host = None if rule.host is None else rule.host.host
+        literal[(rule.rank, text, exact_host)].append(rule)
     for group in literal.values():
-        yield from (pair for pair in combinations(group, 2) if not _negotiates(*pair))
+        yield from (
+            pair
+            for pair in combinations(group, 2)
+            if not _negotiates(*pair) and not _have_other_hosts(*pair)
+        )
     # Of "/a/{x}" and "/{y}/b" the leftmost literal wins, but neither says more.
     crossing: defaultdict[object, list[Rule]] = defaultdict(list)
     for rule in rules:
@@ -154,6 +159,16 @@ def _crosses(one: Rule, other: Rule) -> bool:
     pairs = zip(one.path.rank[-1], other.path.rank[-1], strict=True)
     signs = {a < b for a, b in pairs if a != b}
     return len(signs) == 2
+
+
+def _have_other_hosts(one: Rule, other: Rule) -> bool:
+    """Whether a label, counted from the right, shows that no host is both's."""
+    if one.host is None or other.host is None:
+        return False
+    return any(
+        isinstance(a, str) and isinstance(b, str) and a != b
+        for a, b in zip(one.host.labels, other.host.labels, strict=False)
+    )
 
 
 def _negotiates(one: Rule, other: Rule) -> bool:

@@ -97,7 +97,7 @@ def load(target: str, *, is_factory: bool = False) -> Any:
 
 
 def _routes(app: Any, options: argparse.Namespace) -> int:
-    layers = list(layers_of(app))
+    layers = list(_nested(app, "", set()))
     if options.json:
         print(json.dumps([_layer_as_dict(layer) for layer in layers], indent=2))
         return 0
@@ -107,6 +107,17 @@ def _routes(app: Any, options: argparse.Namespace) -> int:
     if not layers:
         console.print("No mounts.")
     return 0
+
+
+def _nested(app: Any, above: str, seen: set[int]) -> Iterator[Layer]:
+    """The layers of an app, each followed by those of what it mounts."""
+    for layer in layers_of(app):
+        yield layer._replace(label=above + layer.label)
+        for route in layer.routes:
+            for one in route.table.mounts if isinstance(route, MountTable) else (route,):
+                if isinstance(one, Mount) and id(one.target) not in seen:
+                    seen.add(id(one.target))
+                    yield from _nested(one.target, f"{above}{one.label} > ", seen)
 
 
 def _rows(layer: Layer) -> Iterator[tuple[str, str, str]]:

@@ -128,7 +128,11 @@ def request_scope(
     Raises:
         PatternError: `url` is neither absolute nor a path.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as exc:
+        raise PatternError(f"URL {url!r} is none: {exc}; write 'http://host/path'.") from exc
     scheme = parts.scheme or "http"
     if scheme not in ("http", "https", "ws", "wss") or not (parts.netloc or url.startswith("/")):
         raise PatternError(f"URL {url!r} is none; write 'http://host/path' or '/path'.")
@@ -149,7 +153,7 @@ def request_scope(
         "root_path": root_path,
         "headers": raw,
         "client": (client, 0),
-        "server": (parts.hostname or "localhost", parts.port or 80),
+        "server": (parts.hostname or "localhost", port or 80),
     }
     if scope["type"] == "http":
         scope["method"] = method.upper()

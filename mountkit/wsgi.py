@@ -116,7 +116,8 @@ class _Exchange:
         self._input: deque[bytes] = deque()
         self._input_size = 0
         self._is_input_wanted = False
-        self._is_input_ended = _body_length(scope) == 0
+        self._input_length = _body_length(scope)
+        self._is_input_ended = self._input_length == 0
         # The answer, on its way to the loop.
         self._output: list[bytes] = []
         self._output_size = 0
@@ -263,7 +264,7 @@ class _Exchange:
         Returns:
             Whether the client is still there.
         """
-        length = _body_length(self._scope)
+        length = self._input_length
         if not length or length > _BUFFER or any(k == b"expect" for k, _ in self._scope["headers"]):
             return True
         while not self._is_input_ended:
@@ -277,8 +278,12 @@ class _Exchange:
         """Send the answer."""
         failure: BaseException | None = None
         try:
-            with anyio.move_on_after(_QUICK):
-                await self._wait("sender", lambda: self._has_output() or self._is_input_wanted)
+            # Once round the loop lets go of the interpreter's lock: often enough for the thread to
+            # do all it has to, which then needs no event and no call across threads.
+            await anyio.lowlevel.checkpoint()
+            if not self._has_output():
+                with anyio.move_on_after(_QUICK):
+                    await self._wait("sender", lambda: self._has_output() or self._is_input_wanted)
             if self._is_ended or self._error is not None:
                 await self._send_output(send)
             else:
@@ -354,8 +359,6 @@ class _Exchange:
         return bool(self._output) or self._is_ended or self._is_abandoned or self._error is not None
 
     async def _wait(self, task: str, is_ready: Callable[[], bool]) -> None:
-        # Once round the loop lets go of the interpreter's lock: often enough for the thread to
-        # do all it has to, which then needs no event and no call across threads.
         if not is_ready():
             await anyio.lowlevel.checkpoint()
         while True:

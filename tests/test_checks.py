@@ -499,3 +499,10 @@ def test_a_regular_expression_is_fulfilled_and_broken() -> None:
         M("/a", headers={"x": re.compile("[a-z].*")}, priority=1),
     ]
     assert codes(*mounts) == []
+
+
+def test_hosts_that_share_no_name() -> None:
+    """Thousands of tenants of the same shape are no pairs to look at."""
+    exact = [M("/", host=f"t{n}.a.com", headers={"x": str(n % 2)}) for n in range(500)]
+    below = [M("/", host=f"{{t}}.t{n}.com") for n in range(300)]
+    assert codes(*exact, *below) == []

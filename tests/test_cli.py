@@ -90,7 +90,8 @@ def test_routes_of_an_app_are_printed_in_their_order(capsys: Capture) -> None:
 def test_routes_for_machines(capsys: Capture) -> None:
     """A list of layers, each with what decides and what is tried."""
     assert main(["routes", "shop:dispatch", "--json"]) == 0
-    (layer,) = json.loads(capsys.readouterr().out)
+    layer, below = json.loads(capsys.readouterr().out)
+    assert (below["layer"], below["order"]) == ("/team > routes", "declaration")
     assert (layer["layer"], layer["order"]) == ("Dispatcher", "specificity")
     assert layer["routes"][0]["route"] == "Mount('/t', host='{tenant}.a.com')"
     assert layer["routes"][0]["app"] == "v1()"
@@ -230,3 +231,9 @@ def test_a_terminal_keeps_its_width(monkeypatch: pytest.MonkeyPatch, capsys: Cap
     monkeypatch.setenv("COLUMNS", "60")
     assert main(["routes", "shop:dispatch"]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) < 160
+
+
+def test_a_url_that_is_none(capsys: Capture) -> None:
+    """Is no traceback."""
+    assert main(["explain", "shop:dispatch", "http://[bad/x"]) == 2
+    assert "URL 'http://[bad/x' is none" in capsys.readouterr().err

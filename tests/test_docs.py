@@ -14,6 +14,8 @@ import pytest
 import yaml
 from markdown import markdown
 
+from benchmarks import wsgi as wsgi_benchmark
+from benchmarks.measuring import read
 from mountkit.checks import Code
 from scripts import api_page
 
@@ -125,6 +127,11 @@ def test_every_kind_of_finding_is_explained() -> None:
     rows = [line.partition("|")[2].partition("|")[0] for line in text.splitlines()]
     shown = [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)]
     assert sorted(shown) == sorted(get_args(Code))
+
+
+def test_figures_are_those_of_the_run() -> None:
+    """What the page quotes is what the benchmark has written down."""
+    assert wsgi_benchmark.tables(read("wsgi")) in wsgi_benchmark.PAGE_OF_DOCS.read_text("utf-8")
 
 
 def test_pages_fit_a_terminal() -> None:
