@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any
 
 #: Server and its protocol implementation or event loop.
 SERVERS = (
@@ -79,6 +79,7 @@ def start(
     root_path: str = "",
     env: Mapping[str, str] | None = None,
     fails: bool = False,
+    options: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Start a server without waiting for it; it is stopped at the end of the block.
 
@@ -88,6 +89,7 @@ def start(
         root_path: what the server is told of a prefix that a proxy has.
         env: environment variables beyond those of the tests.
         fails: the server is going to end by itself.
+        options: further options of the server's command.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
@@ -98,7 +100,7 @@ def start(
     environ = {**os.environ, **(env or {}), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"}
     with TemporaryFile() as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *_command(name, target, root_path, fd, port, fails)],
+            [sys.executable, "-m", *_command(name, target, root_path, fd, port, fails), *options],
             cwd=_ROOT,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -117,11 +119,9 @@ def start(
 
 
 @contextmanager
-def serve(
-    name: str, target: str, *, root_path: str = "", env: Mapping[str, str] | None = None
-) -> Iterator[Server]:
+def serve(name: str, target: str, **how: Any) -> Iterator[Server]:
     """As `start`, once the server answers."""
-    with start(name, target, root_path=root_path, env=env) as server:
+    with start(name, target, **how) as server:
         _wait_until_it_answers(server)
         yield server
 

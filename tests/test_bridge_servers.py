@@ -178,6 +178,27 @@ def test_an_app_that_hangs(name: str) -> None:
         assert eventually(lambda: not _is_running(pid))
 
 
+GRACE = {
+    "uvicorn-httptools": ["--timeout-graceful-shutdown", "1"],
+    "uvicorn-h11": ["--timeout-graceful-shutdown", "1"],
+    "hypercorn-asyncio": ["--graceful-timeout", "1"],
+    "hypercorn-trio": ["--graceful-timeout", "1"],
+    "granian": ["--workers-kill-timeout", "1"],
+}
+
+
+def test_an_app_that_hangs_outlives_no_grace(name: str) -> None:
+    """While its client still waits, the server waits as long as it was told to, and ends: the
+    thread holds up nothing."""
+    with serve(name, APP, options=GRACE[name]) as server:
+        pid = status(server)["pid"]
+        with connection(server, "GET /hangs HTTP/1.1\nHost: a\n\n"):
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGTERM)
+            server.process.wait(12)
+            assert eventually(lambda: not _is_running(pid))
+
+
 def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
