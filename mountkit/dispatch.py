@@ -29,8 +29,10 @@ class Dispatcher:
         path_has_root: whether `path` holds the server's `root_path`. `None`, the default,
             looks; say `True` or `False` where that is ambiguous (`root_path="/auth"` and a
             mount at `/auth`).
-        startup_timeout, shutdown_timeout: seconds that one app's lifespan may take; `None`
-            waits for ever.
+        startup_timeout, shutdown_timeout: seconds that one app's lifespan may take, unless its
+            mount says otherwise; `None` waits for ever.
+        total_startup_timeout, total_shutdown_timeout: seconds for all of them together; `None`
+            sets no such limit.
 
     Raises:
         ConflictError: two mounts would take exactly the same requests.
@@ -51,11 +53,15 @@ class Dispatcher:
         path_has_root: bool | None = None,
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
+        total_startup_timeout: float | None = None,
+        total_shutdown_timeout: float | None = None,
     ) -> None:
         self._mounts = _mounts(mounts)
         self.table: Table[Mount] = Table(self._mounts, path_has_root=path_has_root)
         self.startup_timeout = startup_timeout
         self.shutdown_timeout = shutdown_timeout
+        self.total_startup_timeout = total_startup_timeout
+        self.total_shutdown_timeout = total_shutdown_timeout
         self._wrapped: Child | None = None
         if default is not None:
             asgi, interface = adapt(default)
@@ -103,6 +109,8 @@ class Dispatcher:
             is_transparent=self._is_transparent,
             startup_timeout=self.startup_timeout,
             shutdown_timeout=self.shutdown_timeout,
+            total_startup_timeout=self.total_startup_timeout,
+            total_shutdown_timeout=self.total_shutdown_timeout,
         )
 
     def _children(self, scope: Scope) -> Iterable[Child]:
@@ -117,7 +125,7 @@ class DispatchMiddleware(Dispatcher):
 
     Args:
         app: the wrapped app.
-        mounts, path_has_root, startup_timeout, shutdown_timeout: as for `Dispatcher`.
+        mounts: as for `Dispatcher`, and so are the others.
     """
 
     _is_transparent = True
@@ -130,12 +138,16 @@ class DispatchMiddleware(Dispatcher):
         path_has_root: bool | None = None,
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
+        total_startup_timeout: float | None = None,
+        total_shutdown_timeout: float | None = None,
     ) -> None:
         super().__init__(
             mounts,
             path_has_root=path_has_root,
             startup_timeout=startup_timeout,
             shutdown_timeout=shutdown_timeout,
+            total_startup_timeout=total_startup_timeout,
+            total_shutdown_timeout=total_shutdown_timeout,
         )
         self.app = app
         self._wrapped = Child(app, app, "The wrapped app")
@@ -154,7 +166,7 @@ class LifespanMiddleware(DispatchMiddleware):
 
     Args:
         app: the wrapped app.
-        startup_timeout, shutdown_timeout: as for `Dispatcher`.
+        startup_timeout: as for `Dispatcher`, and so are the others.
     """
 
     def __init__(
@@ -163,8 +175,16 @@ class LifespanMiddleware(DispatchMiddleware):
         *,
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
+        total_startup_timeout: float | None = None,
+        total_shutdown_timeout: float | None = None,
     ) -> None:
-        super().__init__(app, startup_timeout=startup_timeout, shutdown_timeout=shutdown_timeout)
+        super().__init__(
+            app,
+            startup_timeout=startup_timeout,
+            shutdown_timeout=shutdown_timeout,
+            total_startup_timeout=total_startup_timeout,
+            total_shutdown_timeout=total_shutdown_timeout,
+        )
 
 
 def _mounts(mounts: Mapping[str, Any] | Iterable[Mount]) -> list[Mount]:

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 import anyio
@@ -25,10 +29,52 @@ logger: logging.Logger = logging.getLogger("mountkit")
 STARTUP_TIMEOUT = 60.0
 #: Seconds; hypercorn's own default.
 SHUTDOWN_TIMEOUT = 60.0
+# Seconds before an isolated app is started again: doubled each time.
+_FIRST_DELAY = 1.0
+_LONGEST_DELAY = 60.0
 # An app has answered its shutdown: how long its task may still go on, in seconds.
 _EXIT_GRACE = 1.0
 # The key under which a dispatcher finds what those above it have started.
 _REGISTER = "mountkit.lifespans"
+
+
+class Run:
+    """How an app is doing. Every `Child` of the app refers to the same.
+
+    Attributes:
+        app: the application; kept, so that its identity stays its own.
+        state: its lifespan state.
+        error: why it is not up, if it is not: it did not start, or its lifespan has ended.
+        retry_at: for an app whose mount answers 503, the time (`time.monotonic()`) at which it
+            is started again.
+    """
+
+    __slots__ = ("app", "error", "retry_at", "state")
+
+    def __init__(self, app: Any, state: dict[str, Any]) -> None:
+        self.app: Any = app
+        self.state: dict[str, Any] = state
+        self.error: str | None = None
+        self.retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """How one app is started and stopped.
+
+    Attributes:
+        startup_timeout, shutdown_timeout: seconds; `None` is what the dispatcher says.
+        on_failure: `"fail"`: an app that does not start fails the server's startup.
+            `"isolate"`: the others serve, its mount answers 503, and it is started again.
+        independent: it may start at the same time as its neighbours that are independent too.
+        share: keys of the parent's state that it sees in its own.
+    """
+
+    startup_timeout: float | None = None
+    shutdown_timeout: float | None = None
+    on_failure: Literal["fail", "isolate"] = "fail"
+    independent: bool = False
+    share: tuple[str, ...] = ()
 
 
 class Child:
@@ -39,27 +85,39 @@ class Child:
         asgi: the same, behind a bridge where it is no ASGI 3 app.
         name: for messages: "the app mounted at '/mcp' (main.py:12)".
         has_lifespan: `False` for apps that have none to run, such as WSGI ones.
-        state: its lifespan state; empty until it was started, and shared by the `Child`
-            objects of one app.
+        supervision: how it is started and stopped.
+        run: how it is doing; shared by the `Child` objects of one app once it was started.
         is_started: whether a lifespan has reached it.
     """
 
-    def __init__(self, app: Any, asgi: ASGIApp, name: str, *, has_lifespan: bool = True) -> None:
+    def __init__(
+        self,
+        app: Any,
+        asgi: ASGIApp,
+        name: str,
+        *,
+        has_lifespan: bool = True,
+        supervision: Supervision = Supervision(),
+    ) -> None:
         self.app = app
         self.asgi = asgi
         self.name = name
         self.has_lifespan = has_lifespan
-        self.state: dict[str, Any] = {}
+        self.supervision = supervision
+        self.run = Run(app, {})
         self.is_started = False
 
 
 class _Lifespan:
     """One run of one app's lifespan."""
 
-    def __init__(self, app: ASGIApp, name: str, scope: Scope) -> None:
+    def __init__(
+        self, app: ASGIApp, name: str, scope: Scope, on_end: Callable[[str], None]
+    ) -> None:
         self.app = app
         self.name = name
         self.scope = scope
+        self.on_end = on_end  # called if it ends while it serves
         self.exception: BaseException | None = None
         self.message: str | None = None  # of startup.failed or shutdown.failed
         self._received = False
@@ -70,7 +128,8 @@ class _Lifespan:
         self._stopping = anyio.Event()
         self._shutdown = anyio.Event()
         self._ended = anyio.Event()
-        self._cancel_scope = anyio.CancelScope()
+        # Shielded: a server that is cancelled must still let the app shut down.
+        self._cancel_scope = anyio.CancelScope(shield=True)
 
     async def start(self, task_group: anyio.abc.TaskGroup, seconds: float | None) -> bool:
         """Run the app up to its answer.
@@ -82,8 +141,13 @@ class _Lifespan:
             LifespanError: it failed, raised, or did not answer in time.
         """
         task_group.start_soon(self._run, name=f"mountkit lifespan of {self.name}")
-        with anyio.move_on_after(seconds):
-            await self._startup.wait()
+        try:
+            with anyio.move_on_after(seconds):
+                await self._startup.wait()
+        except BaseException:  # cancelled: nobody will stop it
+            with anyio.CancelScope(shield=True):
+                await self._abandon()
+            raise
         if not self._startup.is_set():
             await self._abandon()
             raise LifespanError(f"{self.name} did not start within {seconds:g} seconds.")
@@ -103,7 +167,7 @@ class _Lifespan:
             ) from self.exception
         return False
 
-    async def stop(self, seconds: float | None) -> None:
+    async def stop(self, seconds: float) -> None:
         """Let the app shut down, and wait until its task has ended.
 
         Raises:
@@ -120,7 +184,7 @@ class _Lifespan:
             await self._ended.wait()
         await self._abandon()
         if not in_time:
-            raise LifespanError(f"{self.name} did not stop within {seconds:g} seconds.")
+            raise LifespanError(f"{self.name} did not stop within {seconds:.3g} seconds.")
         if self._failed or (self.exception is not None and not died):
             raise LifespanError(f"{self.name} failed to stop: {self._reason()}") from self.exception
 
@@ -140,8 +204,6 @@ class _Lifespan:
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # SystemExit, CancelledError, …: siblings must live
-            if _is_cancelled(exc):
-                raise
             self.exception = exc
         finally:
             if self._phase == "serving":
@@ -150,6 +212,7 @@ class _Lifespan:
                     self.name,
                     exc_info=self.exception,
                 )
+                self.on_end(f"It ended its lifespan while it was serving: {self._reason()}")
             for event in (self._startup, self._shutdown, self._ended):
                 event.set()
 
@@ -180,14 +243,6 @@ class _Lifespan:
             self.message = message.get("message") or None
 
 
-def _is_cancelled(exc: BaseException) -> bool:
-    """Whether `exc` is a cancellation that was asked for from outside of the app."""
-    return (
-        isinstance(exc, anyio.get_cancelled_exc_class())
-        and anyio.current_effective_deadline() == -math.inf
-    )
-
-
 class Lifespans:
     """The lifespans of one dispatcher's apps.
 
@@ -196,7 +251,8 @@ class Lifespans:
 
     Args:
         scope: the lifespan scope that the dispatcher was called with.
-        startup_timeout, shutdown_timeout: seconds for one app; `None` waits for ever.
+        startup_timeout, shutdown_timeout: seconds for an app that has none of its own; `None`
+            waits for ever.
     """
 
     def __init__(
@@ -211,9 +267,10 @@ class Lifespans:
         self._task_group = task_group
         self._startup_timeout = startup_timeout
         self._shutdown_timeout = shutdown_timeout
-        # By identity, the state of every app that runs; the app is kept so that its id is.
-        self._register: dict[int, tuple[Any, dict[str, Any]]] = scope.get(_REGISTER, {})
+        # Every app that runs, by its identity.
+        self._register: dict[int, Run] = scope.get(_REGISTER, {})
         self._running: list[tuple[Child, _Lifespan]] = []
+        self._restarts: list[anyio.CancelScope] = []
 
     @property
     def is_any_running(self) -> bool:
@@ -230,7 +287,7 @@ class Lifespans:
             What it raised, if that is how it showed that it does not support lifespans.
 
         Raises:
-            LifespanError: it did not start.
+            LifespanError: it did not start, and is not to be isolated.
         """
         if child.app is self._scope.get("app"):
             raise LifespanError(
@@ -239,33 +296,127 @@ class Lifespans:
             )
         child.is_started = True
         if id(child.app) in self._register:
-            child.state = self._register[id(child.app)][1]
+            child.run = self._register[id(child.app)]
             return None
-        if scope is None:
-            asgi = self._scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
-            scope = {"type": "lifespan", "asgi": asgi, "state": {}}
-        scope = {**scope, _REGISTER: self._register}
-        child.state = scope.get("state", {})
-        self._register[id(child.app)] = (child.app, child.state)
+        child.run = self._register[id(child.app)] = Run(child.app, {})
         if not child.has_lifespan:
             return None
-        lifespan = _Lifespan(child.asgi, child.name, scope)
-        if await lifespan.start(self._task_group, self._startup_timeout):
+        try:
+            return await self._start(child, scope)
+        except LifespanError as exc:
+            if child.supervision.on_failure == "fail":
+                raise
+            self._isolate(child, str(exc))
+            return None
+
+    async def start_all(self, children: Sequence[Child]) -> None:
+        """Start apps in their order; neighbours that are independent at the same time.
+
+        Raises:
+            LifespanError: one did not start. Those that did are left for `stop`.
+        """
+        for independent, group in groupby(children, lambda child: child.supervision.independent):
+            if independent:
+                await self._start_together(list(group))
+            else:
+                for child in group:
+                    await self.start(child)
+
+    async def _start_together(self, children: Sequence[Child]) -> None:
+        errors: list[LifespanError] = []
+        before = len(self._running)
+
+        async def start(child: Child) -> None:
+            try:
+                await self.start(child)
+            except LifespanError as exc:
+                errors.append(exc)
+
+        async with anyio.create_task_group() as task_group:
+            for child in children:
+                task_group.start_soon(start, child)
+        # They stop in the reverse of their order, whichever was up first.
+        self._running[before:] = sorted(
+            self._running[before:], key=lambda running: children.index(running[0])
+        )
+        if errors:
+            raise errors[0]
+
+    async def _start(self, child: Child, scope: Scope | None = None) -> BaseException | None:
+        if scope is None:
+            asgi = self._scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
+            parent = self._scope.get("state", {})
+            state = {key: parent[key] for key in child.supervision.share if key in parent}
+            scope = {"type": "lifespan", "asgi": asgi, "state": state}
+        scope = {**scope, _REGISTER: self._register}
+        child.run.state = scope.get("state", {})
+        timeout = child.supervision.startup_timeout
+        lifespan = _Lifespan(
+            child.asgi, child.name, scope, lambda error: self._lost(child, lifespan, error)
+        )
+        if await lifespan.start(
+            self._task_group, self._startup_timeout if timeout is None else timeout
+        ):
             self._running.append((child, lifespan))
             return None
         return lifespan.exception
 
-    async def stop(self) -> list[tuple[Child, LifespanError]]:
+    def _lost(self, child: Child, lifespan: _Lifespan, error: str) -> None:
+        """An app's lifespan has ended while it was serving."""
+        child.run.error = error
+        if child.supervision.on_failure == "isolate":
+            self._running.remove((child, lifespan))
+            self._isolate(child, error)
+
+    def _isolate(self, child: Child, error: str) -> None:
+        child.run.error = error
+        child.run.retry_at = time.monotonic() + _FIRST_DELAY
+        self._task_group.start_soon(self._restart, child, name=f"mountkit restart of {child.name}")
+
+    async def _restart(self, child: Child) -> None:
+        """Start an app again and again, after longer and longer pauses, until it is up."""
+        delay = _FIRST_DELAY
+        with anyio.CancelScope() as cancel_scope:
+            self._restarts.append(cancel_scope)
+            while True:
+                logger.error(
+                    "%s is not up and answers 503; it is started again in %g seconds. %s",
+                    child.name,
+                    delay,
+                    child.run.error,
+                )
+                child.run.retry_at = time.monotonic() + delay
+                await anyio.sleep(delay)
+                try:
+                    await self._start(child)
+                except LifespanError as exc:
+                    child.run.error = str(exc)
+                    delay = min(delay * 2, _LONGEST_DELAY)
+                else:
+                    child.run.error = child.run.retry_at = None
+                    logger.warning("%s is up again.", child.name)
+                    return
+
+    async def stop(self, seconds: float | None = None) -> list[tuple[Child, LifespanError]]:
         """Stop every app that `start` has started, the last one first.
+
+        Args:
+            seconds: for all of them together; `None` sets no such limit.
 
         Returns:
             What went wrong. Whatever one app does, the others are stopped.
         """
+        for cancel_scope in self._restarts:
+            cancel_scope.cancel()
         errors: list[tuple[Child, LifespanError]] = []
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
         while self._running:
             child, lifespan = self._running.pop()
+            timeout = child.supervision.shutdown_timeout
+            timeout = self._shutdown_timeout if timeout is None else timeout
+            left = max(0.0, deadline - time.monotonic())
             try:
-                await lifespan.stop(self._shutdown_timeout)
+                await lifespan.stop(left if timeout is None else min(timeout, left))
             except LifespanError as exc:
                 errors.append((child, exc))
             self._register.pop(id(child.app), None)
@@ -282,11 +433,15 @@ async def run_lifespan(
     is_transparent: bool = False,
     startup_timeout: float | None = STARTUP_TIMEOUT,
     shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
+    total_startup_timeout: float | None = None,
+    total_shutdown_timeout: float | None = None,
 ) -> None:
     """Answer a server's lifespan: start all, wait, stop all.
 
     Args:
         children: in the order in which they start.
+        total_startup_timeout, total_shutdown_timeout: seconds for all together; `None` sets no
+            such limit.
         wrapped: the app underneath. It starts before them and stops after them, with the
             server's own scope, so that its state is what the server gives every request.
         is_transparent: where no app supports lifespans, raise what the wrapped app raised, so
@@ -300,29 +455,30 @@ async def run_lifespan(
     answer: Message = {"type": "lifespan.shutdown.complete"}
     error: BaseException | None = None
     refusal: BaseException | None = None
+    starting: Child | None = None
     async with anyio.create_task_group() as task_group:
         lifespans = Lifespans(
             scope, task_group, startup_timeout=startup_timeout, shutdown_timeout=shutdown_timeout
         )
         try:
-            for child in children if wrapped is None else (wrapped, *children):
-                try:
-                    raised = await lifespans.start(child, scope if child is wrapped else None)
-                    refusal = raised if child is wrapped else refusal
-                except LifespanError as exc:
-                    answer = {"type": "lifespan.startup.failed", "message": str(exc)}
-                    error = _to_raise(child, exc, wrapped)
-                    break
-            else:
-                if is_transparent and refusal is not None and not lifespans.is_any_running:
-                    raise refusal
-                await send({"type": "lifespan.startup.complete"})
-                await receive()
+            with _time_limit(total_startup_timeout):
+                if wrapped is not None:
+                    starting = wrapped
+                    refusal = await lifespans.start(wrapped, scope)
+                    starting = None
+                await lifespans.start_all(children)
+            if is_transparent and refusal is not None and not lifespans.is_any_running:
+                raise refusal
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        except LifespanError as exc:
+            answer = {"type": "lifespan.startup.failed", "message": str(exc)}
+            error = _to_raise(starting, exc, wrapped)
         except Exception as exc:  # out of the server's own functions: not to be put in a group
             answer, error = {}, exc
         finally:
             with anyio.CancelScope(shield=True):
-                failures = await lifespans.stop()
+                failures = await lifespans.stop(total_shutdown_timeout)
             task_group.cancel_scope.cancel()
     if answer.get("type") == "lifespan.shutdown.complete" and failures:
         message = "\n".join(str(failure) for _, failure in failures)
@@ -337,6 +493,17 @@ async def run_lifespan(
         raise error
 
 
-def _to_raise(child: Child, error: LifespanError, wrapped: Child | None) -> BaseException | None:
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError as exc:
+        raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.") from exc
+
+
+def _to_raise(
+    child: Child | None, error: LifespanError, wrapped: Child | None
+) -> BaseException | None:
     """A wrapped app's exception is raised as if nothing stood before it; else it is ours."""
-    return error.__cause__ if child is wrapped else error
+    return error.__cause__ if child is not None and child is wrapped else error

@@ -7,6 +7,8 @@ keeps subclasses of `Mount` (it copies them and rewrites their path) and breaks 
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -16,20 +18,21 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.responses import RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.hosts import request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
-from mountkit.lifespans import Child
+from mountkit.lifespans import Child, Supervision
 from mountkit.matchers import Matcher, Wanted
 from mountkit.paths import slash_location, split_root_path
 from mountkit.rules import Rule, call_site
 from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
 from mountkit.tables import Resolution, Table
 from mountkit.telemetry import call_published
+from mountkit.websockets import refuse_websocket
 from mountkit.wsgi import WSGIBridge
 
 logger: logging.Logger = logging.getLogger("mountkit")
@@ -80,6 +83,15 @@ class Mount(starlette.routing.Mount):
             `a2wsgi.WSGIMiddleware`. Without effect on other apps.
         scope_keys: keys of the parent's scope that the app is to have beyond those of ASGI,
             such as `("session", "user", "auth")`.
+        share: keys of the parent's `request.state` that the app finds in its own: those of the
+            parent's lifespan when the app starts, and those of each request.
+        startup_timeout, shutdown_timeout: seconds that the app's lifespan may take; by default
+            what the dispatcher says.
+        on_failure: what happens if the app does not start. `"fail"`: the server does not start.
+            `"isolate"`: the others serve, this mount answers 503 with `Retry-After`, and the app
+            is started again after 1, 2, 4, … 60 seconds; the same if its lifespan ends while it
+            serves.
+        independent: start it at the same time as the neighbours that say so too.
 
     Raises:
         PatternError: a condition or an option can never work.
@@ -114,6 +126,11 @@ class Mount(starlette.routing.Mount):
         interface: Interface | Literal["auto"] = "auto",
         bridge: Callable[[Any], ASGIApp] = WSGIBridge,
         scope_keys: Iterable[str] = (),
+        share: Iterable[str] = (),
+        startup_timeout: float | None = None,
+        shutdown_timeout: float | None = None,
+        on_failure: Literal["fail", "isolate"] = "fail",
+        independent: bool = False,
     ) -> None:
         self.rule = Rule(
             path,
@@ -139,7 +156,11 @@ class Mount(starlette.routing.Mount):
         elif app is None:
             raise PatternError(f"Mount({path!r}) has nothing to serve; pass app= or routes=.")
         else:
-            app = self._adopt(app, interface, bridge)
+            _check_one_of("on_failure", on_failure, ("fail", "isolate"))
+            supervision = Supervision(
+                startup_timeout, shutdown_timeout, on_failure, independent, tuple(share)
+            )
+            app = self._adopt(app, interface, bridge, supervision)
         super().__init__(
             self.rule.path.path, app, name=name, middleware=middleware, max_body_size=max_body_size
         )
@@ -152,10 +173,11 @@ class Mount(starlette.routing.Mount):
         app: Any,
         interface: Interface | Literal["auto"],
         bridge: Callable[[Any], ASGIApp],
+        supervision: Supervision,
     ) -> ASGIApp:
         asgi, found = adapt(app, interface, bridge)
         name = f"The app mounted at {self.label!r} ({self.rule.where})"
-        self.child = Child(app, asgi, name, has_lifespan=found != "wsgi")
+        self.child = Child(app, asgi, name, has_lifespan=found != "wsgi", supervision=supervision)
         return asgi
 
     def _chosen_convention(self, convention: Convention | None) -> Convention:
@@ -253,6 +275,9 @@ class Mount(starlette.routing.Mount):
             router: who resolves names for routes that are a part of the parent, if no router
                 stands above.
         """
+        if self.child is not None and self.child.run.retry_at is not None:
+            await _answer_unavailable(self.child.run.retry_at, scope, receive, send)
+            return
         location = self._slash_redirect(scope, found)
         if location is not None:
             response = RedirectResponse(location, 307, {"cache-control": "no-store"})
@@ -297,7 +322,7 @@ class Mount(starlette.routing.Mount):
         return self._base_app if self.child is None else self.child.app
 
     def _child_scope(self, scope: Scope, found: Resolution[Mount], router: Any) -> Scope:
-        if not self._is_part_of_parent:
+        if self.child is not None and not self._is_part_of_parent:
             return child_scope(
                 scope,
                 root_path=found.root_path,
@@ -305,7 +330,7 @@ class Mount(starlette.routing.Mount):
                 rest=found.rest,
                 params=found.params,
                 convention=self.convention,
-                state=self.child.state if self.child is not None else {},
+                state=_state(self.child, scope),
                 keys=self.scope_keys,
             )
         child = {**scope, **self.matched_scope(scope, found)}
@@ -320,8 +345,8 @@ class Mount(starlette.routing.Mount):
         child["raw_path"] = full_raw_path(scope, found.root_path, found.prefix + found.rest)
         if not found.rest:
             child["raw_path"] += b"/"
-        if self.child is not None and self.child.state:  # a Router with a lifespan of its own
-            child["state"] = {**scope.get("state", {}), **self.child.state}
+        if self.child is not None and self.child.run.state:  # a Router with its own lifespan
+            child["state"] = {**scope.get("state", {}), **self.child.run.state}
         return child
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
@@ -348,10 +373,29 @@ class Mount(starlette.routing.Mount):
         return f"{super().__repr__()[:-1]}{', ' if conditions else ''}{conditions})"
 
 
+def _state(child: Child, scope: Scope) -> dict[str, Any]:
+    """An app's lifespan state, and what it is to have of its parent's."""
+    state = child.run.state.copy()
+    if child.supervision.share:
+        parent = scope.get("state", {})
+        state |= {key: parent[key] for key in child.supervision.share if key in parent}
+    return state
+
+
 def _check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         choice = ", ".join(map(repr, known))
         raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
+
+
+async def _answer_unavailable(retry_at: float, scope: Scope, receive: Receive, send: Send) -> None:
+    """503 for an app that is not up (RFC 9110, section 15.6.4)."""
+    if scope["type"] == "websocket":
+        await refuse_websocket(scope, receive, send, 503)
+        return
+    seconds = max(1, math.ceil(retry_at - time.monotonic()))
+    headers = {"retry-after": str(seconds), "cache-control": "no-store"}
+    await PlainTextResponse("Service Unavailable", 503, headers)(scope, receive, send)
 
 
 async def _answer_error(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:

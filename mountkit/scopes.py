@@ -61,7 +61,7 @@ def child_scope(
     Args:
         root_path, prefix, rest, params: the decision; see `tables.Resolution`.
         convention: see `Convention`.
-        state: the app's lifespan state; each request gets a copy (ASGI spec, "Lifespan state").
+        state: the app's lifespan state, a copy for this request (ASGI spec, "Lifespan state").
         keys: further keys of `scope` that the app is to have.
     """
     defaults = _HTTP_DEFAULTS if scope["type"] == "http" else _WEBSOCKET_DEFAULTS
@@ -74,7 +74,7 @@ def child_scope(
     # Containers are copied: what a child does to them is its own business.
     child["headers"] = list(scope["headers"])
     child["extensions"] = dict(scope.get("extensions") or {})
-    child["state"] = state.copy()
+    child["state"] = state
     params = {**scope.get("path_params", {}), **params}
     if params:
         child["path_params"] = params

@@ -99,7 +99,7 @@ class Split:
         if self._cookie is not None and self._cookie.values(scope) != [name]:
             send = _set_cookie(send, scope, self._cookie.name, name)
         root_path = scope.get("root_path", "").rstrip("/")
-        child_scope = {**scope, "root_path": root_path, "state": child.state.copy()}
+        child_scope = {**scope, "root_path": root_path, "state": child.run.state.copy()}
         await call_published(
             child.asgi, scope, child_scope, receive, send, root_path=root_path, name=name
         )

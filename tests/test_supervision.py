@@ -1,0 +1,447 @@
+"""Apps that start together, fail, die and come back: what a supervisor does about them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.abc
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import WebSocketDenialResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mountkit import Dispatcher, DispatchMiddleware, LifespanError, Mount, PatternError
+from tests.conftest import ClientFactory
+from tests.reference import scope_of
+from tests.test_lifespans import Log, Server, actor
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Isolated apps come back at once."""
+    monkeypatch.setattr("mountkit.lifespans._FIRST_DELAY", 0.01)
+    monkeypatch.setattr("mountkit.lifespans._LONGEST_DELAY", 0.03)
+
+
+class Running:
+    """A server that serves until it is told to stop."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.messages: list[Message] = []
+        self.state: dict[str, Any] = {}
+        self.up, self.stopping = anyio.Event(), anyio.Event()
+
+    async def receive(self) -> Message:
+        if not self.messages and not self.up.is_set():
+            self.up.set()
+            return {"type": "lifespan.startup"}
+        await self.stopping.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def send(self, message: Message) -> None:
+        self.messages.append(message)
+
+    async def ask(self, path: str, **options: Any) -> tuple[int, dict[str, str], bytes]:
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await self.app(scope_of(path, state=dict(self.state), **options), receive, send)
+        headers = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
+        return sent[0]["status"], headers, sent[1]["body"]
+
+    @property
+    def answered(self) -> list[str]:
+        return [message["type"].removeprefix("lifespan.") for message in self.messages]
+
+
+@asynccontextmanager
+async def running(app: ASGIApp) -> AsyncIterator[Running]:
+    """`app`, up."""
+    server = Running(app)
+    scope = {"type": "lifespan", "state": server.state}
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(app, scope, server.receive, server.send)
+            await until(lambda: bool(server.messages))
+            yield server
+            server.stopping.set()
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    with anyio.fail_after(5):
+        while not is_true():  # noqa: ASYNC110
+            await anyio.sleep(0.002)
+
+
+class Flaky:
+    """An app whose first starts fail, and that may be made to die.
+
+    Args:
+        failures: how many.
+    """
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.starts = 0
+        self.stops = 0
+        self.dies = anyio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await JSONResponse(scope["state"])(scope, receive, send)
+            return
+        await receive()
+        self.starts += 1
+        if self.starts <= self.failures:
+            raise RuntimeError(f"start {self.starts}")
+        scope["state"]["start"] = self.starts
+        await send({"type": "lifespan.startup.complete"})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._die)
+            await receive()
+            tasks.cancel_scope.cancel()
+        self.stops += 1
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _die(self) -> None:
+        await self.dies.wait()
+        self.dies = anyio.Event()
+        raise RuntimeError("died")
+
+
+async def test_an_isolated_app_that_does_not_start(caplog: pytest.LogCaptureFixture) -> None:
+    """The others serve, it answers 503, and it is started again until it is up."""
+    flaky, log = Flaky(3), Log()
+    app = Dispatcher(
+        [Mount("/flaky", flaky, on_failure="isolate"), Mount("/well", actor("well", log))]
+    )
+    async with running(app) as server:
+        assert server.answered == ["startup.complete"]
+        assert (await server.ask("/well"))[0] == 200
+        status, headers, _ = await server.ask("/flaky")
+        assert (status, headers["retry-after"], headers["cache-control"]) == (503, "1", "no-store")
+        await until(lambda: flaky.starts == 4)
+        await until(lambda: app.routes[0].child.run.error is None)  # type: ignore[attr-defined]
+        assert (await server.ask("/flaky"))[::2] == (200, b'{"start":4}')
+    assert flaky.stops == 1
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "mountkit"]
+    assert len(lines) == 4
+    assert lines[0].startswith("The app mounted at '/flaky'")
+    assert "answers 503; it is started again in 0.01 seconds. " in lines[0]
+    assert "start 1" in lines[0]
+    assert lines[-1].endswith("is up again.")
+
+
+async def test_an_isolated_app_that_dies(caplog: pytest.LogCaptureFixture) -> None:
+    """Is logged once, answers 503, comes back with a state of its own, and is stopped once."""
+    flaky = Flaky(0)
+    app = Dispatcher([Mount("/flaky", flaky, on_failure="isolate")])
+    async with running(app) as server:
+        flaky.dies.set()
+        await until(lambda: app.routes[0].child.run.error is not None)  # type: ignore[attr-defined]
+        assert (await server.ask("/flaky"))[0] == 503
+        await until(lambda: app.routes[0].child.run.error is None)  # type: ignore[attr-defined]
+        assert (await server.ask("/flaky"))[::2] == (200, b'{"start":2}')
+    assert flaky.stops == 1
+    lines = [record.getMessage() for record in caplog.records if record.name == "mountkit"]
+    assert sum("ended its lifespan while it was serving." in line for line in lines) == 1
+
+
+async def test_an_app_that_dies_and_is_not_isolated() -> None:
+    """Is logged, and served on: whether it needs its lifespan is not known."""
+    flaky = Flaky(0)
+    app = Dispatcher({"/flaky": flaky})
+    async with running(app) as server:
+        flaky.dies.set()
+        child = app.routes[0].child  # type: ignore[attr-defined]
+        await until(lambda: child.run.error is not None)
+        assert "died" in child.run.error
+        assert (await server.ask("/flaky"))[0] == 200
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+    assert flaky.starts == 1
+
+
+async def test_an_isolated_app_that_is_mounted_twice() -> None:
+    """Both of its mounts answer 503, and both come back."""
+    flaky = Flaky(2)
+    app = Dispatcher([Mount(path, flaky, on_failure="isolate") for path in ("/a", "/b")])
+    async with running(app) as server:
+        assert [(await server.ask(path))[0] for path in ("/a", "/b")] == [503, 503]
+        await until(lambda: flaky.starts == 3)
+        await until(lambda: app.routes[0].child.run.error is None)  # type: ignore[attr-defined]
+        assert [(await server.ask(path))[0] for path in ("/a", "/b")] == [200, 200]
+
+
+async def test_a_stop_while_an_app_is_being_started_again() -> None:
+    """Ends the attempts; nothing is left running."""
+    hangs = actor("hangs", log := Log(), "hangs")
+    tries = itertools.count()
+
+    async def fails_then_hangs(scope: Scope, receive: Receive, send: Send) -> None:
+        if next(tries) == 0:
+            await receive()
+            raise RuntimeError("first")
+        await hangs(scope, receive, send)
+
+    app = Dispatcher([Mount("/a", fails_then_hangs, on_failure="isolate")])
+    async with running(app) as server:
+        await until(lambda: log == ["hangs hangs"])
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+    assert log == ["hangs hangs", "hangs down"]
+
+
+def test_a_websocket_of_an_app_that_is_not_up(client: ClientFactory) -> None:
+    """Is refused with 503."""
+    app = Dispatcher([Mount("/a", Flaky(10**6), on_failure="isolate")])
+    with (
+        client(app) as running_app,
+        pytest.raises(WebSocketDenialResponse) as caught,
+        running_app.websocket_connect("/a"),
+    ):
+        """Is refused."""
+    assert caught.value.status_code == 503
+
+
+def test_on_failure_is_checked() -> None:
+    """Value, reason, fix."""
+    with pytest.raises(PatternError, match="on_failure='ignore' is not known; write one of 'fail'"):
+        Mount("/a", Flaky(0), on_failure="ignore")  # type: ignore[arg-type]
+
+
+# Together.
+
+
+async def test_independent_apps_start_together() -> None:
+    """Each waits for the other; they stop in the reverse of their order, not of their starts."""
+    log: Log = []
+    events = {"a": anyio.Event(), "b": anyio.Event()}
+
+    def waits(name: str, other: str) -> ASGIApp:
+        inner = actor(name, log)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            events[name].set()
+            await events[other].wait()
+            if name == "a":
+                await anyio.sleep(0.01)  # is up after b
+            await inner(scope, receive, send)
+
+        return app
+
+    app = Dispatcher(
+        [
+            Mount("/first", actor("first", log)),
+            Mount("/a", waits("a", "b"), independent=True),
+            Mount("/b", waits("b", "a"), independent=True),
+            Mount("/last", actor("last", log)),
+        ]
+    )
+    await Server(log).run(app)
+    assert log == [
+        *("first up", "b up", "a up", "last up", "startup.complete"),
+        *("last down", "b down", "a down", "first down", "shutdown.complete"),
+    ]
+
+
+async def test_independent_apps_of_which_one_fails() -> None:
+    """Those that are up are stopped again; what comes after them is not started."""
+    log: Log = []
+    app = Dispatcher(
+        [
+            Mount("/a", actor("a", log), independent=True),
+            Mount("/b", actor("b", log, "raises"), independent=True),
+            Mount("/c", actor("c", log)),
+        ]
+    )
+    with pytest.raises(LifespanError, match=r"'/b'.* raised while it started"):
+        await Server(log).run(app)
+    assert sorted(log) == ["a down", "a up", "b down", "startup.failed"]
+
+
+# Timeouts.
+
+
+@pytest.mark.parametrize("which", ["startup", "shutdown"])
+async def test_timeout_of_a_mount(which: str) -> None:
+    """Goes before the dispatcher's."""
+    log: Log = []
+    hangs = actor("a", log, **{which: "hangs"})
+    mount = Mount("/a", hangs, **{f"{which}_timeout": 0.02})  # type: ignore[arg-type]
+    with pytest.raises(LifespanError, match=r"did not (start|stop) within 0\.02 seconds"):
+        await Server(log).run(Dispatcher([mount], startup_timeout=60, shutdown_timeout=60))
+    assert log[-2:] == ["a down", f"{which}.failed"]
+
+
+def slow(log: Log, name: str) -> ASGIApp:
+    inner = actor(name, log)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await anyio.sleep(0.05)
+        await inner(scope, receive, send)
+
+    return app
+
+
+@pytest.mark.parametrize("as_middleware", [False, True], ids=["dispatcher", "middleware"])
+async def test_timeout_of_all_starts(as_middleware: bool) -> None:
+    """Each is in time, and all together are not."""
+    log: Log = []
+    mounts = {f"/{name}": slow(log, name) for name in "abcdef"}
+    app: ASGIApp = Dispatcher(mounts, total_startup_timeout=0.12)
+    if as_middleware:
+        app = DispatchMiddleware(actor("site", log), mounts, total_startup_timeout=0.12)
+    with pytest.raises(LifespanError, match=r"The apps did not start within 0\.12 seconds in all"):
+        await Server(log).run(app)
+    assert "a up" in log
+    assert "f up" not in log
+    assert sorted(line[0] for line in log if line.endswith(" up")) == sorted(
+        line[0] for line in log if line.endswith(" down")
+    )
+    assert log[-1] == "startup.failed"
+
+
+async def test_timeout_of_all_stops() -> None:
+    """What is left of it is what the next app gets."""
+    log: Log = []
+    mounts = {f"/{name}": actor(name, log, shutdown="hangs") for name in "abc"}
+    app = Dispatcher(mounts, total_shutdown_timeout=0.05, shutdown_timeout=None)
+    with pytest.raises(LifespanError) as caught:
+        await Server(log).run(app)
+    assert str(caught.value).count("did not stop within") == 3
+    assert [line for line in log if line.endswith("down")] == ["c down", "b down", "a down"]
+
+
+# State.
+
+
+def showing_state(lifespan_state: dict[str, Any], seen: list[Any]) -> Starlette:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        yield lifespan_state
+
+    async def show(request: Request) -> JSONResponse:
+        return JSONResponse(request.state._state)
+
+    return Starlette(routes=[Route("/", show)], lifespan=lifespan)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        pytest.param((), {"own": 1}, id="nothing"),
+        pytest.param(["db"], {"own": 1, "db": "pool"}, id="one"),
+        pytest.param(["db", "no"], {"own": 1, "db": "pool"}, id="missing"),
+        pytest.param(["db", "user"], {"own": 1, "db": "pool", "user": "ada"}, id="of-the-request"),
+        pytest.param(["own"], {"own": "parent's"}, id="the-parents-goes-before"),
+    ],
+)
+def test_share(client: ClientFactory, share: list[str], expected: dict[str, Any]) -> None:
+    """Named keys of the parent's state are handed down; nothing else is."""
+    parent = showing_state({"db": "pool", "own": "parent's", "secret": 1}, [])
+
+    class User:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("state", {})["user"] = "ada"
+            await self.app(scope, receive, send)
+
+    mount = Mount("/a", showing_state({"own": 1}, []), share=share)
+    parent.add_middleware(DispatchMiddleware, mounts=[mount])
+    parent.add_middleware(User)
+    with client(parent) as up:
+        assert up.get("/a/").json() == expected
+
+
+def test_shared_state_at_the_start(client: ClientFactory) -> None:
+    """An app's lifespan finds it too."""
+    found = []
+
+    async def child(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        found.append(dict(scope["state"]))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    parent = showing_state({"db": "pool", "secret": 1}, [])
+    mounts = [Mount("/a", child, share=["db", "no"])]
+    parent.add_middleware(DispatchMiddleware, mounts=mounts)
+    with client(parent):
+        assert found == [{"db": "pool"}]
+
+
+# The grid.
+
+STARTUPS = ["ok", "raises", "fails", "hangs", "unsupported", "returns", "returns late"]
+SHUTDOWNS = ["ok", "raises", "fails", "hangs"]
+
+
+def one(app: ASGIApp, log: Log) -> list[Mount]:
+    return [Mount("/x", app)]
+
+
+def several(app: ASGIApp, log: Log) -> list[Mount]:
+    return [Mount("/a", actor("a", log)), Mount("/x", app), Mount("/b", actor("b", log))]
+
+
+def nested(app: ASGIApp, log: Log) -> list[Mount]:
+    inner = Dispatcher([Mount("/b", actor("b", log)), Mount("/x", app)], shutdown_timeout=0.02)
+    inner.startup_timeout = 0.02
+    return [Mount("/a", actor("a", log)), Mount("/n", inner, shutdown_timeout=5)]
+
+
+def twice(app: ASGIApp, log: Log) -> list[Mount]:
+    return [Mount("/a", actor("a", log)), Mount("/x", app), Mount("/y", app)]
+
+
+@pytest.mark.parametrize("shape", [one, several, nested, twice])
+@pytest.mark.parametrize("shutdown", SHUTDOWNS)
+@pytest.mark.parametrize("startup", STARTUPS)
+async def test_grid(
+    startup: str, shutdown: str, shape: Callable[[ASGIApp, Log], list[Mount]]
+) -> None:
+    """Whatever an app does: the server hears the truth, once; who came up goes down, once; in
+    reverse; and nothing is left."""
+    log: Log = []
+    mounts = shape(actor("x", log, startup, shutdown), log)
+    timeouts = {"startup_timeout": 0.05, "shutdown_timeout": 0.05}
+    if shape is nested:
+        timeouts = {"startup_timeout": 5, "shutdown_timeout": 5}
+    server = Server(log)
+    try:
+        await server.run(Dispatcher(mounts, **timeouts))  # type: ignore[arg-type]
+        error = None
+    except LifespanError as exc:
+        error = str(exc)
+    answers = [line for line in log if line.startswith(("startup.", "shutdown."))]
+    if startup in ("raises", "fails", "hangs"):
+        assert answers == ["startup.failed"]
+    elif startup == "ok" and shutdown != "ok":
+        assert answers == ["startup.complete", "shutdown.failed"]
+    else:
+        assert answers == ["startup.complete", "shutdown.complete"]
+    assert (error is None) is (answers[-1] == "shutdown.complete")
+    assert error is None or "/x" in error
+    up = [line.removesuffix(" up") for line in log if line.endswith(" up")]
+    down = [line.removesuffix(" down") for line in log if line.endswith(" down")]
+    assert [name for name in down if name in up] == up[::-1]
+    assert len(set(down)) == len(down)
+    assert (startup == "ok") is ("x" in up)
