@@ -3,6 +3,7 @@
 from mountkit.audits import check
 from mountkit.checks import Finding
 from mountkit.dispatch import Dispatcher, DispatchMiddleware, LifespanMiddleware
+from mountkit.endpoints import Liveness, Readiness
 from mountkit.exceptions import (
     ConflictError,
     InterfaceError,
@@ -25,6 +26,7 @@ from mountkit.matchers import (
 )
 from mountkit.routing import Mount
 from mountkit.splits import Split
+from mountkit.supervision import Health
 from mountkit.tables import Resolution, Table
 from mountkit.wsgi import WSGIBridge
 
@@ -39,16 +41,19 @@ __all__ = [
     "Explanation",
     "Finding",
     "Header",
+    "Health",
     "Host",
     "InterfaceError",
     "LifespanError",
     "LifespanMiddleware",
+    "Liveness",
     "Matcher",
     "Method",
     "Mount",
     "MountkitError",
     "PatternError",
     "Query",
+    "Readiness",
     "Resolution",
     "Scheme",
     "ScopeType",

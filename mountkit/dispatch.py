@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
+import anyio
 from starlette.datastructures import URLPath
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
@@ -12,11 +14,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.interfaces import adapt
-from mountkit.lifespans import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Child, run_lifespan
-from mountkit.routing import Mount, children_of, url_path_for
+from mountkit.routing import Mount, children_of, mounts_of, url_path_for
 from mountkit.rules import call_site
+from mountkit.supervision import (
+    SHUTDOWN_TIMEOUT,
+    STARTUP_TIMEOUT,
+    Child,
+    Health,
+    Supervisor,
+    run_lifespan,
+)
 from mountkit.tables import Table
 from mountkit.websockets import refuse_websocket
+
+#: Seconds that requests in flight have when their mount leaves.
+DRAIN_TIMEOUT = 30.0
 
 
 class Dispatcher:
@@ -56,8 +68,10 @@ class Dispatcher:
         total_startup_timeout: float | None = None,
         total_shutdown_timeout: float | None = None,
     ) -> None:
-        self._mounts = _mounts(mounts)
-        self.table: Table[Mount] = Table(self._mounts, path_has_root=path_has_root)
+        self.table: Table[Mount] = Table(_mounts(mounts), path_has_root=path_has_root)
+        self._supervisors: list[Supervisor] = []  # one while a server runs this
+        # Those that are not in the table yet, or any more, by identity.
+        self._changing: dict[int, Mount] = {}
         self.startup_timeout = startup_timeout
         self.shutdown_timeout = shutdown_timeout
         self.total_startup_timeout = total_startup_timeout
@@ -75,7 +89,7 @@ class Dispatcher:
     @property
     def routes(self) -> list[BaseRoute]:
         """The mounts in the order of their declaration, for tools that walk routes."""
-        return list(self._mounts)
+        return list(self.table.declared)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         """As Starlette's `Router.url_path_for`; `mount:route` names a route of a mounted app.
@@ -83,7 +97,7 @@ class Dispatcher:
         Raises:
             NoMatchFound: no mount knows the name, or the parameters do not fit.
         """
-        return url_path_for(self._mounts, name, **path_params)
+        return url_path_for(self.table.declared, name, **path_params)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -104,7 +118,9 @@ class Dispatcher:
             scope,
             receive,
             send,
-            list(self._children(scope)),
+            lambda: children_of(self._roots(scope)),
+            running=self._supervisors,
+            report=lambda: self._health(scope),
             wrapped=self._wrapped,
             is_transparent=self._is_transparent,
             startup_timeout=self.startup_timeout,
@@ -113,8 +129,116 @@ class Dispatcher:
             total_shutdown_timeout=self.total_shutdown_timeout,
         )
 
-    def _children(self, scope: Scope) -> Iterable[Child]:
-        return children_of(self._mounts)
+    def _roots(self, scope: Scope) -> Iterable[BaseRoute]:
+        """The routes whose mounts are this dispatcher's to start."""
+        return self.table.declared
+
+    @property
+    def health(self) -> list[Health]:
+        """How each mount is doing, those that are starting or draining included."""
+        return list(self._health({}))
+
+    def _health(self, scope: Scope) -> Iterable[Health]:
+        routes = [*self._roots(scope), *self._changing.values()]
+        return (mount.health for mount in mounts_of(routes))
+
+    async def add(self, mount: Mount) -> None:
+        """Add a mount while the server runs; see `change`."""
+        await self.change(add=[mount])
+
+    async def remove(self, mount: Mount, *, drain_timeout: float | None = DRAIN_TIMEOUT) -> None:
+        """Remove a mount while the server runs; see `change`."""
+        await self.change(remove=[mount], drain_timeout=drain_timeout)
+
+    async def replace(
+        self, old: Mount, new: Mount, *, drain_timeout: float | None = DRAIN_TIMEOUT
+    ) -> None:
+        """Put a mount in the place of another while the server runs; see `change`."""
+        await self.change(replace=[(old, new)], drain_timeout=drain_timeout)
+
+    async def change(
+        self,
+        *,
+        add: Iterable[Mount] = (),
+        remove: Iterable[Mount] = (),
+        replace: Iterable[tuple[Mount, Mount]] = (),
+        drain_timeout: float | None = DRAIN_TIMEOUT,
+    ) -> None:
+        """Change the mounts in one step, while requests are served, and lose none of them.
+
+        First the table is validated, then the new apps are started. Once all are up the table
+        changes, so that each request sees all of the change or nothing of it. Mounts that have
+        left get no new requests; those that are in flight, streams and websockets included, go
+        on, and after that their apps are shut down. An app that other mounts hold runs on.
+
+        Returns when all of this is done. Once the table has changed, it is brought to its end
+        even if the caller is cancelled. Before a server runs the dispatcher, the table alone
+        changes.
+
+        Args:
+            add: mounts that come last in the order of declaration.
+            remove: mounts of this dispatcher.
+            replace: pairs of a mount of this dispatcher and the one that takes its place. The
+                same app in both is neither stopped nor started.
+            drain_timeout: seconds that requests in flight have; then they are cancelled: those
+                that have not been answered get a 503, other connections are broken, websockets
+                with code 1012 (service restart). `None` waits for ever. A request that removes
+                its own mount waits for itself: do it in another task.
+
+        Raises:
+            PatternError: a mount is not in the table, or drains still.
+            ConflictError: two mounts would take exactly the same requests.
+            LifespanError: an app did not start, and is not to be isolated.
+            In each case nothing has changed. That an app did not stop well is logged.
+        """
+        coming, leaving, pairs = _mounts(add), _mounts(remove), list(replace)
+        news = {id(new): new for new in (*coming, *_mounts(new for _, new in pairs))}
+        olds = {id(old): old for old in (*leaving, *(old for old, _ in pairs))}
+        for mount in news.values():
+            if id(mount) in self._changing:
+                raise PatternError(
+                    f"{mount!r} is starting or draining still; wait until that has ended."
+                )
+        self.table.validate(add=coming, remove=leaving, replace=pairs)
+        supervisor = self._supervisors[-1] if self._supervisors else None
+        self._changing |= news
+        try:
+            if supervisor is not None:
+                await supervisor.start_all(list(children_of(news.values())))
+            self.table.apply(add=coming, remove=leaving, replace=pairs)
+        except BaseException:
+            if supervisor is not None:
+                with anyio.CancelScope(shield=True):
+                    await supervisor.stop_some(children_of(news.values()))
+            raise
+        finally:
+            self._forget(news)
+        self._changing |= olds
+        if supervisor is None:
+            await self._retire(olds, None, drain_timeout)
+        else:
+            await supervisor.finish(partial(self._retire, olds, supervisor, drain_timeout))
+
+    async def _retire(
+        self, olds: dict[int, Mount], supervisor: Supervisor | None, drain_timeout: float | None
+    ) -> None:
+        """See mounts out that have left the table."""
+        try:
+            async with anyio.create_task_group() as task_group:
+                for mount in mounts_of(olds.values()):
+                    task_group.start_soon(mount.traffic.drain, drain_timeout)
+            if supervisor is not None:
+                with anyio.CancelScope(shield=True):
+                    await supervisor.stop_some(children_of(olds.values()))
+            else:
+                for child in children_of(olds.values()):
+                    child.close()
+        finally:
+            self._forget(olds)
+
+    def _forget(self, mounts: dict[int, Mount]) -> None:
+        for key in mounts:
+            self._changing.pop(key, None)
 
 
 class DispatchMiddleware(Dispatcher):
@@ -152,9 +276,9 @@ class DispatchMiddleware(Dispatcher):
         self.app = app
         self._wrapped = Child(app, app, "The wrapped app")
 
-    def _children(self, scope: Scope) -> Iterable[Child]:
-        yield from children_of(self._mounts)
-        yield from children_of(getattr(scope.get("app"), "routes", ()))
+    def _roots(self, scope: Scope) -> Iterable[BaseRoute]:
+        yield from self.table.declared
+        yield from getattr(scope.get("app"), "routes", ())
 
 
 class LifespanMiddleware(DispatchMiddleware):

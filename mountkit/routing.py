@@ -10,11 +10,13 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 
+import anyio
 import starlette.routing
 from starlette.datastructures import URLPath
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -25,13 +27,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.hosts import request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
-from mountkit.lifespans import Child, Supervision
 from mountkit.matchers import Matcher, Wanted
 from mountkit.paths import slash_location, split_root_path
 from mountkit.rules import Rule, call_site
 from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
+from mountkit.supervision import Child, Health, Status, Supervision
 from mountkit.tables import Resolution, Table
-from mountkit.telemetry import call_published
+from mountkit.telemetry import Publisher, compose
+from mountkit.traffic import Flight, Limits, Refused, Traffic, WhenFull, current_task
 from mountkit.websockets import refuse_websocket
 from mountkit.wsgi import WSGIBridge
 
@@ -92,6 +95,17 @@ class Mount(starlette.routing.Mount):
             is started again after 1, 2, 4, … 60 seconds; the same if its lifespan ends while it
             serves.
         independent: start it at the same time as the neighbours that say so too.
+        max_concurrency: how many requests and websockets it takes at a time; `None` sets no
+            limit.
+        when_full: what one more gets: `503`, `429`, or `"wait"`: its turn.
+        response_timeout: seconds until the response has to start, or the websocket to be
+            accepted; 504 beyond.
+        total_timeout: seconds until the request has to have ended, answer, stream and websocket
+            included. 504 if nothing was answered, else the connection is broken.
+        errors: what becomes of an exception that the app has raised before it has answered.
+            `"contain"`: a 500 of this mount and one log record with its name. `"raise"`: it goes
+            up to the handlers of the parent. `HTTPException` goes up in any case, and so does
+            every exception of *routes* (see below).
 
     Raises:
         PatternError: a condition or an option can never work.
@@ -131,6 +145,11 @@ class Mount(starlette.routing.Mount):
         shutdown_timeout: float | None = None,
         on_failure: Literal["fail", "isolate"] = "fail",
         independent: bool = False,
+        max_concurrency: int | None = None,
+        when_full: WhenFull = 503,
+        response_timeout: float | None = None,
+        total_timeout: float | None = None,
+        errors: Literal["contain", "raise"] = "contain",
     ) -> None:
         self.rule = Rule(
             path,
@@ -146,6 +165,11 @@ class Mount(starlette.routing.Mount):
         _check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
         self.redirect_slashes = redirect_slashes
         self.scope_keys: tuple[str, ...] = tuple(scope_keys)
+        _check_one_of("errors", errors, ("contain", "raise"))
+        self.errors = errors
+        limits = Limits(max_concurrency, when_full, response_timeout, total_timeout)
+        self.traffic: Traffic = Traffic(limits)
+        self._since = time.time()
         #: The app and its lifespan; `None` for `routes=`.
         self.child: Child | None = None
         if app is not None and routes is not None:
@@ -176,8 +200,14 @@ class Mount(starlette.routing.Mount):
         supervision: Supervision,
     ) -> ASGIApp:
         asgi, found = adapt(app, interface, bridge)
-        name = f"The app mounted at {self.label!r} ({self.rule.where})"
-        self.child = Child(app, asgi, name, has_lifespan=found != "wsgi", supervision=supervision)
+        self.child = Child(
+            app,
+            asgi,
+            self.where,
+            has_lifespan=found != "wsgi",
+            supervision=supervision,
+            close=asgi.close if isinstance(asgi, WSGIBridge) else lambda: None,
+        )
         return asgi
 
     def _chosen_convention(self, convention: Convention | None) -> Convention:
@@ -277,23 +307,80 @@ class Mount(starlette.routing.Mount):
         """
         if self.child is not None and self.child.run.retry_at is not None:
             await _answer_unavailable(self.child.run.retry_at, scope, receive, send)
+            self.traffic.count(503)
             return
         location = self._slash_redirect(scope, found)
         if location is not None:
             response = RedirectResponse(location, 307, {"cache-control": "no-store"})
             await response(scope, receive, send)
+            self.traffic.count(307)
             return
-        await call_published(
-            self.app,
-            scope,
-            self._child_scope(scope, found, router),
-            receive,
-            send,
-            root_path=found.root_path,
-            prefix=self.path_format.removesuffix("/{path}"),
-            name=self.name,
-            on_error=_answer_error,
+        child = self._child_scope(scope, found, router)
+        own_root: str = child["root_path"]
+        prefix = self.path_format.removesuffix("/{path}")
+        publisher = Publisher(
+            scope, child, found.root_path, lambda: compose(prefix, self.name, child, own_root)
         )
+        flight = Flight(send, publisher.publish)
+        try:
+            await self.traffic.carry(flight, self.app, child, receive)
+        except BaseException as exc:
+            if _is_outside(exc):
+                raise
+            publisher.publish()
+            await self._answer_failure(exc, flight, scope, receive)
+        finally:
+            publisher.publish()
+            self.traffic.count(flight.status)
+
+    async def _answer_failure(
+        self, exc: BaseException, flight: Flight, scope: Scope, receive: Receive
+    ) -> None:
+        """Answer in the place of an app that has raised, or has used up its time."""
+        traffic = self.traffic
+        if flight.status:  # nobody may answer a second time: the server breaks the connection
+            traffic.error = _describe(exc)
+            if isinstance(exc, Exception) and not isinstance(exc, Refused):
+                exc.add_note(f"{self.where}: it had started to answer.")
+                raise exc
+            raise MountkitError(f"{self.where} was broken off: {_describe(exc)}") from exc
+        if isinstance(exc, Refused):
+            if exc.status == 504:
+                traffic.error = str(exc)
+            level = logging.WARNING if exc.status == 504 else logging.INFO
+            logger.log(level, "%s answers %d: %s", self.where, exc.status, exc)
+            await _answer(exc.status, scope, receive, flight.send)
+            return
+        is_contained = self.errors == "contain" and not self._is_part_of_parent
+        if isinstance(exc, Exception):
+            if isinstance(exc, (HTTPException, WebSocketException, MultiPartException)):
+                await _answer_error(exc, scope, receive, flight.send)
+                return
+            if not is_contained:
+                traffic.error = _describe(exc)
+                await _answer_error(exc, scope, receive, flight.send)
+                return
+        traffic.error = _describe(exc)
+        logger.error("%s raised and answers 500.", self.where, exc_info=exc)
+        await _answer(500, scope, receive, flight.send)
+
+    @property
+    def where(self) -> str:
+        """For messages: "The app mounted at '/mcp' (main.py:12)"."""
+        return f"The app mounted at {self.label!r} ({self.rule.where})"
+
+    @property
+    def health(self) -> Health:
+        """How this mount is doing."""
+        traffic = self.traffic
+        status: Status = "serving"
+        since, error = self._since, traffic.error
+        if traffic.draining_since is not None:
+            status, since = "draining", traffic.draining_since
+        elif self.child is not None and self.child.has_lifespan:
+            run = self.child.run
+            status, since, error = run.status, run.since, run.error or error
+        return Health(self.label, status, since, len(traffic.flights), traffic.answered, error)
 
     def _slash_redirect(self, scope: Scope, found: Resolution[Mount]) -> str | None:
         """Where to send a request for the bare prefix; `None` if it is to be served."""
@@ -388,6 +475,34 @@ def _check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
         raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
 
 
+def _is_outside(exc: BaseException) -> bool:
+    """Whether an exception has come from outside of the app: Ctrl-C, or a cancellation. An app
+    that raises `SystemExit`, or a `CancelledError` of its own, is not to end the server."""
+    if isinstance(exc, Exception):
+        return False
+    if isinstance(exc, anyio.get_cancelled_exc_class()):
+        task = current_task()  # none in trio, where nobody can raise a cancellation of his own
+        return task is None or task.cancelling() > 0
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.subgroup((KeyboardInterrupt, GeneratorExit)) is not None
+    return isinstance(exc, (KeyboardInterrupt, GeneratorExit))
+
+
+def _describe(exc: BaseException) -> str:
+    return str(exc) if isinstance(exc, Refused) else f"{type(exc).__name__}: {exc}"
+
+
+async def _answer(status: int, scope: Scope, receive: Receive, send: Send) -> None:
+    """A short answer in the place of the app's."""
+    if scope["type"] == "websocket":
+        await refuse_websocket(scope, None, send, status)
+        return
+    headers = {"cache-control": "no-store"}
+    if status in (429, 503):
+        headers["retry-after"] = "1"
+    await PlainTextResponse(HTTPStatus(status).phrase, status, headers)(scope, receive, send)
+
+
 async def _answer_unavailable(retry_at: float, scope: Scope, receive: Receive, send: Send) -> None:
     """503 for an app that is not up (RFC 9110, section 15.6.4)."""
     if scope["type"] == "websocket":
@@ -463,8 +578,8 @@ def url_path_for(routes: Iterable[BaseRoute], name: str, /, **path_params: Any) 
     raise NoMatchFound(name, path_params)
 
 
-def children_of(routes: Iterable[Any]) -> Iterator[Child]:
-    """The apps that are mounted anywhere among these routes, in the order of declaration.
+def mounts_of(routes: Iterable[Any]) -> Iterator[Mount]:
+    """The mounts anywhere among these routes, in the order of declaration.
 
     Looks below Starlette's mounts and hosts and FastAPI's included routers, but not into a
     mounted app: what it mounts is its own to start.
@@ -476,8 +591,14 @@ def children_of(routes: Iterable[Any]) -> Iterator[Child]:
         if id(route) in seen:
             continue
         seen.add(id(route))
-        if isinstance(route, Mount) and route.child is not None:
-            yield route.child
-            continue
+        if isinstance(route, Mount):
+            yield route
+            if route.child is not None:
+                continue
         router = getattr(route, "original_router", route)
         pending += list(getattr(router, "routes", None) or ())[::-1]
+
+
+def children_of(routes: Iterable[Any]) -> Iterator[Child]:
+    """The apps of those mounts."""
+    return (mount.child for mount in mounts_of(routes) if mount.child is not None)

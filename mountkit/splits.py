@@ -15,11 +15,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import PatternError
 from mountkit.interfaces import adapt
-from mountkit.lifespans import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Child, run_lifespan
 from mountkit.matchers import Cookie, Header
 from mountkit.paths import encode_path
 from mountkit.rules import call_site
-from mountkit.telemetry import call_published
+from mountkit.supervision import (
+    SHUTDOWN_TIMEOUT,
+    STARTUP_TIMEOUT,
+    Child,
+    Supervisor,
+    run_lifespan,
+)
+from mountkit.telemetry import Publisher, compose
+from mountkit.traffic import Flight
 
 _COOKIE_VALUE = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -73,6 +80,7 @@ class Split:
         self._seed = seed
         self._random = random.Random(seed)
         self._timeouts = (startup_timeout, shutdown_timeout)
+        self._running: list[Supervisor] = []
 
     def choose(self, scope: Scope) -> str:
         """The name of the app that a request goes to."""
@@ -100,15 +108,24 @@ class Split:
             send = _set_cookie(send, scope, self._cookie.name, name)
         root_path = scope.get("root_path", "").rstrip("/")
         child_scope = {**scope, "root_path": root_path, "state": child.run.state.copy()}
-        await call_published(
-            child.asgi, scope, child_scope, receive, send, root_path=root_path, name=name
+        publisher = Publisher(
+            scope, child_scope, root_path, lambda: compose("", name, child_scope, root_path)
         )
+        try:
+            await child.asgi(child_scope, receive, Flight(send, publisher.publish).send)
+        finally:
+            publisher.publish()
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         startup, shutdown = self._timeouts
-        children = list(self._children.values())
         await run_lifespan(
-            scope, receive, send, children, startup_timeout=startup, shutdown_timeout=shutdown
+            scope,
+            receive,
+            send,
+            self._children.values,
+            running=self._running,
+            startup_timeout=startup,
+            shutdown_timeout=shutdown,
         )
 
     def __repr__(self) -> str:

@@ -72,6 +72,7 @@ class Table(Generic[M]):
         self._keys: dict[Any, Rule] = {}
         self._count = itertools.count()
         self._sorted: tuple[M, ...] | None = None
+        self._declared: tuple[M, ...] | None = None
         self._any_host = _Tree[M]()
         self._trees: dict[Any, _Tree[M]] = {}
         self._hosts: HostIndex[_Tree[M]] = HostIndex()
@@ -84,6 +85,14 @@ class Table(Generic[M]):
             entries = sorted(self._entries.values(), key=lambda entry: entry.rank)
             self._sorted = tuple(entry.mount for entry in entries)
         return self._sorted
+
+    @property
+    def declared(self) -> Sequence[M]:
+        """The mounts in the order of their declaration."""
+        if self._declared is None:
+            entries = sorted(self._entries.values(), key=lambda entry: entry.rank[-1])
+            self._declared = tuple(entry.mount for entry in entries)
+        return self._declared
 
     def apply(
         self,
@@ -106,6 +115,27 @@ class Table(Generic[M]):
             PatternError: a mount to be removed or replaced is not in the table.
             In both cases nothing has changed.
         """
+        leaving, coming = self._plan(add, remove, replace)
+        for entry in leaving:
+            self._discard(entry)
+        for mount, index in coming:
+            self._insert(_Entry((*mount.rule.rank, index), mount.rule, mount))
+        self._sorted = self._declared = None
+
+    def validate(
+        self,
+        *,
+        add: Iterable[M] = (),
+        remove: Iterable[M] = (),
+        replace: Iterable[tuple[M, M]] = (),
+    ) -> None:
+        """Raise what `apply` would raise, and change nothing."""
+        self._plan(add, remove, replace)
+
+    def _plan(
+        self, add: Iterable[M], remove: Iterable[M], replace: Iterable[tuple[M, M]]
+    ) -> tuple[list[_Entry[M]], list[tuple[M, int]]]:
+        """What leaves the table, and what comes with its place in the order of declaration."""
         pairs = list(replace)
         leaving = list(
             {id(m): self._entry(m) for m in (*remove, *(old for old, _ in pairs))}.values()
@@ -114,11 +144,7 @@ class Table(Generic[M]):
             (mount, next(self._count)) for mount in add
         ]
         self._refuse_conflicts([mount for mount, _ in coming], leaving)
-        for entry in leaving:
-            self._discard(entry)
-        for mount, index in coming:
-            self._insert(_Entry((*mount.rule.rank, index), mount.rule, mount))
-        self._sorted = None
+        return leaving, coming
 
     def _entry(self, mount: M) -> _Entry[M]:
         try:

@@ -14,10 +14,10 @@ OpenTelemetry is never imported here; if it was not imported elsewhere, no span 
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 _FASTAPI_RECORD = "fastapi.telemetry"
 _STARLETTE_FLAG = "starlette.opentelemetry"
@@ -82,9 +82,13 @@ def _route_of(child: Scope) -> Any:
 
 
 class Publisher:
-    """Carries one request's template upwards."""
+    """Carries one request's template upwards.
 
-    __slots__ = ("_compose", "_parent", "_record", "_root_path", "_span", "is_started")
+    It has to be published when the response starts, as FastAPI's span ends with it and middleware
+    looks for the route when `call_next` returns, and once more at the end.
+    """
+
+    __slots__ = ("_compose", "_parent", "_record", "_root_path", "_span")
 
     def __init__(
         self, parent: Scope, child: Scope, root_path: str, compose: Callable[[], RouteTemplate]
@@ -92,7 +96,6 @@ class Publisher:
         self._parent = parent
         self._root_path = root_path
         self._compose = compose
-        self.is_started: bool = False
         self._record = parent.get(_FASTAPI_RECORD)
         self._span = _server_span()
         if _FASTAPI_RECORD not in parent and (
@@ -114,18 +117,6 @@ class Publisher:
                 span.set_attribute("http.route", route)
                 span.update_name(f"{_shown_method(self._parent)} {route}")
 
-    def wrap(self, send: Send) -> Send:
-        """`send`, which publishes when the response starts: FastAPI's span ends with it, and
-        middleware looks for the route when `call_next` returns."""
-
-        async def publishing_send(message: Message) -> None:
-            if message["type"] in ("http.response.start", "websocket.accept"):
-                self.is_started = True
-                self.publish()
-            await send(message)
-
-        return publishing_send
-
 
 def _shown_method(scope: Scope) -> str:
     method: str = scope.get("method", "GET")  # a websocket's handshake is a GET
@@ -141,36 +132,3 @@ def _server_span() -> Any:
     if not span.is_recording() or getattr(span, "kind", None) is not trace.SpanKind.SERVER:
         return None
     return span
-
-
-async def call_published(
-    app: ASGIApp,
-    parent: Scope,
-    child: Scope,
-    receive: Receive,
-    send: Send,
-    *,
-    root_path: str,
-    prefix: str = "",
-    name: str | None = None,
-    on_error: Callable[[Exception, Scope, Receive, Send], Awaitable[None]] | None = None,
-) -> None:
-    """Call `app` with the scope `child`, and leave the composed route in `parent`.
-
-    Args:
-        root_path: the `root_path` of `parent`, normalised.
-        prefix, name: the mount's path format and name.
-        on_error: answers a request in the place of an app that raised before it did.
-    """
-    own_root: str = child["root_path"]
-    publisher = Publisher(parent, child, root_path, lambda: compose(prefix, name, child, own_root))
-    send = publisher.wrap(send)
-    try:
-        await app(child, receive, send)
-    except Exception as exc:
-        if on_error is None or publisher.is_started:
-            raise
-        publisher.publish()
-        await on_error(exc, parent, receive, send)
-    finally:
-        publisher.publish()

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit import Dispatcher, DispatchMiddleware, LifespanError, LifespanMiddleware, Mount
-from mountkit.lifespans import Child, run_lifespan
+from mountkit.supervision import Child, run_lifespan
 from tests.conftest import ClientFactory
 
 pytestmark = pytest.mark.anyio
@@ -419,7 +419,11 @@ async def test_a_bare_child_can_be_run_by_itself() -> None:
     log: Log = []
     server = Server(log)
     await run_lifespan(
-        {"type": "lifespan"}, server.receive, server.send, [Child(1, actor("a", log), "The app")]
+        {"type": "lifespan"},
+        server.receive,
+        server.send,
+        lambda: [Child(1, actor("a", log), "The app")],
+        running=[],
     )
     assert log == ["a up", "startup.complete", "a down", "shutdown.complete"]
 

@@ -1,0 +1,545 @@
+"""Starting, watching and stopping the apps of a dispatcher, at its start and while it runs.
+
+Every distinct app runs its lifespan once, however many mounts of however many dispatchers
+hold it: the first to hold it starts it, the last to let go of it stops it. Apps are started
+in order and stopped in reverse; one that fails to start takes those before it down again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import anyio
+import anyio.abc
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mountkit.exceptions import LifespanError
+from mountkit.lifespans import Lifespan
+
+logger: logging.Logger = logging.getLogger("mountkit")
+
+#: Seconds; hypercorn's own default.
+STARTUP_TIMEOUT = 60.0
+#: Seconds; hypercorn's own default.
+SHUTDOWN_TIMEOUT = 60.0
+# Seconds before an isolated app is started again: doubled each time.
+_FIRST_DELAY = 1.0
+_LONGEST_DELAY = 60.0
+#: The key of a lifespan scope under which an app finds what those above it have started.
+REGISTER = "mountkit.lifespans"
+
+
+Status: TypeAlias = Literal["starting", "serving", "draining", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How one mount is doing.
+
+    Attributes:
+        mount: its host and path.
+        status: `"starting"`: its app is not up yet. `"draining"`: it gets no new requests, and
+            those in flight are waited for. `"failed"`: its app did not start, or its lifespan
+            has ended.
+        since: when it came into that status, in seconds since the epoch.
+        in_flight: requests and websockets that it works on.
+        answered: those that have ended, by class: `{"2xx": 5}`; an accepted websocket is
+            `"1xx"`, a request that ended without an answer `"none"`.
+        error: the last one: of the app's lifespan if it has failed, else of a request.
+    """
+
+    mount: str
+    status: Status
+    since: float
+    in_flight: int
+    answered: dict[str, int]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """How one app is started and stopped.
+
+    Attributes:
+        startup_timeout, shutdown_timeout: seconds; `None` is what the dispatcher says.
+        on_failure: `"fail"`: an app that does not start fails the server's startup.
+            `"isolate"`: the others serve, its mount answers 503, and it is started again.
+        independent: it may start at the same time as its neighbours that are independent too.
+        share: keys of the parent's state that it sees in its own.
+    """
+
+    startup_timeout: float | None = None
+    shutdown_timeout: float | None = None
+    on_failure: Literal["fail", "isolate"] = "fail"
+    independent: bool = False
+    share: tuple[str, ...] = ()
+
+
+class Run:
+    """How an app is doing. Every `Child` of the app refers to the same.
+
+    Attributes:
+        app: the application; kept, so that its identity stays its own.
+        state: its lifespan state.
+        status: `"failed"` if it did not start, or its lifespan has ended while it served.
+        since: when it came into that status, in seconds since the epoch.
+        error: why it has failed.
+        retry_at: for an app whose mount answers 503, the time (`time.monotonic()`) at which it
+            is started again.
+    """
+
+    __slots__ = (
+        "app",
+        "error",
+        "is_stopping",
+        "lifespan",
+        "restart",
+        "retry_at",
+        "settled",
+        "since",
+        "state",
+        "status",
+        "users",
+    )
+
+    def __init__(self, app: Any) -> None:
+        self.app: Any = app
+        self.state: dict[str, Any] = {}
+        self.status: Literal["starting", "serving", "failed"] = "starting"
+        self.since: float = time.time()
+        self.error: str | None = None
+        self.retry_at: float | None = None
+        self.users = 0  # the mounts that hold it
+        self.lifespan: Lifespan | None = None  # for apps that support it
+        self.restart: anyio.CancelScope | None = None
+        self.is_stopping = False
+        # Set once it is up or has failed, then replaced and set once it is gone.
+        self.settled = anyio.Event()
+
+    def turn(self, status: Literal["starting", "serving", "failed"], error: str | None) -> None:
+        """Take down how it is doing from now on."""
+        self.status = status
+        self.since = time.time()
+        self.error = error
+
+
+class Child:
+    """One app, as a mount holds it.
+
+    Attributes:
+        app: the application as it was given: what tells distinct apps apart.
+        asgi: the same, behind a bridge where it is no ASGI 3 app.
+        name: for messages: "the app mounted at '/mcp' (main.py:12)".
+        has_lifespan: `False` for apps that have none to run, such as WSGI ones.
+        supervision: how it is started and stopped.
+        close: called after the mount has let go of it.
+        run: how it is doing; shared by the `Child` objects of one app once it was started.
+        is_started: whether a lifespan has reached it.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        asgi: ASGIApp,
+        name: str,
+        *,
+        has_lifespan: bool = True,
+        supervision: Supervision = Supervision(),
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.app = app
+        self.asgi = asgi
+        self.name = name
+        self.has_lifespan = has_lifespan
+        self.supervision = supervision
+        self.close = close
+        self.run = Run(app)
+        self.is_started = False
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """All apps that run below one server: those of a dispatcher and of the ones below it.
+
+    Attributes:
+        task_group: the outermost dispatcher's; every lifespan has a task in it.
+        runs: by the identity of the app.
+        reports: the health of the mounts, a function for each dispatcher.
+        above: the identities of the apps that stand above, which may be starting still.
+    """
+
+    task_group: anyio.abc.TaskGroup
+    runs: dict[int, Run] = field(default_factory=dict)
+    reports: list[Callable[[], Iterable[Health]]] = field(default_factory=list)
+    above: frozenset[int] = frozenset()
+
+
+class Supervisor:
+    """The apps of one dispatcher, while a server runs it.
+
+    Args:
+        scope: the lifespan scope that the dispatcher was called with.
+        task_group: for the register, if there is none from above.
+        startup_timeout, shutdown_timeout: seconds for an app that has none of its own; `None`
+            waits for ever.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        task_group: anyio.abc.TaskGroup,
+        *,
+        startup_timeout: float | None,
+        shutdown_timeout: float | None,
+    ) -> None:
+        self._scope = scope
+        self._startup_timeout = startup_timeout
+        self._shutdown_timeout = shutdown_timeout
+        self.register: Register = scope.get(REGISTER) or Register(task_group)
+        self._held: dict[int, Child] = {}  # by identity, in the order of their start
+        self._queues: list[deque[Child]] = []  # of those that are to be started yet
+        self._is_stopped = False
+        self._work: dict[anyio.CancelScope, anyio.Event] = {}
+        self.is_any_supported = False  # whether any app that was started supports lifespans
+
+    async def start_all(self, children: Sequence[Child]) -> None:
+        """Start apps in their order; neighbours that are independent at the same time.
+
+        Raises:
+            LifespanError: one did not start. Those that did are left for `stop_all`.
+        """
+        queue = deque(children)
+        self._queues.append(queue)
+        try:
+            while queue:
+                child = queue.popleft()
+                if not child.supervision.independent:
+                    await self.start(child)
+                    continue
+                group = [child]
+                while queue and queue[0].supervision.independent:
+                    group.append(queue.popleft())
+                await self._start_together(group)
+        finally:
+            self._queues.remove(queue)
+
+    async def _start_together(self, children: Sequence[Child]) -> None:
+        errors: list[LifespanError] = []
+        order = {id(child): child for child in children if id(child) not in self._held}
+
+        async def start(child: Child) -> None:
+            try:
+                await self.start(child)
+            except LifespanError as exc:
+                errors.append(exc)
+
+        async with anyio.create_task_group() as task_group:
+            for child in order.values():
+                task_group.start_soon(start, child)
+        # They stop in the reverse of their order, whichever was up first.
+        for key in [key for key in order if key in self._held]:
+            self._held[key] = self._held.pop(key)
+        if errors:
+            raise errors[0]
+
+    async def start(self, child: Child, scope: Scope | None = None) -> BaseException | None:
+        """Hold an app, and start it unless it runs already.
+
+        Args:
+            scope: what to call it with, if not a scope with a state of its own.
+
+        Returns:
+            What it raised, if that is how it showed that it does not support lifespans.
+
+        Raises:
+            LifespanError: it did not start, and is not to be isolated.
+        """
+        if child.app is self._scope.get("app"):
+            raise LifespanError(
+                f"{child.name} is mounted into itself and would start itself without end; "
+                "mount another app."
+            )
+        if id(child) in self._held:
+            return None
+        if self._is_stopped:
+            raise LifespanError(f"{child.name} was not started: the server is shutting down.")
+        child.is_started = True
+        runs = self.register.runs
+        run = runs.get(id(child.app))
+        while run is not None and (run.is_stopping or run.status == "starting"):
+            if id(child.app) in self.register.above:  # it waits for this
+                child.run = run
+                return None
+            await run.settled.wait()  # for another mount of the same app
+            run = runs.get(id(child.app))
+        self._held[id(child)] = child
+        if run is not None:
+            child.run = run
+            run.users += 1
+            return None
+        child.run = run = runs[id(child.app)] = Run(child.app)
+        run.users = 1
+        refusal = None
+        try:
+            if child.has_lifespan:
+                refusal = await self._start(child, run, scope)
+            run.turn("serving", None)
+        except BaseException as exc:
+            if isinstance(exc, LifespanError) and child.supervision.on_failure == "isolate":
+                self._isolate(child, run, str(exc))
+            else:
+                run.turn("failed", str(exc))
+                del self._held[id(child)], runs[id(child.app)]
+                raise
+        finally:
+            run.settled.set()
+        return refusal
+
+    async def _start(
+        self, child: Child, run: Run, scope: Scope | None = None
+    ) -> BaseException | None:
+        if scope is None:
+            asgi = self._scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
+            parent = self._scope.get("state", {})
+            state = {key: parent[key] for key in child.supervision.share if key in parent}
+            scope = {"type": "lifespan", "asgi": asgi, "state": state}
+        above = self.register.above | {id(child.app)}
+        scope = {**scope, REGISTER: replace(self.register, above=above)}
+        run.state = scope.get("state", {})
+        timeout = child.supervision.startup_timeout
+        lifespan = Lifespan(
+            child.asgi, child.name, scope, lambda error: self._lost(child, run, error)
+        )
+        if await lifespan.start(
+            self.register.task_group, self._startup_timeout if timeout is None else timeout
+        ):
+            run.lifespan = lifespan
+            self.is_any_supported = True
+            return None
+        return lifespan.exception
+
+    def _lost(self, child: Child, run: Run, error: str) -> None:
+        """An app's lifespan has ended while it was serving."""
+        if child.supervision.on_failure == "isolate":
+            run.lifespan = None
+            self._isolate(child, run, error)
+        else:
+            run.turn("failed", error)
+
+    def _isolate(self, child: Child, run: Run, error: str) -> None:
+        run.turn("failed", error)
+        run.retry_at = time.monotonic() + _FIRST_DELAY
+        run.restart = anyio.CancelScope()
+        self.register.task_group.start_soon(
+            self._restart, child, run, run.restart, name=f"mountkit restart of {child.name}"
+        )
+
+    async def _restart(self, child: Child, run: Run, cancel_scope: anyio.CancelScope) -> None:
+        """Start an app again and again, after longer and longer pauses, until it is up."""
+        delay = _FIRST_DELAY
+        with cancel_scope:
+            while True:
+                logger.error(
+                    "%s is not up and answers 503; it is started again in %g seconds. %s",
+                    child.name,
+                    delay,
+                    run.error,
+                )
+                run.retry_at = time.monotonic() + delay
+                await anyio.sleep(delay)
+                try:
+                    await self._start(child, run)
+                except LifespanError as exc:
+                    run.error = str(exc)
+                    delay = min(delay * 2, _LONGEST_DELAY)
+                else:
+                    run.retry_at = run.restart = None
+                    run.turn("serving", None)
+                    logger.warning("%s is up again.", child.name)
+                    return
+
+    async def stop(self, child: Child, seconds: float = math.inf) -> None:
+        """Let go of an app that `start` has started, and stop it if nobody else holds it.
+
+        Args:
+            seconds: the most that it may take, besides what the mount and the dispatcher say.
+
+        Raises:
+            LifespanError: it failed to stop. It is let go of all the same.
+        """
+        for queue in self._queues:
+            if child in queue:
+                queue.remove(child)
+        if self._held.pop(id(child), None) is None:
+            return
+        run = child.run
+        run.users -= 1
+        try:
+            if run.users == 0:
+                await self._stop(child, run, seconds)
+        finally:
+            child.close()
+
+    async def _stop(self, child: Child, run: Run, seconds: float) -> None:
+        run.is_stopping = True
+        run.settled = anyio.Event()
+        try:
+            if run.restart is not None:
+                run.restart.cancel()
+            if run.lifespan is not None:
+                timeout = child.supervision.shutdown_timeout
+                timeout = self._shutdown_timeout if timeout is None else timeout
+                await run.lifespan.stop(seconds if timeout is None else min(timeout, seconds))
+        finally:
+            del self.register.runs[id(child.app)]
+            run.settled.set()
+
+    async def stop_some(self, children: Iterable[Child]) -> None:
+        """Let go of some apps, the last one first, and log what went wrong."""
+        for child in [*children][::-1]:
+            try:
+                await self.stop(child)
+            except LifespanError as exc:
+                logger.error("%s", exc, exc_info=exc.__cause__)
+
+    async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do some work to its end, even if the caller is cancelled; `stop_all` cancels it."""
+        if self._is_stopped:
+            await work()
+            return
+        cancel_scope, ended = anyio.CancelScope(), anyio.Event()
+        self._work[cancel_scope] = ended
+
+        async def run() -> None:
+            try:
+                with cancel_scope:
+                    await work()
+            finally:
+                del self._work[cancel_scope]
+                ended.set()
+
+        self.register.task_group.start_soon(run, name="mountkit change")
+        await ended.wait()
+
+    async def stop_all(self, seconds: float | None = None) -> list[tuple[Child, LifespanError]]:
+        """Let go of every app, the last one first.
+
+        Args:
+            seconds: for all of them together; `None` sets no such limit.
+
+        Returns:
+            What went wrong. Whatever one app does, the others are stopped.
+        """
+        self._is_stopped = True
+        for cancel_scope, ended in [*self._work.items()]:
+            cancel_scope.cancel()
+            await ended.wait()
+        errors: list[tuple[Child, LifespanError]] = []
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        for child in [*self._held.values()][::-1]:
+            try:
+                await self.stop(child, max(0.0, deadline - time.monotonic()))
+            except LifespanError as exc:
+                errors.append((child, exc))
+        return errors
+
+
+async def run_lifespan(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    children: Callable[[], Iterable[Child]],
+    *,
+    running: list[Supervisor],
+    report: Callable[[], Iterable[Health]] = tuple,
+    wrapped: Child | None = None,
+    is_transparent: bool = False,
+    startup_timeout: float | None = STARTUP_TIMEOUT,
+    shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
+    total_startup_timeout: float | None = None,
+    total_shutdown_timeout: float | None = None,
+) -> None:
+    """Answer a server's lifespan: start all, wait, stop all.
+
+    Args:
+        children: in the order in which they start; asked for once the wrapped app is up.
+        running: has the supervisor in it for as long as there is one.
+        report: for the register.
+        total_startup_timeout, total_shutdown_timeout: seconds for all together; `None` sets no
+            such limit.
+        wrapped: the app underneath. It starts before them and stops after them, with the
+            server's own scope, so that its state is what the server gives every request.
+        is_transparent: where no app supports lifespans, raise what the wrapped app raised, so
+            that the server sees it too.
+
+    Raises:
+        LifespanError: an app failed to start or to stop; the server was told before.
+        Exception: what the wrapped app raised, as if nothing stood before it.
+    """
+    await receive()
+    answer: Message = {"type": "lifespan.shutdown.complete"}
+    error: BaseException | None = None
+    refusal: BaseException | None = None
+    starting: Child | None = None
+    async with anyio.create_task_group() as task_group:
+        supervisor = Supervisor(
+            scope, task_group, startup_timeout=startup_timeout, shutdown_timeout=shutdown_timeout
+        )
+        running.append(supervisor)
+        supervisor.register.reports.append(report)
+        try:
+            with _time_limit(total_startup_timeout):
+                if wrapped is not None:
+                    starting = wrapped
+                    refusal = await supervisor.start(wrapped, scope)
+                    starting = None
+                await supervisor.start_all(list(children()))
+            if is_transparent and refusal is not None and not supervisor.is_any_supported:
+                raise refusal
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        except LifespanError as exc:
+            answer = {"type": "lifespan.startup.failed", "message": str(exc)}
+            error = _to_raise(starting, exc, wrapped)
+        except Exception as exc:  # out of the server's own functions: not to be put in a group
+            answer, error = {}, exc
+        finally:
+            running.remove(supervisor)
+            with anyio.CancelScope(shield=True):
+                failures = await supervisor.stop_all(total_shutdown_timeout)
+            supervisor.register.reports.remove(report)
+            task_group.cancel_scope.cancel()
+    if answer.get("type") == "lifespan.shutdown.complete" and failures:
+        message = "\n".join(str(failure) for _, failure in failures)
+        answer = {"type": "lifespan.shutdown.failed", "message": message}
+        error = _to_raise(*failures[-1], wrapped) if len(failures) == 1 else LifespanError(message)
+    else:
+        for _, failure in failures:
+            logger.error("%s", failure)
+    if answer:
+        await send(answer)
+    if error is not None:
+        raise error
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    try:
+        with anyio.fail_after(seconds):
+            yield
+    except TimeoutError as exc:
+        raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.") from exc
+
+
+def _to_raise(
+    child: Child | None, error: LifespanError, wrapped: Child | None
+) -> BaseException | None:
+    """A wrapped app's exception is raised as if nothing stood before it; else it is ours."""
+    return error.__cause__ if child is not None and child is wrapped else error

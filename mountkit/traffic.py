@@ -1,0 +1,270 @@
+"""The requests of one mount: those in flight, what was answered, and what bounds them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mountkit.exceptions import PatternError
+
+# What a full mount does with one more request.
+WhenFull: TypeAlias = Literal[503, 429, "wait"]
+
+# How often a request is cancelled that does not heed it, and the seconds that it has each time.
+_CUTS = 3
+_CUT_GRACE = 1.0
+# A response has started, or a websocket was accepted or turned away.
+_STARTS = frozenset(
+    (
+        "http.response.start",
+        "websocket.accept",
+        "websocket.http.response.start",
+        "websocket.close",
+    )
+)
+
+
+def current_task() -> asyncio.Task[Any] | None:
+    """The task of asyncio that runs this, or `None`: trio."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+class Refused(Exception):
+    """A request that gets `status` in the place of the app's answer."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def _removed() -> Refused:
+    return Refused(503, "It was removed, and waited no longer for the request to end.")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one mount may take at most.
+
+    Attributes:
+        max_concurrency: requests and websockets at a time.
+        when_full: the status that one more gets, or `"wait"`: it waits for its turn.
+        response_timeout: seconds until the response starts, or the websocket is accepted.
+        total_timeout: seconds until it has ended.
+
+    Raises:
+        PatternError: a limit is no number above 0, or `when_full` is not known.
+    """
+
+    max_concurrency: int | None = None
+    when_full: WhenFull = 503
+    response_timeout: float | None = None
+    total_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        for option in ("max_concurrency", "response_timeout", "total_timeout"):
+            value = getattr(self, option)
+            if value is not None and not (isinstance(value, (int, float)) and value > 0):
+                raise PatternError(f"{option}={value!r} is no number above 0; write e.g. 10.")
+        if self.when_full not in (503, 429, "wait"):
+            raise PatternError(
+                f"when_full={self.when_full!r} is not known; write one of 503, 429, 'wait'."
+            )
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there is a limit at all."""
+        return any((self.max_concurrency, self.response_timeout, self.total_timeout))
+
+
+class Flight:
+    """One request on its way through an app.
+
+    Args:
+        send: the server's.
+        on_start: called when the response starts.
+
+    Attributes:
+        status: of the response, 101 for an accepted websocket; 0 before it has started.
+    """
+
+    __slots__ = (
+        "_on_start",
+        "_send",
+        "cancel_scope",
+        "cancelled_before",
+        "cuts",
+        "final_deadline",
+        "status",
+        "task",
+    )
+
+    def __init__(self, send: Send, on_start: Callable[[], None]) -> None:
+        self._send = send
+        self._on_start = on_start
+        self.status: int = 0
+        self.task: asyncio.Task[Any] | None = None
+        self.cancel_scope: anyio.CancelScope | None = None
+        self.final_deadline: float = math.inf
+        self.cuts: int = 0
+        self.cancelled_before: int = 0
+
+    async def send(self, message: Message) -> None:
+        """What the app is given as its `send`."""
+        if not self.status and message["type"] in _STARTS:
+            accepted = 101 if message["type"] == "websocket.accept" else 403
+            self.status = message.get("status", accepted)
+            if self.cancel_scope is not None:
+                self.cancel_scope.deadline = self.final_deadline
+            self._on_start()
+        await self._send(message)
+
+    def cut(self) -> None:
+        """Cancel it. Entering an anyio scope for every request would cost asyncio more than all
+        the rest; there the task is cancelled, as `asyncio.timeout` does it."""
+        if self.task is not None:
+            if not self.cuts:
+                self.cancelled_before = self.task.cancelling()
+            self.task.cancel()
+        elif self.cancel_scope is not None:
+            self.cancel_scope.cancel()
+        self.cuts += 1
+
+    def is_cut_alone(self) -> bool:
+        """Whether nobody but `cut` has cancelled the task."""
+        return (
+            self.task is not None
+            and self.cuts > 0
+            and self.task.cancelling() <= self.cancelled_before + self.cuts
+        )
+
+
+class Traffic:
+    """All requests of one mount.
+
+    Attributes:
+        limits: `None` if there are none.
+        flights: those that are on their way.
+        error: the last one, and what kind it was.
+        draining_since: when it began to drain, in seconds since the epoch; `None` while it
+            serves.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits: Limits | None = limits if limits.has_any else None
+        self.flights: set[Flight] = set()
+        self.error: str | None = None
+        self.draining_since: float | None = None
+        self._answered = [0] * 6  # by the first digit of the status
+        self._active = 0  # those that have a place, where places are limited
+        self._places: anyio.Semaphore | None = None
+        self._emptied: anyio.Event | None = None  # while somebody waits for it
+
+    @property
+    def answered(self) -> dict[str, int]:
+        """How many requests have ended, by the class of their status."""
+        names = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
+        return {name: count for name, count in zip(names, self._answered, strict=True) if count}
+
+    def count(self, status: int) -> None:
+        """Take down that a request has ended."""
+        self._answered[min(status // 100, 5)] += 1
+
+    async def carry(self, flight: Flight, app: ASGIApp, scope: Scope, receive: Receive) -> None:
+        """Call the app, within the limits.
+
+        Raises:
+            Refused: there was no place for the request, it took too long, or it was cut.
+        """
+        flight.task = current_task()
+        self.flights.add(flight)
+        try:
+            if self.limits is None and flight.task is not None:
+                await app(scope, receive, flight.send)
+            else:
+                await self._carry_within(self.limits or Limits(), flight, app, scope, receive)
+        except asyncio.CancelledError:
+            if not flight.is_cut_alone():  # somebody else has cancelled it
+                raise
+            raise _removed() from None
+        finally:
+            if flight.task is not None:
+                for _ in range(flight.cuts):
+                    flight.task.uncancel()
+            self.flights.discard(flight)
+            if self._emptied is not None and not self.flights:
+                self._emptied.set()
+
+    async def _carry_within(
+        self, limits: Limits, flight: Flight, app: ASGIApp, scope: Scope, receive: Receive
+    ) -> None:
+        now = anyio.current_time()
+        if limits.total_timeout is not None:
+            flight.final_deadline = now + limits.total_timeout
+        deadline = flight.final_deadline
+        if limits.response_timeout is not None:
+            deadline = min(deadline, now + limits.response_timeout)
+        has_place = False
+        with anyio.CancelScope(deadline=deadline) as flight.cancel_scope:
+            await self._take_place(limits)
+            has_place = True
+            try:
+                await app(scope, receive, flight.send)
+            finally:
+                self._give_place_back()
+        if not flight.cancel_scope.cancelled_caught:
+            return
+        if flight.cuts:
+            raise _removed()
+        if not has_place:
+            raise Refused(503, "It had no place for the request in time.")
+        if flight.status:
+            raise Refused(504, f"It did not end within {limits.total_timeout:g} seconds.")
+        raise Refused(504, f"It did not answer within {deadline - now:g} seconds.")
+
+    async def _take_place(self, limits: Limits) -> None:
+        most = limits.max_concurrency
+        if most is not None and limits.when_full == "wait":
+            if self._places is None:
+                self._places = anyio.Semaphore(most)
+            await self._places.acquire()
+        elif most is not None and self._active >= most:
+            raise Refused(int(limits.when_full), "It has as many requests as it takes.")
+        self._active += 1
+
+    def _give_place_back(self) -> None:
+        self._active -= 1
+        if self._places is not None:
+            self._places.release()
+
+    async def drain(self, seconds: float | None) -> None:
+        """Wait until nothing is in flight any more.
+
+        Args:
+            seconds: after which what is in flight is cut; `None` waits for ever.
+        """
+        self.draining_since = time.time()
+        try:
+            with anyio.move_on_after(seconds):
+                await self._wait_until_empty()
+            for _ in range(_CUTS):
+                for flight in [*self.flights]:
+                    flight.cut()
+                with anyio.move_on_after(_CUT_GRACE):
+                    await self._wait_until_empty()
+        finally:
+            self._emptied = None
+
+    async def _wait_until_empty(self) -> None:
+        while self.flights:
+            self._emptied = anyio.Event()
+            await self._emptied.wait()
