@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -199,39 +200,54 @@ class Dispatcher:
                 raise PatternError(
                     f"{mount!r} is starting or draining still; wait until that has ended."
                 )
+            if id(mount) in olds:
+                raise PatternError(f"{mount!r} leaves and comes in one change; make a new one.")
         self.table.validate(add=coming, remove=leaving, replace=pairs)
         supervisor = self._supervisors[-1] if self._supervisors else None
-        self._changing |= news
+        if supervisor is not None:
+            await self._start(news, supervisor)
         try:
-            if supervisor is not None:
-                await supervisor.start_all(list(children_of(news.values())))
             self.table.apply(add=coming, remove=leaving, replace=pairs)
+        except MountkitError:  # another change was quicker
+            await self._retire(news, supervisor, 0)
+            raise
+        for mount in mounts_of(olds.values()):
+            mount.traffic.draining_since = time.time()
+        self._changing |= olds
+        if supervisor is not None:
+            await supervisor.finish(partial(self._retire, olds, supervisor, drain_timeout))
+        else:
+            await self._retire(olds, None, drain_timeout)
+
+    async def _start(self, news: dict[int, Mount], supervisor: Supervisor) -> None:
+        """Bring mounts up that are not in the table yet: all of them, or none."""
+        self._changing |= news
+        for mount in mounts_of(news.values()):
+            mount.traffic.draining_since = None
+        children = list(children_of(news.values()))
+        try:
+            await supervisor.start_all(children)
         except BaseException:
-            if supervisor is not None:
-                with anyio.CancelScope(shield=True):
-                    await supervisor.stop_some(children_of(news.values()))
+            with anyio.CancelScope(shield=True):
+                await supervisor.stop_some(children)
             raise
         finally:
             self._forget(news)
-        self._changing |= olds
-        if supervisor is None:
-            await self._retire(olds, None, drain_timeout)
-        else:
-            await supervisor.finish(partial(self._retire, olds, supervisor, drain_timeout))
 
     async def _retire(
         self, olds: dict[int, Mount], supervisor: Supervisor | None, drain_timeout: float | None
     ) -> None:
-        """See mounts out that have left the table."""
+        """See mounts out that are not in the table any more."""
+        children = list(children_of(olds.values()))
         try:
             async with anyio.create_task_group() as task_group:
                 for mount in mounts_of(olds.values()):
                     task_group.start_soon(mount.traffic.drain, drain_timeout)
             if supervisor is not None:
                 with anyio.CancelScope(shield=True):
-                    await supervisor.stop_some(children_of(olds.values()))
+                    await supervisor.stop_some(children)
             else:
-                for child in children_of(olds.values()):
+                for child in children:
                     child.close()
         finally:
             self._forget(olds)

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from mountkit.supervision import REGISTER, Health, Register
+from mountkit.websockets import refuse_websocket
 
 
 class Liveness:
@@ -20,6 +21,8 @@ class Liveness:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await _json({"status": "alive"}, 200)(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await refuse_websocket(scope, receive, send)
 
 
 class Readiness:
@@ -46,6 +49,8 @@ class Readiness:
             await self._lifespan(scope, receive, send)
         elif scope["type"] == "http":
             await self._answer()(scope, receive, send)
+        else:
+            await refuse_websocket(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

@@ -340,10 +340,14 @@ class Mount(starlette.routing.Mount):
         traffic = self.traffic
         if flight.status:  # nobody may answer a second time: the server breaks the connection
             traffic.error = _describe(exc)
-            if isinstance(exc, Exception) and not isinstance(exc, Refused):
+            if isinstance(exc, Refused):
+                if not flight.is_complete:
+                    await self._break_off(exc, flight)
+                return
+            if isinstance(exc, Exception):
                 exc.add_note(f"{self.where}: it had started to answer.")
                 raise exc
-            raise MountkitError(f"{self.where} was broken off: {_describe(exc)}") from exc
+            raise MountkitError(f"{self.where} was ended by {exc!r}.") from exc
         if isinstance(exc, Refused):
             if exc.status == 504:
                 traffic.error = str(exc)
@@ -363,6 +367,15 @@ class Mount(starlette.routing.Mount):
         traffic.error = _describe(exc)
         logger.error("%s raised and answers 500.", self.where, exc_info=exc)
         await _answer(500, scope, receive, flight.send)
+
+    async def _break_off(self, exc: Refused, flight: Flight) -> None:
+        """End a response that has begun. ASGI has no message for that; to raise is what breaks
+        the connection, with every middleware that is in between."""
+        if flight.status == 101:  # RFC 6455, section 7.4, and IANA's registry of close codes
+            code = 1012 if exc.status == 503 else 1011
+            await flight.send({"type": "websocket.close", "code": code, "reason": str(exc)})
+        else:
+            raise MountkitError(f"{self.where} was broken off: {exc}") from exc
 
     @property
     def where(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -45,6 +44,9 @@ class Refused(Exception):
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status = status
+
+
+_ENDS = frozenset(("http.response.body", "websocket.http.response.body", "websocket.close"))
 
 
 def _removed() -> Refused:
@@ -95,6 +97,7 @@ class Flight:
 
     Attributes:
         status: of the response, 101 for an accepted websocket; 0 before it has started.
+        is_complete: whether the response is out, or the websocket closed.
     """
 
     __slots__ = (
@@ -104,6 +107,8 @@ class Flight:
         "cancelled_before",
         "cuts",
         "final_deadline",
+        "is_complete",
+        "is_timed",
         "status",
         "task",
     )
@@ -112,21 +117,26 @@ class Flight:
         self._send = send
         self._on_start = on_start
         self.status: int = 0
+        self.is_complete: bool = False
         self.task: asyncio.Task[Any] | None = None
-        self.cancel_scope: anyio.CancelScope | None = None
+        self.cancel_scope: anyio.CancelScope  # where there is no task, or are limits
+        self.is_timed: bool = False
         self.final_deadline: float = math.inf
         self.cuts: int = 0
         self.cancelled_before: int = 0
 
     async def send(self, message: Message) -> None:
         """What the app is given as its `send`."""
-        if not self.status and message["type"] in _STARTS:
-            accepted = 101 if message["type"] == "websocket.accept" else 403
+        kind = message["type"]
+        if not self.status and kind in _STARTS:
+            accepted = 101 if kind == "websocket.accept" else 403
             self.status = message.get("status", accepted)
-            if self.cancel_scope is not None:
+            if self.is_timed:
                 self.cancel_scope.deadline = self.final_deadline
             self._on_start()
         await self._send(message)
+        if kind in _ENDS and not message.get("more_body"):
+            self.is_complete = True
 
     def cut(self) -> None:
         """Cancel it. Entering an anyio scope for every request would cost asyncio more than all
@@ -135,7 +145,7 @@ class Flight:
             if not self.cuts:
                 self.cancelled_before = self.task.cancelling()
             self.task.cancel()
-        elif self.cancel_scope is not None:
+        else:
             self.cancel_scope.cancel()
         self.cuts += 1
 
@@ -155,7 +165,7 @@ class Traffic:
         limits: `None` if there are none.
         flights: those that are on their way.
         error: the last one, and what kind it was.
-        draining_since: when it began to drain, in seconds since the epoch; `None` while it
+        draining_since: when its mount has left, in seconds since the epoch; `None` while it
             serves.
     """
 
@@ -214,6 +224,7 @@ class Traffic:
         if limits.response_timeout is not None:
             deadline = min(deadline, now + limits.response_timeout)
         has_place = False
+        flight.is_timed = deadline < math.inf
         with anyio.CancelScope(deadline=deadline) as flight.cancel_scope:
             await self._take_place(limits)
             has_place = True
@@ -252,7 +263,6 @@ class Traffic:
         Args:
             seconds: after which what is in flight is cut; `None` waits for ever.
         """
-        self.draining_since = time.time()
         try:
             with anyio.move_on_after(seconds):
                 await self._wait_until_empty()

@@ -317,7 +317,7 @@ class _Exchange:
                 is_ended = self._is_ended
                 is_failed = self._error is not None and not is_ended
                 self._lock.notify()
-            if self._is_abandoned or (is_failed and not self._is_committed):
+            if self._is_abandoned or (is_failed and not chunks):
                 return
             try:
                 if not is_started:

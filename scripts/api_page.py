@@ -14,10 +14,11 @@ GROUPS = {
     ),
     "Matchers": "Matcher Header Cookie Query Method Scheme ScopeType Client Host Accept",
     "Explanations and findings": "explain Explanation Candidate check Finding",
+    "Health": "Health Liveness Readiness",
     "Errors": "MountkitError PatternError ConflictError InterfaceError LifespanError",
 }
 METHODS = {
-    "Dispatcher": ("url_path_for",),
+    "Dispatcher": ("change", "add", "remove", "replace", "url_path_for"),
     "Table": ("resolve", "apply", "check"),
     "WSGIBridge": ("close",),
     "Matcher": ("matches",),

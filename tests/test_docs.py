@@ -153,6 +153,8 @@ ROWS = {
     "Conflicts": "test_equivalent_mounts_are_refused",
     "Why this mount?": "test_explain_agrees_with_resolve",
     "Canary and sticky split": "test_gateway_api_weights",
+    "Mounts change while requests are served": "test_hundreds_of_changes_under_traffic",
+    "Limits, error isolation and health of one mount": "test_an_error_before_the_answer",
     "Traces and logs name the whole route": "test_the_parents_scope_after_the_call",
 }
 
