@@ -116,12 +116,12 @@ class Run:
         self.since: float = time.time()
         self.error: str | None = None
         self.retry_at: float | None = None
-        self.users = 0  # the mounts that hold it
+        self.users: int = 0  # the mounts that hold it
         self.lifespan: Lifespan | None = None  # for apps that support it
         self.restart: anyio.CancelScope | None = None
-        self.is_stopping = False
+        self.is_stopping: bool = False
         # Set once it is up or has failed, then replaced and set once it is gone.
-        self.settled = anyio.Event()
+        self.settled: anyio.Event = anyio.Event()
 
     def turn(self, status: Literal["starting", "serving", "failed"], error: str | None) -> None:
         """Take down how it is doing from now on."""
@@ -159,8 +159,8 @@ class Child:
         self.name = name
         self.has_lifespan = has_lifespan
         self.supervision = supervision
-        self.close = close
-        self.run = Run(app)
+        self.close: Callable[[], None] = close
+        self.run: Run = Run(app)
         self.is_started = False
 
 
@@ -207,7 +207,7 @@ class Supervisor:
         self._queues: list[deque[Child]] = []  # of those that are to be started yet
         self._is_stopped = False
         self._work: dict[anyio.CancelScope, anyio.Event] = {}
-        self.is_any_supported = False  # whether any app that was started supports lifespans
+        self.is_any_supported: bool = False  # whether any app that was started supports lifespans
 
     async def start_all(self, children: Sequence[Child]) -> None:
         """Start apps in their order; neighbours that are independent at the same time.
