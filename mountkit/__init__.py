@@ -24,10 +24,12 @@ from mountkit.matchers import (
     Scheme,
     ScopeType,
 )
+from mountkit.openapi import OpenAPI
 from mountkit.routing import Mount
 from mountkit.splits import Split
 from mountkit.supervision import Health
 from mountkit.tables import Resolution, Table
+from mountkit.urls import URLNotFound, path_for, url_context, url_for
 from mountkit.wsgi import WSGIBridge
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "Method",
     "Mount",
     "MountkitError",
+    "OpenAPI",
     "PatternError",
     "Query",
     "Readiness",
@@ -59,7 +62,11 @@ __all__ = [
     "ScopeType",
     "Split",
     "Table",
+    "URLNotFound",
     "WSGIBridge",
     "check",
     "explain",
+    "path_for",
+    "url_context",
+    "url_for",
 ]

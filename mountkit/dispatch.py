@@ -10,13 +10,22 @@ from typing import Any
 import anyio
 from starlette.datastructures import URLPath
 from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.interfaces import adapt
-from mountkit.routing import Mount, children_of, mounts_of, url_path_for
+from mountkit.routing import (
+    Exposure,
+    Mount,
+    children_of,
+    mounts_of,
+    url_path_for,
+    url_path_of,
+    with_exposures,
+)
 from mountkit.rules import call_site
+from mountkit.sites import SITE, site_of
 from mountkit.supervision import (
     SHUTDOWN_TIMEOUT,
     STARTUP_TIMEOUT,
@@ -69,7 +78,9 @@ class Dispatcher:
         total_startup_timeout: float | None = None,
         total_shutdown_timeout: float | None = None,
     ) -> None:
-        self.table: Table[Mount] = Table(_mounts(mounts), path_has_root=path_has_root)
+        self.table: Table[Mount] = Table(
+            with_exposures(_mounts(mounts)), path_has_root=path_has_root
+        )
         self._supervisors: list[Supervisor] = []  # one while a server runs this
         # Those that are not in the table yet, or any more, by identity.
         self._changing: dict[int, Mount] = {}
@@ -88,17 +99,26 @@ class Dispatcher:
         return None if self._wrapped is None else self._wrapped.asgi
 
     @property
+    def underneath(self) -> Any:
+        """The app underneath as it was given, or `None`."""
+        return None if self._wrapped is None else self._wrapped.app
+
+    @property
     def routes(self) -> list[BaseRoute]:
         """The mounts in the order of their declaration, for tools that walk routes."""
-        return list(self.table.declared)
+        return [mount for mount in self.table.declared if not isinstance(mount, Exposure)]
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        """As Starlette's `Router.url_path_for`; `mount:route` names a route of a mounted app.
+        """As Starlette's `Router.url_path_for`; `mount:route` names a route of a mounted app. What
+        no mount knows is looked up in the app underneath.
 
         Raises:
             NoMatchFound: no mount knows the name, or the parameters do not fit.
         """
-        return url_path_for(self.table.declared, name, **path_params)
+        try:
+            return url_path_for(self.table.declared, name, **path_params)
+        except NoMatchFound:
+            return url_path_of(self.underneath, name, path_params)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -110,6 +130,9 @@ class Dispatcher:
                 await found.mount.serve(found, scope, receive, send, router=self)
                 return
         if self._wrapped is not None:
+            if SITE not in scope:
+                root_path = scope.get("root_path", "").rstrip("/")
+                scope[SITE] = site_of(scope, root_path, self)
             await self._wrapped.asgi(scope, receive, send)
         else:
             await _refuse(scope, receive, send)
@@ -202,6 +225,9 @@ class Dispatcher:
                 )
             if id(mount) in olds:
                 raise PatternError(f"{mount!r} leaves and comes in one change; make a new one.")
+        # What they expose comes and goes with them.
+        coming += [exposure for new in news.values() for exposure in new.exposures]
+        leaving += [exposure for old in olds.values() for exposure in old.exposures]
         self.table.validate(add=coming, remove=leaving, replace=pairs)
         supervisor = self._supervisors[-1] if self._supervisors else None
         if supervisor is not None:

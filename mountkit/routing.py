@@ -21,16 +21,18 @@ from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import PlainTextResponse, RedirectResponse
-from starlette.routing import BaseRoute, Match, NoMatchFound, Router
+from starlette.routing import BaseRoute, Match, NoMatchFound, Router, replace_params
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.hosts import request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
 from mountkit.matchers import Matcher, Wanted
-from mountkit.paths import slash_location, split_root_path
+from mountkit.paths import encode_path, slash_location, split_root_path
+from mountkit.reversal import reversal_of
 from mountkit.rules import Rule, call_site
 from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
+from mountkit.sites import SITE, site_of
 from mountkit.supervision import Child, Health, Status, Supervision
 from mountkit.tables import Resolution, Table
 from mountkit.telemetry import Publisher, compose
@@ -84,6 +86,10 @@ class Mount(starlette.routing.Mount):
         interface: `"asgi3"`, `"asgi2"` or `"wsgi"`, where it cannot be recognised.
         bridge: makes an ASGI app of a WSGI one: `partial(WSGIBridge, threads=4)`,
             `a2wsgi.WSGIMiddleware`. Without effect on other apps.
+        expose: paths of the app that are served at the root too, such as
+            `["/.well-known/oauth-protected-resource"]`; a mapping if they have another path
+            there: `{"/.well-known/oauth-protected-resource/mcp": "/.well-known/…"}`. The app sees
+            a request below its own prefix.
         scope_keys: keys of the parent's scope that the app is to have beyond those of ASGI,
             such as `("session", "user", "auth")`.
         share: keys of the parent's `request.state` that the app finds in its own: those of the
@@ -139,6 +145,7 @@ class Mount(starlette.routing.Mount):
         convention: Convention | None = None,
         interface: Interface | Literal["auto"] = "auto",
         bridge: Callable[[Any], ASGIApp] = WSGIBridge,
+        expose: Iterable[str] | Mapping[str, str] = (),
         scope_keys: Iterable[str] = (),
         share: Iterable[str] = (),
         startup_timeout: float | None = None,
@@ -164,6 +171,8 @@ class Mount(starlette.routing.Mount):
         )
         _check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
         self.redirect_slashes = redirect_slashes
+        self.expose: dict[str, str] = _checked_exposures(self.rule, expose)
+        self._exposures: list[Exposure] | None = None
         self.scope_keys: tuple[str, ...] = tuple(scope_keys)
         _check_one_of("errors", errors, ("contain", "raise"))
         self.errors = errors
@@ -226,6 +235,7 @@ class Mount(starlette.routing.Mount):
     def path(self, path: str) -> None:
         if path != self.rule.path.path:
             self.rule = self.rule.at(path)
+            self._exposures = None
 
     @property
     def label(self) -> str:
@@ -248,11 +258,22 @@ class Mount(starlette.routing.Mount):
         host = None if self.rule.host is None else request_host(scope)
         found = self.rule.match(scope, rest, host)
         if found is None:
+            for exposure in self.exposures:
+                match, matched = exposure.matches(scope)
+                if match is not Match.NONE:
+                    return match, matched
             return Match.NONE, {}
         prefix, params = found
         return Match.FULL, self.matched_scope(
             scope, Resolution(self, root_path, prefix, rest[len(prefix) :], params)
         )
+
+    @property
+    def exposures(self) -> list[Exposure]:
+        """What of the app is served outside of the prefix too; a mount for each path."""
+        if self._exposures is None:
+            self._exposures = [Exposure(self, *pair) for pair in self.expose.items()]
+        return self._exposures
 
     def matched_scope(self, scope: Scope, found: Resolution[Mount]) -> Scope:
         """What a router updates its scope with: Starlette's keys, so that tools find them."""
@@ -279,7 +300,7 @@ class Mount(starlette.routing.Mount):
                 del scope[key]
         if self.child is not None and not self.child.is_started and self.child.has_lifespan:
             self._warn_not_started(self.child)
-        await self.serve(matched.resolution, scope, receive, send)
+        await matched.resolution.mount.serve(matched.resolution, scope, receive, send)
 
     def _warn_not_started(self, child: Child) -> None:
         child.is_started = True  # once is enough
@@ -423,7 +444,7 @@ class Mount(starlette.routing.Mount):
 
     def _child_scope(self, scope: Scope, found: Resolution[Mount], router: Any) -> Scope:
         if self.child is not None and not self._is_part_of_parent:
-            return child_scope(
+            own = child_scope(
                 scope,
                 root_path=found.root_path,
                 prefix=found.prefix,
@@ -433,8 +454,11 @@ class Mount(starlette.routing.Mount):
                 state=_state(self.child, scope),
                 keys=self.scope_keys,
             )
+            own[SITE] = site_of(scope, found.root_path, router)
+            return own
         child = {**scope, **self.matched_scope(scope, found)}
         del child[_KEY]
+        child[SITE] = site_of(scope, found.root_path, router)
         child.pop("route", None)
         if "fastapi" in child:  # what FastAPI knows of the parent's route is none of the child's
             known = child["fastapi"].items()
@@ -450,15 +474,34 @@ class Mount(starlette.routing.Mount):
         return child
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        """As Starlette's; the placeholders of the host are taken from `path_params` too."""
-        host = None
-        if self.rule.host is not None:
-            try:
-                host = self.rule.host.format(path_params)
-            except KeyError:
-                raise NoMatchFound(name, path_params) from None
-        url = super().url_path_for(name, **path_params)
-        return URLPath(path=str(url), protocol=url.protocol, host=host or url.host)
+        """As Starlette's; the placeholders of the host are taken from `path_params` too.
+
+        Names below Flask, Quart, Django and Litestar apps are known as well: `mount:endpoint`.
+        """
+        params = dict(path_params)
+        try:
+            host = None if self.rule.host is None else self.rule.host.format(params)
+            if self.name is not None and name == self.name and "path" in params:
+                url = super().url_path_for(name, **params)
+            else:
+                url = self._url_path_below(name, params)
+        except KeyError:
+            raise NoMatchFound(name, path_params) from None
+        return URLPath(path=str(url), protocol=url.protocol, host=url.host or host or "")
+
+    def _url_path_below(self, name: str, params: dict[str, Any]) -> URLPath:
+        """Of a route of the app."""
+        below = name.removeprefix(f"{self.name}:") if self.name is not None else name
+        if self.name is not None and below == name:
+            raise KeyError(name)
+        own_path = params.pop("path", None)  # of the route, where it has such a parameter
+        prefix, rest = replace_params(
+            self.path_format, dict(self.param_convertors), {**params, "path": ""}
+        )
+        if own_path is not None:
+            rest["path"] = own_path
+        url = url_path_of(self.target, below, rest)
+        return URLPath(prefix.rstrip("/") + str(url), url.protocol, url.host)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -471,6 +514,56 @@ class Mount(starlette.routing.Mount):
     def __repr__(self) -> str:
         conditions = self.rule.describe_conditions()
         return f"{super().__repr__()[:-1]}{', ' if conditions else ''}{conditions})"
+
+
+class Exposure(Mount):
+    """A path of a mounted app that is served outside of its prefix: the same mount, elsewhere.
+
+    RFC 8615 puts `/.well-known/` at the root of a host, wherever the app is that it tells of.
+
+    Args:
+        owner: the mount of the app.
+        at: where the path is served, below the router of the mount.
+        below: where the app has it, below its own root.
+    """
+
+    def __init__(self, owner: Mount, at: str, below: str) -> None:
+        self.__dict__.update(owner.__dict__)
+        self.owner = owner
+        self.below = below
+        self.expose = {}
+        self._exposures = []
+        self.rule = owner.rule.at(at, exact=True)
+
+    def _child_scope(self, scope: Scope, found: Resolution[Mount], router: Any) -> Scope:
+        prefix = self.owner.path
+        full = found.root_path + prefix + self.below
+        inner = {**scope, "path": full, "raw_path": encode_path(full).encode("ascii")}
+        own = Resolution[Mount](self, found.root_path, prefix, self.below, found.params)
+        return super()._child_scope(inner, own, router)
+
+
+def with_exposures(mounts: Iterable[Mount]) -> Iterator[Mount]:
+    """Mounts, each followed by what it serves outside of its prefix."""
+    for mount in mounts:
+        yield mount
+        yield from mount.exposures
+
+
+def _checked_exposures(rule: Rule, expose: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    pairs = dict(expose) if isinstance(expose, Mapping) else {path: path for path in expose}
+    for path in {*pairs, *pairs.values()}:
+        if not isinstance(path, str) or len(path) < 2 or path[0] != "/" or "{" in path:
+            raise PatternError(
+                f"expose={expose!r} has {path!r}, which is no path that begins with '/'; write "
+                "e.g. ['/.well-known/oauth-protected-resource']."
+            )
+    if pairs and rule.path.convertors:
+        raise PatternError(
+            f"expose={expose!r} needs a prefix without placeholders, not {rule.path.path!r}: it "
+            "has to say which app is meant."
+        )
+    return pairs
 
 
 def _state(child: Child, scope: Scope) -> dict[str, Any]:
@@ -559,7 +652,7 @@ class MountTable(BaseRoute):
 
     def __init__(self, mounts: Sequence[Mount]) -> None:
         self.routes: list[Mount] = list(mounts)
-        self.table: Table[Mount] = Table(self.routes)
+        self.table: Table[Mount] = Table(with_exposures(self.routes))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] not in ("http", "websocket"):
@@ -591,6 +684,25 @@ def url_path_for(routes: Iterable[BaseRoute], name: str, /, **path_params: Any) 
     raise NoMatchFound(name, path_params)
 
 
+def url_path_of(app: Any, name: str, params: dict[str, Any]) -> URLPath:
+    """Of a named route of an app, whatever its framework.
+
+    Raises:
+        NoMatchFound: it has none, or names are not known of its framework.
+    """
+    own = getattr(app, "url_path_for", None)
+    if own is not None:
+        url: URLPath = own(name, **params)
+        return url
+    reversal = reversal_of(app)
+    if reversal is None:
+        return url_path_for(getattr(app, "routes", None) or (), name, **params)
+    try:
+        return URLPath(reversal.path_for(name, params), "http")
+    except Exception:  # each framework has its own
+        raise NoMatchFound(name, params) from None
+
+
 def mounts_of(routes: Iterable[Any]) -> Iterator[Mount]:
     """The mounts anywhere among these routes, in the order of declaration.
 
@@ -605,7 +717,8 @@ def mounts_of(routes: Iterable[Any]) -> Iterator[Mount]:
             continue
         seen.add(id(route))
         if isinstance(route, Mount):
-            yield route
+            if not isinstance(route, Exposure):
+                yield route
             if route.child is not None:
                 continue
         router = getattr(route, "original_router", route)

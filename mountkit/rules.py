@@ -97,12 +97,18 @@ class Rule:
                     f"the path {self.path.path!r}; rename one."
                 )
 
-    def at(self, path: str) -> Rule:
-        """The same conditions at another path, which is decoded already, as `path.path` is."""
+    def at(self, path: str, *, exact: bool | None = None) -> Rule:
+        """The same conditions at another path, which is decoded already, as `path.path` is.
+
+        Args:
+            exact: see `Rule`; as it is, if it is not given.
+        """
         moved = copy.copy(self)
-        if self.path.exact and self.path.text.endswith("/"):
-            path += "/"
-        moved.path = PathPattern(path, exact=self.path.exact, is_decoded=True)
+        if exact is None:
+            exact = self.path.exact
+            if exact and self.path.text.endswith("/"):
+                path += "/"
+        moved.path = PathPattern(path, exact=exact, is_decoded=True)
         moved._check_names()
         return moved
 

@@ -14,8 +14,9 @@ GROUPS = {
     ),
     "Matchers": "Matcher Header Cookie Query Method Scheme ScopeType Client Host Accept",
     "Explanations and findings": "explain Explanation Candidate check Finding",
+    "URLs": "url_for path_for url_context OpenAPI",
     "Health": "Health Liveness Readiness",
-    "Errors": "MountkitError PatternError ConflictError InterfaceError LifespanError",
+    "Errors": "MountkitError PatternError ConflictError InterfaceError LifespanError URLNotFound",
 }
 METHODS = {
     "Dispatcher": ("change", "add", "remove", "replace", "url_path_for"),
