@@ -121,14 +121,15 @@ class Dispatcher:
             return url_path_of(self.underneath, name, path_params)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        kind = scope["type"]
+        if kind == "http" or kind == "websocket":
+            found = self.table.find(scope)
+            if found is not None:
+                await found[0].serve(found, scope, receive, send, self)
+                return
+        elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        if scope["type"] in ("http", "websocket"):
-            found = self.table.resolve(scope)
-            if found is not None:
-                await found.mount.serve(found, scope, receive, send, router=self)
-                return
         if self._wrapped is not None:
             if SITE not in scope:
                 root_path = scope.get("root_path", "").rstrip("/")

@@ -106,12 +106,12 @@ class OpenAPI:
             await (await self._answer(scope))(scope, receive, send)
 
     async def _answer(self, scope: Scope) -> Response:
-        site: Site | None = scope.get(SITE)
-        if site is None:
+        if SITE not in scope:
             raise MountkitError(
                 "OpenAPI() was called by no mount, so that there is nothing to show; write "
                 "Mount('/docs', OpenAPI())."
             )
+        site = Site(*scope[SITE])
         rest = scope["path"].removeprefix(scope["root_path"])
         if rest not in ("/", "/openapi.json") and not re.fullmatch(r"/apps/[^/]+\.json", rest):
             return PlainTextResponse("Not Found", 404)

@@ -6,6 +6,7 @@ keeps subclasses of `Mount` (it copies them and rewrites their path) and breaks 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -34,9 +35,9 @@ from mountkit.rules import Rule, call_site
 from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
 from mountkit.sites import SITE, site_of
 from mountkit.supervision import Child, Health, Status, Supervision
-from mountkit.tables import Resolution, Table
-from mountkit.telemetry import Publisher, compose
-from mountkit.traffic import Flight, Limits, Refused, Traffic, WhenFull, current_task
+from mountkit.tables import Found, Resolution, Table
+from mountkit.telemetry import watch
+from mountkit.traffic import Flight, Limits, Refused, Traffic, WhenFull, current_task, removed
 from mountkit.websockets import refuse_websocket
 from mountkit.wsgi import WSGIBridge
 
@@ -312,11 +313,10 @@ class Mount(starlette.routing.Mount):
 
     async def serve(
         self,
-        found: Resolution[Mount],
+        found: Found[Mount],
         scope: Scope,
         receive: Receive,
         send: Send,
-        *,
         router: Any = None,
     ) -> None:
         """Serve a request that a table has given to this mount. `scope` is not changed, but
@@ -326,33 +326,50 @@ class Mount(starlette.routing.Mount):
             router: who resolves names for routes that are a part of the parent, if no router
                 stands above.
         """
-        if self.child is not None and self.child.run.retry_at is not None:
-            await _answer_unavailable(self.child.run.retry_at, scope, receive, send)
-            self.traffic.count(503)
+        own_child = self.child
+        traffic = self.traffic
+        if own_child is not None and own_child.run.retry_at is not None:
+            await _answer_unavailable(own_child.run.retry_at, scope, receive, send)
+            traffic.count(503)
             return
-        location = self._slash_redirect(scope, found)
-        if location is not None:
-            response = RedirectResponse(location, 307, {"cache-control": "no-store"})
-            await response(scope, receive, send)
-            self.traffic.count(307)
-            return
+        root_path = found[1]
+        if not found[3]:
+            location = self._slash_redirect(scope, found)
+            if location is not None:
+                response = RedirectResponse(location, 307, {"cache-control": "no-store"})
+                await response(scope, receive, send)
+                traffic.count(307)
+                return
         child = self._child_scope(scope, found, router)
-        own_root: str = child["root_path"]
-        prefix = self.path_format.removesuffix("/{path}")
-        publisher = Publisher(
-            scope, child, found.root_path, lambda: compose(prefix, self.name, child, own_root)
-        )
-        flight = Flight(send, publisher.publish)
+        publish = watch(
+            scope, child, root_path, self.path_format[:-7], self.name
+        )  # without "/{path}"
+        flight = Flight(send, publish)
+        traffic.flights.add(flight)
         try:
-            await self.traffic.carry(flight, self.app, child, receive)
+            if traffic.limits is None and (task := current_task()) is not None:
+                flight.task = task
+                await self.app(child, receive, flight.send)
+            else:
+                await traffic.carry(flight, self.app, child, receive)
         except BaseException as exc:
-            if _is_outside(exc):
+            failure = exc
+            if flight.cuts and flight.settle() and isinstance(exc, asyncio.CancelledError):
+                failure = removed()
+            traffic.leave(flight)
+            if _is_outside(failure):
                 raise
-            publisher.publish()
-            await self._answer_failure(exc, flight, scope, receive)
+            if publish is not None:
+                publish()
+            await self._answer_failure(failure, flight, scope, receive)
+        else:
+            if flight.cuts:  # it has ended well all the same
+                flight.settle()
         finally:
-            publisher.publish()
-            self.traffic.count(flight.status)
+            traffic.leave(flight)
+            traffic.count(flight.status)
+            if publish is not None:
+                publish()
 
     async def _answer_failure(
         self, exc: BaseException, flight: Flight, scope: Scope, receive: Receive
@@ -416,16 +433,17 @@ class Mount(starlette.routing.Mount):
             status, since, error = run.status, run.since, run.error or error
         return Health(self.label, status, since, len(traffic.flights), traffic.answered, error)
 
-    def _slash_redirect(self, scope: Scope, found: Resolution[Mount]) -> str | None:
+    def _slash_redirect(self, scope: Scope, found: Found[Mount]) -> str | None:
         """Where to send a request for the bare prefix; `None` if it is to be served."""
-        if found.rest or self.rule.path.exact or scope["type"] != "http":
+        _, root_path, prefix, rest, _ = found
+        if rest or self.rule.path.exact or scope["type"] != "http":
             return None
         # Fetch Metadata (W3C), section 2.3: sent by browsers, and not by the scripts in them.
         is_navigation = scope["method"] == "GET" and any(
             name == b"sec-fetch-mode" and value == b"navigate" for name, value in scope["headers"]
         )
         if self.redirect_slashes is True or (self.redirect_slashes and is_navigation):
-            return slash_location(found.root_path + found.prefix, scope.get("query_string", b""))
+            return slash_location(root_path + prefix, scope.get("query_string", b""))
         return None
 
     def preview(self, scope: Scope, matched: Scope) -> tuple[Scope, str | None]:
@@ -442,32 +460,26 @@ class Mount(starlette.routing.Mount):
         """What stands behind the mount: the app as it was given, or the router of `routes=`."""
         return self._base_app if self.child is None else self.child.app
 
-    def _child_scope(self, scope: Scope, found: Resolution[Mount], router: Any) -> Scope:
+    def _child_scope(self, scope: Scope, found: Found[Mount], router: Any) -> Scope:
+        _, root_path, prefix, rest, params = found
         if self.child is not None and not self._is_part_of_parent:
-            own = child_scope(
-                scope,
-                root_path=found.root_path,
-                prefix=found.prefix,
-                rest=found.rest,
-                params=found.params,
-                convention=self.convention,
-                state=_state(self.child, scope),
-                keys=self.scope_keys,
-            )
-            own[SITE] = site_of(scope, found.root_path, router)
+            state = _state(self.child, scope)
+            keys = self.scope_keys
+            own = child_scope(scope, root_path, prefix, rest, params, self.convention, state, keys)
+            own[SITE] = site_of(scope, root_path, router)
             return own
-        child = {**scope, **self.matched_scope(scope, found)}
+        child = {**scope, **self.matched_scope(scope, Resolution(*found))}
         del child[_KEY]
-        child[SITE] = site_of(scope, found.root_path, router)
+        child[SITE] = site_of(scope, root_path, router)
         child.pop("route", None)
         if "fastapi" in child:  # what FastAPI knows of the parent's route is none of the child's
             known = child["fastapi"].items()
             child["fastapi"] = {k: v for k, v in known if k != "effective_route_context"}
         if router is not None:
             child.setdefault("router", router)
-        child["path"] = child["root_path"] + (found.rest or "/")
-        child["raw_path"] = full_raw_path(scope, found.root_path, found.prefix + found.rest)
-        if not found.rest:
+        child["path"] = child["root_path"] + (rest or "/")
+        child["raw_path"] = full_raw_path(scope, root_path, prefix + rest)
+        if not rest:
             child["raw_path"] += b"/"
         if self.child is not None and self.child.run.state:  # a Router with its own lifespan
             child["state"] = {**scope.get("state", {}), **self.child.run.state}
@@ -528,19 +540,17 @@ class Exposure(Mount):
     """
 
     def __init__(self, owner: Mount, at: str, below: str) -> None:
-        self.__dict__.update(owner.__dict__)
-        self.owner = owner
-        self.below = below
-        self.expose = {}
-        self._exposures = []
+        self.__dict__.update(owner.__dict__, expose={}, _exposures=[])
+        self.owner: Mount = owner
+        self.below: str = below
         self.rule = owner.rule.at(at, exact=True)
 
-    def _child_scope(self, scope: Scope, found: Resolution[Mount], router: Any) -> Scope:
+    def _child_scope(self, scope: Scope, found: Found[Mount], router: Any) -> Scope:
         prefix = self.owner.path
-        full = found.root_path + prefix + self.below
+        _, root_path, _, _, params = found
+        full = root_path + prefix + self.below
         inner = {**scope, "path": full, "raw_path": encode_path(full).encode("ascii")}
-        own = Resolution[Mount](self, found.root_path, prefix, self.below, found.params)
-        return super()._child_scope(inner, own, router)
+        return super()._child_scope(inner, (self, root_path, prefix, self.below, params), router)
 
 
 def with_exposures(mounts: Iterable[Mount]) -> Iterator[Mount]:

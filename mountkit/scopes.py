@@ -47,7 +47,6 @@ _PASSED_ON = ("tls", "starlette.opentelemetry", "fastapi.telemetry")
 
 def child_scope(
     scope: Scope,
-    *,
     root_path: str,
     prefix: str,
     rest: str,
@@ -64,21 +63,53 @@ def child_scope(
         state: the app's lifespan state, a copy for this request (ASGI spec, "Lifespan state").
         keys: further keys of `scope` that the app is to have.
     """
+    # Containers are copied: what a child does to them is its own business.
+    try:  # one display is much quicker than a loop; every server has these keys
+        child: Scope = {
+            "type": "http",
+            "asgi": scope["asgi"],
+            "http_version": scope["http_version"],
+            "method": scope["method"],
+            "scheme": scope["scheme"],
+            "query_string": scope["query_string"],
+            "client": scope["client"],
+            "server": scope["server"],
+            "headers": scope["headers"].copy(),
+            "extensions": scope["extensions"].copy() if "extensions" in scope else {},
+            "state": state,
+        }
+    except (KeyError, AttributeError):
+        child = _child_scope_by_key(scope, state)
+    else:
+        if scope["type"] != "http":  # a websocket that has a method, from whomever
+            child = _child_scope_by_key(scope, state)
+    for key in (*_PASSED_ON, *keys) if keys else _PASSED_ON:
+        if key in scope:
+            child[key] = scope[key]
+    if "path_params" in scope:
+        params = {**scope["path_params"], **params}
+    if params:
+        child["path_params"] = params
+    if convention == "spec" and rest and "raw_path" in scope and prefix:
+        raw_path = scope["raw_path"]
+        if raw_path and len(scope["path"]) >= len(root_path) + len(prefix) + len(rest):
+            child["root_path"] = own_root = root_path + prefix
+            child["path"] = own_root + rest
+            child["raw_path"] = raw_path
+            return child
+    child.update(_paths(scope, root_path, prefix, rest, convention))
+    return child
+
+
+def _child_scope_by_key(scope: Scope, state: dict[str, Any]) -> Scope:
+    """The same for websockets, and for what servers and tests leave out."""
     defaults = _HTTP_DEFAULTS if scope["type"] == "http" else _WEBSOCKET_DEFAULTS
     child: Scope = {"type": scope["type"]}
     for key, default in defaults.items():
         child[key] = scope.get(key, default)
-    for key in (*_PASSED_ON, *keys):
-        if key in scope:
-            child[key] = scope[key]
-    # Containers are copied: what a child does to them is its own business.
     child["headers"] = list(scope["headers"])
     child["extensions"] = dict(scope.get("extensions") or {})
     child["state"] = state
-    params = {**scope.get("path_params", {}), **params}
-    if params:
-        child["path_params"] = params
-    child.update(_paths(scope, root_path, prefix, rest, convention))
     return child
 
 

@@ -24,17 +24,17 @@ class Site(NamedTuple):
     root_path: str
 
 
-def site_of(scope: Scope, root_path: str, router: Any) -> Site:
-    """The site that a request has come to.
+def site_of(scope: Scope, root_path: str, router: Any) -> tuple[Any, Any, str]:
+    """The site that a request has come to, as the plain tuple of a `Site`, which is quicker made.
 
     Args:
         root_path: of the request, before a mount has taken its part.
         router: the dispatcher; `None` for a mount among the routes of an application.
     """
-    site: Site | None = scope.get(SITE)
-    if site is not None:
+    if SITE in scope:
+        site: tuple[Any, Any, str] = scope[SITE]
         return site
     app = scope.get("app")
     if router is None:
         router = app or scope.get("router")
-    return Site(router, app, scope.get("app_root_path", root_path))
+    return router, app, scope.get("app_root_path", root_path)

@@ -25,7 +25,7 @@ from mountkit.supervision import (
     Supervisor,
     run_lifespan,
 )
-from mountkit.telemetry import Publisher, compose
+from mountkit.telemetry import watch
 from mountkit.traffic import Flight
 
 _COOKIE_VALUE = re.compile(r"[A-Za-z0-9._-]+")
@@ -108,13 +108,12 @@ class Split:
             send = _set_cookie(send, scope, self._cookie.name, name)
         root_path = scope.get("root_path", "").rstrip("/")
         child_scope = {**scope, "root_path": root_path, "state": child.run.state.copy()}
-        publisher = Publisher(
-            scope, child_scope, root_path, lambda: compose("", name, child_scope, root_path)
-        )
+        publish = watch(scope, child_scope, root_path, "", name)
         try:
-            await child.asgi(child_scope, receive, Flight(send, publisher.publish).send)
+            await child.asgi(child_scope, receive, Flight(send, publish).send)
         finally:
-            publisher.publish()
+            if publish is not None:
+                publish()
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         startup, shutdown = self._timeouts

@@ -11,7 +11,8 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from starlette.types import Scope
 
@@ -49,10 +50,20 @@ class Resolution(NamedTuple, Generic[M]):
     params: dict[str, Any]
 
 
+#: A `Resolution` as a plain tuple.
+Found: TypeAlias = tuple[M, str, str, str, dict[str, Any]]
+
+
 class _Entry(NamedTuple, Generic[M]):
     rank: tuple[Any, ...]
     rule: Rule
     mount: M
+    # Where the placeholders are that take a whole segment, as an index into the split path.
+    names: tuple[tuple[int, str], ...]
+
+
+# A walk down the tree does not settle it.
+_UNDECIDED: Any = object()
 
 
 class Table(Generic[M]):
@@ -76,6 +87,7 @@ class Table(Generic[M]):
         self._any_host = _Tree[M]()
         self._trees: dict[Any, _Tree[M]] = {}
         self._hosts: HostIndex[_Tree[M]] = HostIndex()
+        self._priorities = 0  # how many mounts have one
         self.apply(add=mounts)
 
     @property
@@ -119,7 +131,13 @@ class Table(Generic[M]):
         for entry in leaving:
             self._discard(entry)
         for mount, index in coming:
-            self._insert(_Entry((*mount.rule.rank, index), mount.rule, mount))
+            rule = mount.rule
+            names = tuple(
+                (at, segment.bare)
+                for at, segment in enumerate(rule.path.segments, 1)
+                if not isinstance(segment, str) and segment.bare is not None
+            )
+            self._insert(_Entry((*rule.rank, index), rule, mount, names))
         self._sorted = self._declared = None
 
     def validate(
@@ -170,6 +188,7 @@ class Table(Generic[M]):
 
     def _insert(self, entry: _Entry[M]) -> None:
         self._entries[id(entry.mount)] = entry
+        self._priorities += entry.rule.priority != 0
         self._keys[entry.rule.key] = entry.rule
         host = entry.rule.host
         if host is None:
@@ -183,6 +202,7 @@ class Table(Generic[M]):
 
     def _discard(self, entry: _Entry[M]) -> None:
         del self._entries[id(entry.mount)], self._keys[entry.rule.key]
+        self._priorities -= entry.rule.priority != 0
         host = entry.rule.host
         if host is None:
             self._any_host.remove(entry)
@@ -199,10 +219,47 @@ class Table(Generic[M]):
         Pure: the same scope gives the same answer, and is not changed. Paths that are no
         paths (`*`, an authority, `""` with no `root_path`) match nothing.
         """
-        root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
+        found = self.find(scope)
+        return None if found is None else Resolution(*found)
+
+    def find(self, scope: Scope) -> Found[M] | None:
+        """What `resolve` answers, as a plain tuple, which is quicker made.
+
+        This is where the time of a decision goes. Most tables have no placeholder, condition or
+        priority where a request comes by: there, to walk down the segments and to take the last
+        mount on the way is the whole decision. Where a node is not `plain`, the mounts that may
+        match are collected and asked in their order.
+        """
+        if scope.get("root_path"):
+            root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
+        else:
+            root_path, rest = "", scope["path"]
         if rest[:1] != "/" and (rest or not root_path):
             return None
         host = request_host(scope) if self._trees else None
+        if self._priorities:
+            return self._decide(scope, root_path, rest, host)
+        if host is not None:
+            patterns = self._hosts.find(host)
+            if len(patterns) > 1 and any(a.rank == b.rank for (a, _), (b, _) in pairwise(patterns)):
+                return self._decide(scope, root_path, rest, host)
+            for pattern, tree in patterns:  # a more specific host goes before any path
+                found = tree.walk(root_path, rest)
+                if found is _UNDECIDED:
+                    return self._decide(scope, root_path, rest, host)
+                if found is not None:
+                    if pattern.host is None:
+                        return (*found[:4], {**(pattern.match(host) or {}), **found[4]})
+                    return found
+        found = self._any_host.walk(root_path, rest)
+        if found is _UNDECIDED:
+            return self._decide(scope, root_path, rest, host)
+        return found
+
+    def _decide(
+        self, scope: Scope, root_path: str, rest: str, host: HostPort | None
+    ) -> Found[M] | None:
+        """Any table, any request."""
         candidates = self._candidates(rest, host)
         for position, entry in enumerate(candidates):
             found = entry.rule.match(scope, rest, host)
@@ -212,7 +269,7 @@ class Table(Generic[M]):
             if entry.rule.accept is not None:
                 chosen, found = _negotiate(entry, found, candidates[position:], scope, rest, host)
             prefix, params = found
-            return Resolution(chosen.mount, root_path, prefix, rest[len(prefix) :], params)
+            return chosen.mount, root_path, prefix, rest[len(prefix) :], params
         return None
 
     def check(self) -> list[Finding]:
@@ -295,7 +352,7 @@ class _Tree(Generic[M]):
         node = self._root
         for segment in path.segments:
             node = node.child(segment)
-        (node.exact if path.exact else node.prefix).append(entry)
+        node.add(entry)
 
     def remove(self, entry: _Entry[M]) -> None:
         path = entry.rule.path
@@ -312,6 +369,38 @@ class _Tree(Generic[M]):
         else:
             self._depths += Counter()  # forgets what is not above 0
             self._depth = max(self._depths, default=0)
+
+    def walk(self, root_path: str, rest: str) -> Found[M] | None:
+        """The last mount on the way down, if no node on the way asks for more than that.
+
+        Returns:
+            `_UNDECIDED` if one does.
+        """
+        node = self._root
+        if not node.is_plain or self._multi or not rest:
+            return _UNDECIDED  # type: ignore[no-any-return]
+        best = node.only
+        end = position = 0
+        # Never split further than the deepest mount: a path of 10,000 slashes costs no more.
+        parts = rest.split("/", self._depth + 1)
+        for index in range(1, len(parts)):
+            part = parts[index]
+            child = node.static.get(part)
+            if child is None:
+                if node.lone is None or not part:
+                    break
+                child = node.lone
+            node = child
+            if not node.is_plain:
+                return _UNDECIDED  # type: ignore[no-any-return]
+            position += len(part) + 1
+            if node.only is not None:
+                best = node.only
+                end = position
+        if best is None:
+            return None
+        params = {name: parts[at] for at, name in best.names} if best.names else {}
+        return best.mount, root_path, rest[:end], rest[end:], params
 
     def find(self, rest: str) -> list[_Entry[M]]:
         """The mounts whose path matches, or would if a placeholder's text can be converted."""
@@ -333,24 +422,67 @@ class _Tree(Generic[M]):
         return found
 
 
-class _Node(Generic[M]):
-    """The segments of all mounts that begin alike."""
+# What most nodes have; never written to.
+_NOTHING: Any = {}
 
-    __slots__ = ("exact", "placeholders", "prefix", "static")
+
+class _Node(Generic[M]):
+    """The segments of all mounts that begin alike.
+
+    Attributes:
+        is_plain: what is below and what is here can be told by the next segment alone.
+        only: the mount that ends here, if it is plain.
+        lone: the one placeholder below, if it is plain.
+    """
+
+    __slots__ = ("exact", "is_plain", "lone", "only", "placeholders", "prefix", "static")
 
     def __init__(self) -> None:
-        self.static: dict[str, _Node[M]] = {}
-        self.placeholders: dict[str, tuple[Segment, _Node[M]]] = {}
-        self.prefix: list[_Entry[M]] = []
-        self.exact: list[_Entry[M]] = []
+        self.static: dict[str, _Node[M]] = _NOTHING
+        self.placeholders: dict[str, tuple[Segment, _Node[M]]] = _NOTHING
+        self.prefix: tuple[_Entry[M], ...] = ()
+        self.exact: tuple[_Entry[M], ...] = ()
+        self.is_plain = True
+        self.only: _Entry[M] | None = None
+        self.lone: _Node[M] | None = None
 
     def is_empty(self) -> bool:
         return not (self.static or self.placeholders or self.prefix or self.exact)
 
+    def _refresh(self) -> None:
+        """See what a walk may do here, after a change."""
+        self.only = self.lone = None
+        self.is_plain = not self.exact
+        if self.prefix:
+            self.only = self.prefix[0]
+            self.is_plain &= len(self.prefix) == 1 and not self.only.rule.conditions
+        if self.placeholders:
+            (segment, node), *others = self.placeholders.values()
+            self.lone = node
+            # A static segment beside it would have to be tried first, and this one after it.
+            self.is_plain &= not others and not self.static and segment.bare is not None
+
+    def add(self, entry: _Entry[M]) -> None:
+        """A mount that ends here."""
+        if entry.rule.path.exact:
+            self.exact = (*self.exact, entry)
+        else:
+            self.prefix = (*self.prefix, entry)
+        self._refresh()
+
     def child(self, segment: str | Segment) -> _Node[M]:
+        """The node below, made if need be."""
         if isinstance(segment, str):
-            return self.static.setdefault(segment, _Node())
-        return self.placeholders.setdefault(segment.key, (segment, _Node()))[1]
+            if segment not in self.static:
+                if self.static is _NOTHING:
+                    self.static = {}
+                self.static[segment] = _Node()
+                self._refresh()
+            return self.static[segment]
+        if segment.key not in self.placeholders:
+            self.placeholders = {**self.placeholders, segment.key: (segment, _Node())}
+            self._refresh()
+        return self.placeholders[segment.key][1]
 
     def children(self, part: str) -> Iterable[_Node[M]]:
         if part in self.static:
@@ -362,7 +494,9 @@ class _Node(Generic[M]):
     def remove(self, entry: _Entry[M], segments: Sequence[str | Segment]) -> None:
         """Remove an entry below here, and every node that becomes empty."""
         if not segments:
-            (self.exact if entry.rule.path.exact else self.prefix).remove(entry)
+            self.exact = tuple(e for e in self.exact if e is not entry)
+            self.prefix = tuple(e for e in self.prefix if e is not entry)
+            self._refresh()
             return
         first, *rest = segments
         child = self.child(first)
@@ -372,3 +506,4 @@ class _Node(Generic[M]):
                 del self.static[first]
             else:
                 del self.placeholders[first.key]
+            self._refresh()

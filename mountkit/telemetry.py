@@ -30,47 +30,60 @@ _METHODS = frozenset(
 class RouteTemplate:
     """What a dispatcher leaves in the `scope["route"]` of its parent.
 
+    It is composed when somebody looks at it, from what the child has left in its scope by then:
+    most requests are looked at by nobody.
+
     Not a `Mount`: Starlette's middleware would take `root_path` for the route.
-
-    Attributes:
-        path_format, path: the template below the parent's `root_path`: `/admin/item/{id}`.
-        name: the child's route's name, else the mount's.
-        endpoint: the child's endpoint, if it is known.
-    """
-
-    __slots__ = ("endpoint", "name", "path", "path_format")
-
-    def __init__(self, path_format: str, name: str | None, endpoint: Any) -> None:
-        self.path: str = path_format
-        self.path_format: str = path_format
-        self.name: str | None = name
-        self.endpoint: Any = endpoint
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.path_format!r})"
-
-
-def compose(prefix: str, mount_name: str | None, child: Scope, own_root: str) -> RouteTemplate:
-    """The template of a request, once its child has chosen a route or has not.
 
     Args:
         prefix: the mount's path format, `/t/{tenant}`.
-        child: the child's scope, as the child has left it.
+        mount_name: the mount's name.
+        child: the child's scope.
         own_root: the `root_path` that the child was handed.
     """
-    route = _route_of(child)
-    path_format = getattr(route, "path_format", None)
-    if not isinstance(path_format, str):
-        # The child has no route, or shows none (Django): what is known is the mount.
-        return RouteTemplate(prefix, mount_name, child.get("endpoint"))
-    grown: str = child.get("root_path", "")
-    # Starlette's own mounts below the child grow its root_path in place. A mount that is
-    # itself the last route has its prefix in both.
-    inner = grown[len(own_root) :] if grown.startswith(own_root) else ""
-    if inner and hasattr(route, "app") and path_format.endswith("/{path}"):
-        inner = ""
-    name = getattr(route, "name", None) or mount_name
-    return RouteTemplate(prefix + inner + path_format, name, child.get("endpoint"))
+
+    __slots__ = ("_child", "_mount_name", "_own_root", "_prefix")
+
+    def __init__(self, prefix: str, mount_name: str | None, child: Scope, own_root: str) -> None:
+        self._prefix = prefix
+        self._mount_name = mount_name
+        self._child = child
+        self._own_root = own_root
+
+    @property
+    def path_format(self) -> str:
+        """The template below the parent's `root_path`: `/admin/item/{id}`. If the child has no
+        route, or shows none (Django), what is known is the mount."""
+        child = self._child
+        route = _route_of(child)
+        path_format = getattr(route, "path_format", None)
+        if not isinstance(path_format, str):
+            return self._prefix
+        grown: str = child.get("root_path", "")
+        # Starlette's own mounts below the child grow its root_path in place. A mount that is
+        # itself the last route has its prefix in both.
+        inner = grown[len(self._own_root) :] if grown.startswith(self._own_root) else ""
+        if inner and hasattr(route, "app") and path_format.endswith("/{path}"):
+            inner = ""
+        return self._prefix + inner + path_format
+
+    path = path_format
+
+    @property
+    def name(self) -> str | None:
+        """The child's route's name, else the mount's."""
+        route = _route_of(self._child)
+        if not isinstance(getattr(route, "path_format", None), str):
+            return self._mount_name
+        return getattr(route, "name", None) or self._mount_name
+
+    @property
+    def endpoint(self) -> Any:
+        """The child's endpoint, if it is known."""
+        return self._child.get("endpoint")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path_format!r})"
 
 
 def _route_of(child: Scope) -> Any:
@@ -82,33 +95,23 @@ def _route_of(child: Scope) -> Any:
 
 
 class Publisher:
-    """Carries one request's template upwards.
+    """Tells those who do not look by themselves: FastAPI's record and OpenTelemetry's span.
 
-    It has to be published when the response starts, as FastAPI's span ends with it and middleware
-    looks for the route when `call_next` returns, and once more at the end.
+    It has to be published when the response starts, as FastAPI's span ends with it, and once more
+    at the end.
     """
 
-    __slots__ = ("_compose", "_parent", "_record", "_root_path", "_span")
+    __slots__ = ("_parent", "_record", "_root_path", "_span")
 
-    def __init__(
-        self, parent: Scope, child: Scope, root_path: str, compose: Callable[[], RouteTemplate]
-    ) -> None:
+    def __init__(self, parent: Scope, root_path: str, span: Any) -> None:
         self._parent = parent
         self._root_path = root_path
-        self._compose = compose
         self._record = parent.get(_FASTAPI_RECORD)
-        self._span = _server_span()
-        if _FASTAPI_RECORD not in parent and (
-            self._span is not None or parent.get(_STARLETTE_FLAG)
-        ):
-            # Somebody above has made the request's one server span already.
-            child[_FASTAPI_RECORD] = None
+        self._span = span
 
     def publish(self) -> None:
-        """Tell everyone above what is known by now."""
-        template = self._compose()
-        self._parent["route"] = template
-        route = self._root_path + template.path_format or "/"
+        """Say what is known by now."""
+        route = self._root_path + self._parent["route"].path_format or "/"
         record = self._record
         if record is not None:
             record.route = route
@@ -118,6 +121,32 @@ class Publisher:
                 span.update_name(f"{_shown_method(self._parent)} {route}")
 
 
+def watch(
+    parent: Scope, child: Scope, root_path: str, prefix: str, name: str | None
+) -> Callable[[], None] | None:
+    """Leave the composed route in `parent`, where Starlette's middleware and most exporters look.
+
+    Args:
+        child: the child's scope, before it is called.
+        root_path: the `root_path` of `parent`, normalised.
+        prefix, name: the mount's path format and name.
+
+    Returns:
+        What has to be called when the response starts and when it has ended, if anybody above
+        has to be told.
+    """
+    parent["route"] = RouteTemplate(prefix, name, child, child["root_path"])
+    span = _server_span() if "opentelemetry.trace" in sys.modules else None
+    if _FASTAPI_RECORD in parent:
+        return Publisher(parent, root_path, span).publish
+    if span is not None or parent.get(_STARLETTE_FLAG):
+        # Somebody above has made the request's one server span already.
+        child[_FASTAPI_RECORD] = None
+        if span is not None:
+            return Publisher(parent, root_path, span).publish
+    return None
+
+
 def _shown_method(scope: Scope) -> str:
     method: str = scope.get("method", "GET")  # a websocket's handshake is a GET
     return method if method in _METHODS else "HTTP"
@@ -125,9 +154,7 @@ def _shown_method(scope: Scope) -> str:
 
 def _server_span() -> Any:
     """The OpenTelemetry server span that is open here, if any."""
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        return None
+    trace = sys.modules["opentelemetry.trace"]
     span = trace.get_current_span()
     if not span.is_recording() or getattr(span, "kind", None) is not trace.SpanKind.SERVER:
         return None

@@ -49,7 +49,8 @@ class Refused(Exception):
 _ENDS = frozenset(("http.response.body", "websocket.http.response.body", "websocket.close"))
 
 
-def _removed() -> Refused:
+def removed() -> Refused:
+    """What a request gets that was cut."""
     return Refused(503, "It was removed, and waited no longer for the request to end.")
 
 
@@ -88,6 +89,9 @@ class Limits:
         return any((self.max_concurrency, self.response_timeout, self.total_timeout))
 
 
+_NO_LIMITS = Limits()
+
+
 class Flight:
     """One request on its way through an app.
 
@@ -98,32 +102,24 @@ class Flight:
     Attributes:
         status: of the response, 101 for an accepted websocket; 0 before it has started.
         is_complete: whether the response is out, or the websocket closed.
+        task: asyncio's, which `cut` cancels; without one, or with limits, there is a
+            `cancel_scope`.
+        cuts: how often it was cut.
     """
 
-    __slots__ = (
-        "_on_start",
-        "_send",
-        "cancel_scope",
-        "cancelled_before",
-        "cuts",
-        "final_deadline",
-        "is_complete",
-        "is_timed",
-        "status",
-        "task",
-    )
+    # Of the class: an instance costs what differs from these alone.
+    status: int = 0
+    is_complete: bool = False
+    is_timed: bool = False
+    final_deadline: float = math.inf
+    task: asyncio.Task[Any] | None = None
+    cancel_scope: anyio.CancelScope
+    cuts: int = 0
+    cancelled_before: int = 0
 
-    def __init__(self, send: Send, on_start: Callable[[], None]) -> None:
+    def __init__(self, send: Send, on_start: Callable[[], None] | None) -> None:
         self._send = send
         self._on_start = on_start
-        self.status: int = 0
-        self.is_complete: bool = False
-        self.task: asyncio.Task[Any] | None = None
-        self.cancel_scope: anyio.CancelScope  # where there is no task, or are limits
-        self.is_timed: bool = False
-        self.final_deadline: float = math.inf
-        self.cuts: int = 0
-        self.cancelled_before: int = 0
 
     async def send(self, message: Message) -> None:
         """What the app is given as its `send`."""
@@ -133,7 +129,8 @@ class Flight:
             self.status = message.get("status", accepted)
             if self.is_timed:
                 self.cancel_scope.deadline = self.final_deadline
-            self._on_start()
+            if self._on_start is not None:
+                self._on_start()
         await self._send(message)
         if kind in _ENDS and not message.get("more_body"):
             self.is_complete = True
@@ -149,13 +146,20 @@ class Flight:
             self.cancel_scope.cancel()
         self.cuts += 1
 
-    def is_cut_alone(self) -> bool:
-        """Whether nobody but `cut` has cancelled the task."""
-        return (
-            self.task is not None
-            and self.cuts > 0
-            and self.task.cancelling() <= self.cancelled_before + self.cuts
-        )
+    def settle(self) -> bool:
+        """Leave nothing of the cuts in the task, which may go on to other things.
+
+        Returns:
+            Whether nobody else has cancelled the task.
+        """
+        task = self.task
+        if task is None:
+            return False
+        is_alone = task.cancelling() <= self.cancelled_before + self.cuts
+        for _ in range(self.cuts):
+            task.uncancel()
+        self.cuts = 0
+        return is_alone
 
 
 class Traffic:
@@ -187,36 +191,21 @@ class Traffic:
 
     def count(self, status: int) -> None:
         """Take down that a request has ended."""
-        self._answered[min(status // 100, 5)] += 1
+        self._answered[status // 100 if status < 600 else 5] += 1
+
+    def leave(self, flight: Flight) -> None:
+        """Take down that a request is not in flight any more."""
+        self.flights.discard(flight)
+        if self._emptied is not None and not self.flights:
+            self._emptied.set()
 
     async def carry(self, flight: Flight, app: ASGIApp, scope: Scope, receive: Receive) -> None:
-        """Call the app, within the limits.
+        """Call the app where it needs a cancel scope: within limits, and in trio.
 
         Raises:
             Refused: there was no place for the request, it took too long, or it was cut.
         """
-        flight.task = current_task()
-        self.flights.add(flight)
-        try:
-            if self.limits is None and flight.task is not None:
-                await app(scope, receive, flight.send)
-            else:
-                await self._carry_within(self.limits or Limits(), flight, app, scope, receive)
-        except asyncio.CancelledError:
-            if not flight.is_cut_alone():  # somebody else has cancelled it
-                raise
-            raise _removed() from None
-        finally:
-            if flight.task is not None:
-                for _ in range(flight.cuts):
-                    flight.task.uncancel()
-            self.flights.discard(flight)
-            if self._emptied is not None and not self.flights:
-                self._emptied.set()
-
-    async def _carry_within(
-        self, limits: Limits, flight: Flight, app: ASGIApp, scope: Scope, receive: Receive
-    ) -> None:
+        limits = self.limits or _NO_LIMITS
         now = anyio.current_time()
         if limits.total_timeout is not None:
             flight.final_deadline = now + limits.total_timeout
@@ -235,7 +224,7 @@ class Traffic:
         if not flight.cancel_scope.cancelled_caught:
             return
         if flight.cuts:
-            raise _removed()
+            raise removed()
         if not has_place:
             raise Refused(503, "It had no place for the request in time.")
         if flight.status:

@@ -16,7 +16,7 @@ from mountkit.exceptions import MountkitError
 from mountkit.paths import encode_path
 from mountkit.reversal import reversal_of
 from mountkit.routing import Mount
-from mountkit.sites import SITE, Site, site_of
+from mountkit.sites import Site, site_of
 
 
 class URLNotFound(MountkitError, NoMatchFound):
@@ -108,7 +108,7 @@ def _scope_of(where: Any) -> Scope:
 
 
 def _site(scope: Scope) -> Site:
-    return scope.get(SITE) or site_of(scope, scope.get("root_path", "").rstrip("/"), None)
+    return Site(*site_of(scope, scope.get("root_path", "").rstrip("/"), None))
 
 
 def _lookup(site: Site, name: str, params: dict[str, Any]) -> Any:
