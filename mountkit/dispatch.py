@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from starlette.datastructures import URLPath
@@ -15,9 +15,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.interfaces import adapt
+from mountkit.paths import is_odd
 from mountkit.routing import (
     Exposure,
     Mount,
+    answer,
+    check_one_of,
     children_of,
     mounts_of,
     url_path_for,
@@ -48,6 +51,8 @@ class Dispatcher:
         mounts: `Mount` objects, or Werkzeug's shape, a mapping of paths to apps.
         default: the app underneath, ASGI or WSGI. It gets what no mount takes, with the scope
             as it came. Without one: 404, and a websocket is refused.
+        unknown_host: what a request gets that no mount takes and whose host is that of none:
+            `404`, `421` (misdirected request), or `"default"`: the app underneath.
         path_has_root: whether `path` holds the server's `root_path`. `None`, the default,
             looks; say `True` or `False` where that is ambiguous (`root_path="/auth"` and a
             mount at `/auth`).
@@ -72,6 +77,7 @@ class Dispatcher:
         mounts: Mapping[str, Any] | Iterable[Mount] = (),
         *,
         default: Any = None,
+        unknown_host: Literal["default", 404, 421] = "default",
         path_has_root: bool | None = None,
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
@@ -84,6 +90,8 @@ class Dispatcher:
         self._supervisors: list[Supervisor] = []  # one while a server runs this
         # Those that are not in the table yet, or any more, by identity.
         self._changing: dict[int, Mount] = {}
+        check_one_of("unknown_host", unknown_host, ("default", 404, 421))
+        self.unknown_host: Literal["default", 404, 421] = unknown_host
         self.startup_timeout = startup_timeout
         self.shutdown_timeout = shutdown_timeout
         self.total_startup_timeout = total_startup_timeout
@@ -123,9 +131,16 @@ class Dispatcher:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http" or kind == "websocket":
-            found = self.table.find(scope)
+            table = self.table
+            if (table.has_hosts or is_odd(scope)) and table.refusal(scope) is not None:
+                await answer(400, scope, receive, send)
+                return
+            found = table.find(scope)
             if found is not None:
                 await found[0].serve(found, scope, receive, send, self)
+                return
+            if self.unknown_host != "default" and not self.table.knows_host(scope):
+                await answer(self.unknown_host, scope, receive, send)
                 return
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
@@ -302,6 +317,7 @@ class DispatchMiddleware(Dispatcher):
         app: ASGIApp,
         mounts: Mapping[str, Any] | Iterable[Mount] = (),
         *,
+        unknown_host: Literal["default", 404, 421] = "default",
         path_has_root: bool | None = None,
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
@@ -310,6 +326,7 @@ class DispatchMiddleware(Dispatcher):
     ) -> None:
         super().__init__(
             mounts,
+            unknown_host=unknown_host,
             path_has_root=path_has_root,
             startup_timeout=startup_timeout,
             shutdown_timeout=shutdown_timeout,

@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from mountkit.exceptions import ConflictError, PatternError
 from mountkit.hosts import HostIndex, HostPort, host_value, request_host
-from mountkit.paths import Segment, split_root_path
+from mountkit.paths import Segment, has_control, is_odd, other_views, split_root_path
 from mountkit.rules import Rule
 
 if TYPE_CHECKING:
@@ -239,6 +239,9 @@ class Table(Generic[M]):
             root_path, rest = "", scope["path"]
         if rest[:1] != "/" and (rest or not root_path):
             return None
+        return self._find(scope, root_path, rest)
+
+    def _find(self, scope: Scope, root_path: str, rest: str) -> Found[M] | None:
         host = self._host_of(scope) if self._trees else None
         if self._priorities:
             return self._decide(scope, root_path, rest, host)
@@ -258,6 +261,44 @@ class Table(Generic[M]):
         if found is _UNDECIDED:
             return self._decide(scope, root_path, rest, host)
         return found
+
+    def refusal(self, scope: Scope) -> str | None:
+        """Why a request is not to be answered by anybody, which is a 400; `None` if it is.
+
+        One view decides, or none: if the mount would be another, or be another's, for whoever
+        reads the segments of `raw_path`, or the path without its dot segments, empty segments and
+        backslashes, then one of those in front of this server may have taken the request for
+        another one than it is. If all agree, the path goes through as it is. Control characters
+        are refused, and where hosts are conditions a request without exactly one proper `Host`
+        (RFC 9112, section 3.2; HTTP/1.0 may leave it out).
+        """
+        if not self._entries:
+            return None
+        if self._trees and self._host_of(scope) is None and not _may_lack_host(scope):
+            return "The request has no Host header, several, or no proper one."
+        if not is_odd(scope):
+            return None
+        if has_control(scope["path"]):
+            return "The path has a control character in it."
+        root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
+        if rest[:1] != "/":
+            return None
+        found = self._find(scope, root_path, rest)
+        for view in other_views(scope, root_path, rest):
+            if view is None:
+                return f"The path {rest!r} may be read as one above {root_path!r}."
+            if _choice(found) != _choice(self._find(scope, root_path, view)):
+                return f"The path {rest!r} may be read as {view!r}, which is another mount's."
+        return None
+
+    @property
+    def has_hosts(self) -> bool:
+        """Whether any mount has a condition on the host."""
+        return bool(self._trees)
+
+    def knows_host(self, scope: Scope) -> bool:
+        """Whether the host of a request is that of any mount."""
+        return bool(self._hosts.find(self._host_of(scope)))
 
     def _host_of(self, scope: Scope) -> HostPort | None:
         """`request_host`, which remembers the spellings of hosts that are mounted. Those of other
@@ -312,6 +353,15 @@ class Table(Generic[M]):
         if len(found) > 1:
             found.sort(key=lambda entry: entry.rank)
         return found
+
+
+def _choice(found: Found[Any] | None) -> Any:
+    """What must not depend on the reader: the mount, and whose it is."""
+    return None if found is None else (id(found[0]), found[4])
+
+
+def _may_lack_host(scope: Scope) -> bool:
+    return scope.get("http_version") == "1.0" and all(k != b"host" for k, _ in scope["headers"])
 
 
 def _negotiate(
