@@ -571,10 +571,10 @@ class Exposure(Mount):
     """
 
     def __init__(self, owner: Mount, at: str, below: str) -> None:
-        self.__dict__.update(owner.__dict__, expose={}, _exposures=[])
+        rule = owner.rule.at(at, exact=True)
+        self.__dict__.update(owner.__dict__, expose={}, _exposures=[], rule=rule)
         self.owner: Mount = owner
         self.below: str = below
-        self.rule = owner.rule.at(at, exact=True)
 
     def _child_scope(self, scope: Scope, found: Found[Mount], router: Any) -> Scope:
         prefix = self.owner.path
@@ -734,7 +734,7 @@ def url_path_of(app: Any, name: str, params: dict[str, Any]) -> URLPath:
         NoMatchFound: it has none, or names are not known of its framework.
     """
     own = getattr(app, "url_path_for", None)
-    if own is not None:
+    if own is not None and not isinstance(app, BaseRoute):  # as Starlette: a route is no router
         url: URLPath = own(name, **params)
         return url
     reversal = reversal_of(app)
