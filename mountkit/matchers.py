@@ -20,10 +20,10 @@ from mountkit.hosts import HostPattern, request_host
 
 #: What a header, cookie or query parameter must be: this text; a text that the regular
 #: expression matches as a whole; there at all (`True`); not there (`False` or `None`).
+Wanted: TypeAlias = "str | re.Pattern[str] | bool | None"
+
 #: Characters of a value that a regular expression is held against; a longer one does not match.
 MAX_VALUE_LENGTH = 1000
-
-Wanted: TypeAlias = "str | re.Pattern[str] | bool | None"
 
 # RFC 9110, section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
