@@ -308,3 +308,15 @@ def slash_location(path: str, query_string: bytes) -> str:
     """
     location = "./" + encode_path(path.rpartition("/")[2]) + "/"
     return f"{location}?{query_string.decode('latin-1')}" if query_string else location
+
+
+def ascii_location(value: bytes) -> bytes:
+    """A `Location` with its letters percent-encoded (RFC 3987, section 3.1); those that are not
+    UTF-8 are taken for Latin-1, which is what a framework sends that does not encode them."""
+    if value.isascii():
+        return value
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    return "".join(char if char.isascii() else quote(char) for char in text).encode()

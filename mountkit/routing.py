@@ -22,13 +22,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.hosts import request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
 from mountkit.matchers import Matcher, Wanted
-from mountkit.paths import slash_location, split_root_path
+from mountkit.paths import ascii_location, slash_location, split_root_path
 from mountkit.rules import Rule, call_site
 from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
 from mountkit.supervision import Child, Health, Status, Supervision
@@ -214,7 +214,7 @@ class Mount(starlette.routing.Mount):
         if convention is not None:
             _check_one_of("convention", convention, CONVENTIONS)
             return convention
-        return "strip" if wants_stripped_path(self._base_app) else "spec"
+        return "strip" if wants_stripped_path(self._base_app, self.path) else "spec"
 
     @property
     def path(self) -> str:
@@ -321,6 +321,8 @@ class Mount(starlette.routing.Mount):
         publisher = Publisher(
             scope, child, found.root_path, lambda: compose(prefix, self.name, child, own_root)
         )
+        if not own_root.isascii():
+            send = _with_ascii_location(send)
         flight = Flight(send, publisher.publish)
         try:
             await self.traffic.carry(flight, self.app, child, receive)
@@ -473,6 +475,21 @@ def _check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         choice = ", ".join(map(repr, known))
         raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
+
+
+def _with_ascii_location(send: Send) -> Send:
+    """Percent-encode what an app has made of its prefix. A `Location` is a URI (RFC 9110,
+    section 10.2.2), which is ASCII; Quart, BlackSheep and others send letters."""
+
+    async def encode(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [
+                (name, ascii_location(value) if name.lower() == b"location" else value)
+                for name, value in message.get("headers", ())
+            ]
+        await send(message)
+
+    return encode
 
 
 def _is_outside(exc: BaseException) -> bool:
