@@ -1,0 +1,63 @@
+"""What is asked of each framework, and what is known not to work, with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """One app of the matrix.
+
+    Attributes:
+        title: its name in the table.
+        package: whose version the table shows.
+        needs: modules without which it is skipped.
+        index: how the page at the prefix begins, or what is to be found in it.
+        has_url: the page at the prefix ends in the URL of item 7.
+        redirect: the status of a redirect to it by name.
+        slash: the status that `/things` gets: a redirect, or 200 where both are the same.
+        static: a file with styles.
+        stream, websocket: paths of the site's own.
+        has_lifespan: it says when it starts and stops.
+        pages: further checks, of the framework's own pages.
+        in_browser: text that a page shows after it was loaded and used in Chromium.
+        scope: how the app gets its prefix, for the table.
+        unlike: what cannot be right, by check and place (`*`: everywhere), with the reason.
+    """
+
+    title: str
+    package: str
+    needs: Sequence[str]
+    index: str = "index"
+    has_url: bool = True
+    redirect: int | None = 302
+    slash: int | None = None
+    static: str | None = "static/style.css"
+    stream: str | None = "stream"
+    websocket: str | None = None
+    has_lifespan: bool = False
+    pages: Mapping[str, Callable[..., None]] = field(default_factory=dict)
+    browser: Callable[..., None] | None = None
+    scope: str = "spec"
+    unlike: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def checks(self) -> list[str]:
+        """The checks that are made of it, in their order."""
+        has: dict[str, Any] = {
+            "index": True,
+            "url": self.has_url,
+            "redirect": self.redirect,
+            "slash": self.slash,
+            "static": self.static,
+            "stream": self.stream,
+            "websocket": self.websocket,
+            **{f"page-{name}": True for name in self.pages},
+            "browser": self.browser,
+            "lifespan": self.has_lifespan,
+            "end": True,
+        }
+        return [name for name, wanted in has.items() if wanted]
