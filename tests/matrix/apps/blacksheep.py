@@ -26,7 +26,7 @@ def make(prefix: str) -> Any:
 
     @app.router.get("/go")
     async def go(urls: URLResolver) -> blacksheep.Response:
-        return urls.redirect_to("item", id=7)
+        return blacksheep.redirect(urls.url_for("item", id=7))
 
     @app.router.get("/stream")
     async def stream() -> blacksheep.Response:
