@@ -14,7 +14,7 @@ class Facts:
     Attributes:
         title: its name in the table.
         package: whose version the table shows.
-        needs: modules without which it is skipped.
+        needs: further packages without which it is skipped.
         index: how the page at the prefix begins, or what is to be found in it.
         has_url: the page at the prefix ends in the URL of item 7.
         redirect: the status of a redirect to it by name.
@@ -30,8 +30,8 @@ class Facts:
 
     title: str
     package: str
-    needs: Sequence[str]
-    index: str = "index"
+    needs: Sequence[str] = ()
+    index: str | None = "index"
     has_url: bool = True
     redirect: int | None = 302
     slash: int | None = None
@@ -48,7 +48,7 @@ class Facts:
     def checks(self) -> list[str]:
         """The checks that are made of it, in their order."""
         has: dict[str, Any] = {
-            "index": True,
+            "index": self.index,
             "url": self.has_url,
             "redirect": self.redirect,
             "slash": self.slash,

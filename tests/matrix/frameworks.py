@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.matrix import pages
 from tests.matrix.facts import Facts
+
+
+
+def _page(title: str, **more: Any) -> Facts:
+    """An app with pages of its own, and no site of ours."""
+    package = more.pop("package", title.lower().replace("mcp sdk", "mcp"))
+    nothing = {"has_url": False, "redirect": None, "static": None, "stream": None}
+    return Facts(title=title, package=package, **{**nothing, **more})
+
 
 FRAMEWORKS: dict[str, Facts] = {
     "starlette": Facts(
         title="Starlette",
         package="starlette",
-        needs=["starlette"],
         redirect=307,
         slash=307,
         websocket="echo",
@@ -18,18 +28,16 @@ FRAMEWORKS: dict[str, Facts] = {
     "fastapi": Facts(
         title="FastAPI",
         package="fastapi",
-        needs=["fastapi"],
         redirect=307,
         slash=307,
         websocket="echo",
         has_lifespan=True,
         pages={"docs": pages.fastapi_docs},
     ),
-    "flask": Facts(title="Flask", package="flask", needs=["flask"], slash=308),
+    "flask": Facts(title="Flask", package="flask", slash=308),
     "quart": Facts(
         title="Quart",
         package="quart",
-        needs=["quart"],
         slash=308,
         websocket="echo",
         has_lifespan=True,
@@ -37,7 +45,6 @@ FRAMEWORKS: dict[str, Facts] = {
     "litestar": Facts(
         title="Litestar",
         package="litestar",
-        needs=["litestar"],
         slash=200,
         websocket="echo",
         has_lifespan=True,
@@ -46,16 +53,14 @@ FRAMEWORKS: dict[str, Facts] = {
     "falcon_asgi": Facts(
         title="Falcon (ASGI)",
         package="falcon",
-        needs=["falcon"],
         websocket="echo",
         has_lifespan=True,
         scope="strip, recognised",
     ),
-    "falcon_wsgi": Facts(title="Falcon (WSGI)", package="falcon", needs=["falcon"]),
+    "falcon_wsgi": Facts(title="Falcon (WSGI)", package="falcon"),
     "blacksheep": Facts(
         title="BlackSheep",
         package="blacksheep",
-        needs=["blacksheep"],
         websocket="echo",
         has_lifespan=True,
         pages={"docs": pages.blacksheep_docs},
@@ -63,18 +68,111 @@ FRAMEWORKS: dict[str, Facts] = {
     "sanic": Facts(
         title="Sanic",
         package="sanic",
-        needs=["sanic"],
         websocket="echo",
         has_lifespan=True,
         scope="whole, routes in a blueprint at the prefix",
     ),
-    "bottle": Facts(title="Bottle", package="bottle", needs=["bottle"], redirect=303),
-    "pyramid": Facts(title="Pyramid", package="pyramid", needs=["pyramid"], slash=307),
+    "bottle": Facts(title="Bottle", package="bottle", redirect=303),
+    "pyramid": Facts(title="Pyramid", package="pyramid", slash=307),
     "cherrypy": Facts(
         title="CherryPy",
         package="cherrypy",
-        needs=["cherrypy"],
         redirect=303,
         slash=301,
+    ),
+    "django_asgi": Facts(
+        title="Django (ASGI), with its admin",
+        package="django",
+        slash=301,
+        pages={"admin": pages.django_admin},
+        scope="spec; `STATIC_URL` has the prefix",
+    ),
+    "django_wsgi": Facts(
+        title="Django (WSGI), with its admin and WhiteNoise",
+        package="django",
+        needs=["whitenoise"],
+        slash=301,
+        pages={"admin": pages.django_admin},
+        scope="`FORCE_SCRIPT_NAME`",
+    ),
+    "djangorestframework": Facts(
+        title="Django REST framework",
+        package="djangorestframework",
+        slash=301,
+        pages={"api": pages.rest_pages},
+        scope="spec; `STATIC_URL` has the prefix",
+    ),
+    "channels": Facts(
+        title="Channels",
+        package="channels",
+        slash=301,
+        websocket="echo",
+        scope="spec; `STATIC_URL` has the prefix",
+    ),
+    "dash": _page(
+        "Dash",
+        index="_dash-config",
+        pages={"links": pages.links, "layout": pages.dash_layout},
+        scope="`requests_pathname_prefix`",
+    ),
+    "mcp": _page("MCP SDK", index=None, pages={"tools": pages.mcp_tools}),
+    "fastmcp": _page("FastMCP", index=None, pages={"tools": pages.mcp_tools}),
+    "socketio": _page(
+        "python-socketio",
+        package="python-socketio",
+        index="body",
+        static="static/style.css",
+        has_lifespan=True,
+        pages={"event": pages.socketio_event},
+        scope="strip, recognised",
+    ),
+    "gradio": _page("Gradio", index="Gradio", has_lifespan=True, pages={"links": pages.links}),
+    "nicegui": _page(
+        "NiceGUI",
+        index="_nicegui",
+        static="static/style.css",
+        has_lifespan=True,
+        pages={"links": pages.links},
+    ),
+    "streamlit": _page(
+        "Streamlit", index="Streamlit", has_lifespan=True, pages={"links": pages.links}
+    ),
+    "panel": _page("Panel", index="bokeh", pages={"links": pages.links}),
+    "bokeh": _page("Bokeh", index="bokeh", pages={"links": pages.links}),
+    "marimo": _page("marimo", index="marimo", pages={"links": pages.links}),
+    "datasette": _page(
+        "Datasette",
+        index="books",
+        pages={"table": pages.datasette_table},
+        scope="`base_url`",
+    ),
+    "strawberry": _page(
+        "Strawberry",
+        package="strawberry-graphql",
+        index="graphiql",
+        pages={"query": pages.graphql},
+    ),
+    "prometheus_client": _page(
+        "prometheus_client's `make_asgi_app`",
+        package="prometheus-client",
+        index="seen_total 7.0",
+        pages={"metrics": pages.metrics},
+    ),
+    "sqladmin": _page(
+        "sqladmin", index="Login", has_lifespan=True, pages={"admin": pages.sqladmin_pages}
+    ),
+    "starlette_admin": _page(
+        "starlette-admin",
+        package="starlette-admin",
+        index="password",
+        has_lifespan=True,
+        pages={"admin": pages.starlette_admin_pages},
+    ),
+    "wsgidav": _page(
+        "WsgiDAV",
+        index="style.css",
+        static="style.css",
+        pages={"dav": pages.webdav},
+        scope="`mount_path`",
     ),
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.apps.sites import STATIC
 from tests.matrix.client import Site, serve
@@ -47,15 +48,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     name, place, way = request.param
     facts = FRAMEWORKS[name]
-    for module in facts.needs:
-        if importlib.util.find_spec(module.partition(".")[0]) is None:
-            pytest.skip(f"{module} is not installed")
+    for package in (facts.package, *facts.needs):
+        try:
+            version(package)
+        except PackageNotFoundError:
+            pytest.skip(f"{package} is not installed")
     with serve(name, facts, place, PLACES[place], way) as found:
         yield found
 
 
 def test_index(site: Site) -> None:
     """At the bare prefix and with a slash; a browser that navigates is sent to the slash."""
+    assert site.facts.index is not None
     for url in (site.base, f"{site.base}/"):
         response = site.get(url)
         for _ in range(3):
@@ -115,6 +119,8 @@ def test_websocket(site: Site) -> None:
     with site.websocket(site.facts.websocket) as websocket:
         websocket.send("hello")
         assert websocket.recv(20) == "hello"
+        with pytest.raises(ConnectionClosed):
+            websocket.recv(20)
 
 
 def test_page(site: Site, page: str) -> None:

@@ -16,6 +16,7 @@ def make(prefix: str) -> Any:
     class Echo(AsyncWebsocketConsumer):
         async def receive(self, text_data: Any = None, bytes_data: Any = None) -> None:
             await self.send(text_data)
+            await self.close()
 
     return ProtocolTypeRouter(
         {

@@ -64,6 +64,7 @@ def make(prefix: str) -> Any:
         engine,
         base_url="/",
         auth_provider=Login(),
+        secret_key="of the tests",
         middlewares=[Middleware(SessionMiddleware, secret_key="of the tests")],
     )
     admin.add_view(ModelView(Book))
