@@ -23,7 +23,7 @@ class Facts:
         stream, websocket: paths of the site's own.
         has_lifespan: it says when it starts and stops.
         pages: further checks, of the framework's own pages.
-        in_browser: text that a page shows after it was loaded and used in Chromium.
+        browser: loads the page in Chromium and uses it.
         scope: how the app gets its prefix, for the table.
         unlike: what cannot be right, by check and place (`*`: everywhere), with the reason.
     """

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from tests.matrix import pages
 from tests.matrix.facts import Facts
 
+
+
+def in_browser(name: str) -> Callable[[Any], None]:
+    """A check of `tests.matrix.browser`, which is imported when it is made."""
+
+    def check(site: Any) -> None:
+        pytest.importorskip("playwright")
+        from tests.matrix import browser
+
+        if browser.chromium() is None:
+            pytest.skip("Chromium is not installed")
+        getattr(browser, name)(site)
+
+    return check
 
 
 def _page(title: str, **more: Any) -> Facts:
@@ -112,6 +129,7 @@ FRAMEWORKS: dict[str, Facts] = {
     "dash": _page(
         "Dash",
         index="_dash-config",
+        browser=in_browser("press"),
         pages={"links": pages.links, "layout": pages.dash_layout},
         scope="`requests_pathname_prefix`",
     ),
@@ -126,25 +144,42 @@ FRAMEWORKS: dict[str, Facts] = {
         pages={"event": pages.socketio_event},
         scope="strip, recognised",
     ),
-    "gradio": _page("Gradio", index="Gradio", has_lifespan=True, pages={"links": pages.links}),
+    "gradio": _page(
+        "Gradio",
+        index="Gradio",
+        has_lifespan=True,
+        pages={"call": pages.gradio_call},
+        browser=in_browser("gradio"),
+    ),
     "nicegui": _page(
         "NiceGUI",
         index="_nicegui",
         static="static/style.css",
         has_lifespan=True,
         pages={"links": pages.links},
+        browser=in_browser("nicegui"),
     ),
     "streamlit": _page(
-        "Streamlit", index="Streamlit", has_lifespan=True, pages={"links": pages.links}
+        "Streamlit",
+        index="Streamlit",
+        has_lifespan=True,
+        pages={"links": pages.links},
+        browser=in_browser("press"),
     ),
-    "panel": _page("Panel", index="bokeh", pages={"links": pages.links}),
-    "bokeh": _page("Bokeh", index="bokeh", pages={"links": pages.links}),
-    "marimo": _page("marimo", index="marimo", pages={"links": pages.links}),
+    "panel": _page(
+        "Panel", index="bokeh", pages={"links": pages.links}, browser=in_browser("press")
+    ),
+    "bokeh": _page(
+        "Bokeh", index="bokeh", pages={"links": pages.links}, browser=in_browser("press")
+    ),
+    "marimo": _page(
+        "marimo", index="marimo", pages={"links": pages.links}, browser=in_browser("press")
+    ),
     "datasette": _page(
         "Datasette",
         index="books",
         pages={"table": pages.datasette_table},
-        scope="`base_url`",
+        scope="strip; `base_url`",
     ),
     "strawberry": _page(
         "Strawberry",

@@ -39,7 +39,7 @@ def blacksheep_docs(site: Site) -> None:
 
 def _links(page: str) -> set[str]:
     """What a page names in its attributes, other hosts and scripts aside."""
-    links = set(re.findall(r"""(?:src|href|action)=["']([^"'{}]+)["']""", page))
+    links = set(re.findall(r"""(?:src|href)=["']([^"'{}]+)["']""", page))
     return {
         html.unescape(link)
         for link in links
@@ -216,3 +216,12 @@ def webdav(site: Site) -> None:
     assert site.get("moved.txt").text == "hello"
     assert site.request("DELETE", "moved.txt").status_code == 204
     _follow(site, site.get("").text, "/")
+
+
+def gradio_call(site: Site) -> None:
+    """The configuration names the prefix; a call by its API is answered as a stream."""
+    config = site.get("config").json()
+    assert site.absolute(config["root"]).rstrip("/") == site.base
+    event = site.post("gradio_api/call/lambda", json={"data": ["Ada"]}).json()["event_id"]
+    answer = site.get(f"gradio_api/call/lambda/{event}").text
+    assert 'event: complete\ndata: ["hello Ada"]' in answer

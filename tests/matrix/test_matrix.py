@@ -128,6 +128,12 @@ def test_page(site: Site, page: str) -> None:
     site.facts.pages[page](site)
 
 
+def test_browser(site: Site) -> None:
+    """The page in headless Chromium: loaded, used, and no request of its own has failed."""
+    assert site.facts.browser is not None
+    site.facts.browser(site)
+
+
 def test_end(site: Site) -> None:
     """The server ends in good order, and nothing was reported while it ran."""
     assert site.stop() in (0, -15)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import panel
-from panel.io.asgi import PanelASGI
+from panel.io.asgi import PanelASGI, build_applications
 
 
 def page() -> Any:
@@ -13,4 +13,4 @@ def page() -> Any:
 
 def make(prefix: str) -> Any:
     panel.extension()
-    return PanelASGI({"/": page})
+    return PanelASGI(build_applications({"/": page}))
