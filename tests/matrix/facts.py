@@ -24,7 +24,7 @@ class Facts:
         has_lifespan: it says when it starts and stops.
         pages: further checks, of the framework's own pages.
         browser: loads the page in Chromium and uses it.
-        scope: how the app gets its prefix, for the table.
+        recipe: the section of the docs about it, if that is not called by the title.
         unlike: what cannot be right, by check and place (`*`: everywhere), with the reason.
     """
 
@@ -41,8 +41,12 @@ class Facts:
     has_lifespan: bool = False
     pages: Mapping[str, Callable[..., None]] = field(default_factory=dict)
     browser: Callable[..., None] | None = None
-    scope: str = "spec"
+    recipe: str = ""
     unlike: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.recipe:
+            object.__setattr__(self, "recipe", self.title.partition(" (")[0])
 
     @property
     def checks(self) -> list[str]:

@@ -11,7 +11,6 @@ from tests.matrix import pages
 from tests.matrix.facts import Facts
 
 
-
 def in_browser(name: str) -> Callable[[Any], None]:
     """A check of `tests.matrix.browser`, which is imported when it is made."""
 
@@ -72,7 +71,6 @@ FRAMEWORKS: dict[str, Facts] = {
         package="falcon",
         websocket="echo",
         has_lifespan=True,
-        scope="strip, recognised",
     ),
     "falcon_wsgi": Facts(title="Falcon (WSGI)", package="falcon"),
     "blacksheep": Facts(
@@ -87,7 +85,6 @@ FRAMEWORKS: dict[str, Facts] = {
         package="sanic",
         websocket="echo",
         has_lifespan=True,
-        scope="whole, routes in a blueprint at the prefix",
     ),
     "bottle": Facts(title="Bottle", package="bottle", redirect=303),
     "pyramid": Facts(title="Pyramid", package="pyramid", slash=307),
@@ -102,7 +99,6 @@ FRAMEWORKS: dict[str, Facts] = {
         package="django",
         slash=301,
         pages={"admin": pages.django_admin},
-        scope="spec; `STATIC_URL` has the prefix",
     ),
     "django_wsgi": Facts(
         title="Django (WSGI), with its admin and WhiteNoise",
@@ -110,39 +106,37 @@ FRAMEWORKS: dict[str, Facts] = {
         needs=["whitenoise"],
         slash=301,
         pages={"admin": pages.django_admin},
-        scope="`FORCE_SCRIPT_NAME`",
     ),
     "djangorestframework": Facts(
         title="Django REST framework",
         package="djangorestframework",
+        recipe="Django",
         slash=301,
         pages={"api": pages.rest_pages},
-        scope="spec; `STATIC_URL` has the prefix",
     ),
     "channels": Facts(
         title="Channels",
         package="channels",
+        recipe="Django",
         slash=301,
         websocket="echo",
-        scope="spec; `STATIC_URL` has the prefix",
     ),
     "dash": _page(
         "Dash",
         index="_dash-config",
         browser=in_browser("press"),
         pages={"links": pages.links, "layout": pages.dash_layout},
-        scope="`requests_pathname_prefix`",
     ),
-    "mcp": _page("MCP SDK", index=None, pages={"tools": pages.mcp_tools}),
+    "mcp": _page("MCP SDK", recipe="MCP", index=None, pages={"tools": pages.mcp_tools}),
     "fastmcp": _page("FastMCP", index=None, pages={"tools": pages.mcp_tools}),
     "socketio": _page(
         "python-socketio",
         package="python-socketio",
+        recipe="Socket.IO",
         index="body",
         static="static/style.css",
         has_lifespan=True,
         pages={"event": pages.socketio_event},
-        scope="strip, recognised",
     ),
     "gradio": _page(
         "Gradio",
@@ -179,7 +173,6 @@ FRAMEWORKS: dict[str, Facts] = {
         "Datasette",
         index="books",
         pages={"table": pages.datasette_table},
-        scope="strip; `base_url`",
     ),
     "strawberry": _page(
         "Strawberry",
@@ -190,6 +183,7 @@ FRAMEWORKS: dict[str, Facts] = {
     "prometheus_client": _page(
         "prometheus_client's `make_asgi_app`",
         package="prometheus-client",
+        recipe="Prometheus",
         index="seen_total 7.0",
         pages={"metrics": pages.metrics},
     ),
@@ -208,6 +202,5 @@ FRAMEWORKS: dict[str, Facts] = {
         index="style.css",
         static="style.css",
         pages={"dav": pages.webdav},
-        scope="`mount_path`",
     ),
 }

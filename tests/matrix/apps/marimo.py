@@ -6,7 +6,7 @@ import marimo
 
 from tests.matrix.apps import common
 
-NOTEBOOK = '''
+NOTEBOOK = """
 import marimo
 
 app = marimo.App()
@@ -29,7 +29,7 @@ def _(button, mo):
 
 if __name__ == "__main__":
     app.run()
-'''
+"""
 
 
 def make(prefix: str) -> Any:

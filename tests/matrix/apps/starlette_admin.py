@@ -28,27 +28,20 @@ class Book(Base):
 
 class Login(AuthProvider):
     async def login(
-        self,
-        username: str,
-        password: str,
-        remember_me: bool,
-        request: Request,
-        response: Response,
-    ) -> Response:
+        self, username: str, password: str, remember_me: bool, request: Request
+    ) -> Response | None:
         if password != "lovelace":
             raise LoginFailed("wrong")
         request.session["user"] = username
-        return response
+        return None
 
-    async def is_authenticated(self, request: Request) -> bool:
-        return "user" in request.session
+    async def authenticate(self, request: Request) -> AdminUser | None:
+        user = request.session.get("user")
+        return None if user is None else AdminUser(username=user)
 
-    def get_admin_user(self, request: Request) -> AdminUser:
-        return AdminUser(username=request.session["user"])
-
-    async def logout(self, request: Request, response: Response) -> Response:
+    async def logout(self, request: Request) -> Response | None:
         request.session.clear()
-        return response
+        return None
 
 
 def make(prefix: str) -> Any:

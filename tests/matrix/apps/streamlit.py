@@ -14,9 +14,7 @@ from tests.matrix.apps import common
 def make(prefix: str) -> Any:
     script = common.FOLDER / "script.py"
     script.write_text(
-        "import streamlit as st\n"
-        'if st.button("press"):\n'
-        '    st.write("pressed 1")\n',
+        'import streamlit as st\nif st.button("press"):\n    st.write("pressed 1")\n',
         encoding="utf-8",
     )
     return streamlit.App(script, lifespan=common.lifespan)
