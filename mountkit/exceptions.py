@@ -21,3 +21,12 @@ class InterfaceError(MountkitError, TypeError):
 
 class LifespanError(MountkitError, RuntimeError):
     """A mounted app failed to start or to stop; the message names its mount."""
+
+
+def shown(app: object) -> str:
+    """`repr(app)` for messages; its class where that raises, as CherryPy's does outside of a
+    request."""
+    try:
+        return repr(app)
+    except Exception:
+        return f"<{type(app).__module__}.{type(app).__qualname__} object>"

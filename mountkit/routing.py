@@ -23,13 +23,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router, replace_params
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.hosts import HostPort, request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
 from mountkit.matchers import Matcher, Wanted
 from mountkit.paths import (
+    ascii_location,
     encode_path,
     has_control,
     is_odd,
@@ -231,7 +232,7 @@ class Mount(starlette.routing.Mount):
         if convention is not None:
             check_one_of("convention", convention, CONVENTIONS)
             return convention
-        return "strip" if wants_stripped_path(self._base_app) else "spec"
+        return "strip" if wants_stripped_path(self._base_app, self.path) else "spec"
 
     @property
     def path(self) -> str:
@@ -371,9 +372,10 @@ class Mount(starlette.routing.Mount):
                 traffic.count(307)
                 return
         child = self._child_scope(scope, found, router)
-        publish = watch(
-            scope, child, root_path, self.path_format[:-7], self.name
-        )  # without "/{path}"
+        prefix = self.path_format[:-7]  # without "/{path}"
+        publish = watch(scope, child, root_path, prefix, self.name)
+        if not child["root_path"].isascii():
+            send = _with_ascii_location(send)
         flight = Flight(send, publish)
         traffic.flights.add(flight)
         try:
@@ -619,6 +621,21 @@ def check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         choice = ", ".join(map(repr, known))
         raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
+
+
+def _with_ascii_location(send: Send) -> Send:
+    """Percent-encode what an app has made of its prefix. A `Location` is a URI (RFC 9110,
+    section 10.2.2), which is ASCII; Quart, BlackSheep and others send letters."""
+
+    async def encode(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [
+                (name, ascii_location(value) if name.lower() == b"location" else value)
+                for name, value in message.get("headers", ())
+            ]
+        await send(message)
+
+    return encode
 
 
 def _is_outside(exc: BaseException) -> bool:
