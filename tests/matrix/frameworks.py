@@ -196,8 +196,7 @@ FRAMEWORKS: dict[str, Facts] = {
         index="books",
         pages={"table": pages.datasette_table},
         unlike={
-            ("end", "host"): "it logs a traceback for a page that is not there, and below a host "
-            "alone the probe for what is outside of a mount is such a page."
+            ("end", "host"): "it logs a traceback for a page that is not there, such as the probe."
         },
     ),
     "strawberry": _page(
