@@ -67,18 +67,24 @@ def request_host(scope: Scope) -> HostPort | None:
 
     A port that the request leaves out is the scheme's.
     """
+    value = host_value(scope)
+    if value is None:
+        return None
+    parsed = parse_host(value.decode("latin-1"))
+    if parsed is None or parsed.port is not None:
+        return parsed
+    return HostPort(parsed.host, _DEFAULT_PORTS.get(scope.get("scheme", "http")))
+
+
+def host_value(scope: Scope) -> bytes | None:
+    """The value of the `Host` header; `None` if there is none, or are several."""
     found = None
     for name, value in scope["headers"]:
         if name == b"host":
             if found is not None:
                 return None
             found = value
-    if found is None:
-        return None
-    parsed = parse_host(found.decode("latin-1"))
-    if parsed is None or parsed.port is not None:
-        return parsed
-    return HostPort(parsed.host, _DEFAULT_PORTS.get(scope.get("scheme", "http")))
+    return found
 
 
 def _compress_ipv6(literal: str) -> str | None:
@@ -341,13 +347,14 @@ class HostIndex(Generic[T]):
             node = node.child(label)
         return node.values
 
-    def find(self, request: HostPort | None) -> list[tuple[HostPattern, T]]:
-        """Every value whose pattern may match, the most specific first."""
+    def find(self, request: HostPort | None) -> Sequence[tuple[HostPattern, T]]:
+        """Every value whose pattern may match, the most specific first; not to be changed."""
         if request is None:
             return []
-        found = [
-            item for item in self._exact.get(request.host, ()) if item[0].match(request) is not None
-        ]
+        exact = self._exact.get(request.host, ())
+        if exact and len(exact) == 1 and exact[0][0].port is None and self._suffixes.is_empty():
+            return exact  # the most frequent case, as it is
+        found = [item for item in exact if item[0].match(request) is not None]
         if not self._suffixes.is_empty():
             found += self._suffixes.find(request)
         if len(found) > 1:

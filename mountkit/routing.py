@@ -463,7 +463,8 @@ class Mount(starlette.routing.Mount):
     def _child_scope(self, scope: Scope, found: Found[Mount], router: Any) -> Scope:
         _, root_path, prefix, rest, params = found
         if self.child is not None and not self._is_part_of_parent:
-            state = _state(self.child, scope)
+            run = self.child.run
+            state = _shared(self.child, scope) if self.child.supervision.share else run.state.copy()
             keys = self.scope_keys
             own = child_scope(scope, root_path, prefix, rest, params, self.convention, state, keys)
             own[SITE] = site_of(scope, root_path, router)
@@ -576,13 +577,11 @@ def _checked_exposures(rule: Rule, expose: Iterable[str] | Mapping[str, str]) ->
     return pairs
 
 
-def _state(child: Child, scope: Scope) -> dict[str, Any]:
+def _shared(child: Child, scope: Scope) -> dict[str, Any]:
     """An app's lifespan state, and what it is to have of its parent's."""
-    state = child.run.state.copy()
-    if child.supervision.share:
-        parent = scope.get("state", {})
-        state |= {key: parent[key] for key in child.supervision.share if key in parent}
-    return state
+    parent = scope.get("state", {})
+    shared = {key: parent[key] for key in child.supervision.share if key in parent}
+    return child.run.state | shared
 
 
 def _check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias,
 from starlette.types import Scope
 
 from mountkit.exceptions import ConflictError, PatternError
-from mountkit.hosts import HostIndex, HostPort, request_host
+from mountkit.hosts import HostIndex, HostPort, host_value, request_host
 from mountkit.paths import Segment, split_root_path
 from mountkit.rules import Rule
 
@@ -62,6 +62,8 @@ class _Entry(NamedTuple, Generic[M]):
     names: tuple[tuple[int, str], ...]
 
 
+# Spellings of known hosts that are remembered, besides two for each host.
+_SPELLINGS = 1000
 # A walk down the tree does not settle it.
 _UNDECIDED: Any = object()
 
@@ -87,6 +89,7 @@ class Table(Generic[M]):
         self._any_host = _Tree[M]()
         self._trees: dict[Any, _Tree[M]] = {}
         self._hosts: HostIndex[_Tree[M]] = HostIndex()
+        self._spellings: dict[tuple[bytes | None, str | None], HostPort] = {}
         self._priorities = 0  # how many mounts have one
         self.apply(add=mounts)
 
@@ -236,7 +239,7 @@ class Table(Generic[M]):
             root_path, rest = "", scope["path"]
         if rest[:1] != "/" and (rest or not root_path):
             return None
-        host = request_host(scope) if self._trees else None
+        host = self._host_of(scope) if self._trees else None
         if self._priorities:
             return self._decide(scope, root_path, rest, host)
         if host is not None:
@@ -255,6 +258,19 @@ class Table(Generic[M]):
         if found is _UNDECIDED:
             return self._decide(scope, root_path, rest, host)
         return found
+
+    def _host_of(self, scope: Scope) -> HostPort | None:
+        """`request_host`, which remembers the spellings of hosts that are mounted. Those of other
+        hosts are never kept: a client may make up as many as it likes."""
+        key = host_value(scope), scope.get("scheme")
+        host = self._spellings.get(key)
+        if host is None:
+            host = request_host(scope)
+            if host is not None and self._hosts.find(host):
+                if len(self._spellings) > _SPELLINGS + 2 * len(self._trees):
+                    self._spellings.clear()
+                self._spellings[key] = host
+        return host
 
     def _decide(
         self, scope: Scope, root_path: str, rest: str, host: HostPort | None
@@ -381,6 +397,20 @@ class _Tree(Generic[M]):
             return _UNDECIDED  # type: ignore[no-any-return]
         best = node.only
         end = position = 0
+        if self._depth < 2:  # one segment deep: one look-up
+            part = rest.split("/", 2)[1]
+            child = node.static.get(part)
+            if child is None and part:
+                child = node.lone
+            if child is not None:
+                if not child.is_plain:
+                    return _UNDECIDED  # type: ignore[no-any-return]
+                best = child.only  # there is one: nothing else can be here
+                end = len(part) + 1
+            if best is None:
+                return None
+            params = {name: part for _, name in best.names} if best.names else {}
+            return best.mount, root_path, rest[:end], rest[end:], params
         # Never split further than the deepest mount: a path of 10,000 slashes costs no more.
         parts = rest.split("/", self._depth + 1)
         for index in range(1, len(parts)):

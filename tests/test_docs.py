@@ -14,7 +14,7 @@ import pytest
 import yaml
 from markdown import markdown
 
-from benchmarks import wsgi as wsgi_benchmark
+from benchmarks import dispatch, wsgi
 from benchmarks.measuring import read
 from mountkit.checks import Code
 from scripts import api_page
@@ -129,9 +129,11 @@ def test_every_kind_of_finding_is_explained() -> None:
     assert sorted(shown) == sorted(get_args(Code))
 
 
-def test_figures_are_those_of_the_run() -> None:
+@pytest.mark.parametrize("benchmark", [dispatch, wsgi], ids=["dispatch", "wsgi"])
+def test_figures_are_those_of_the_run(benchmark: Any) -> None:
     """What the page quotes is what the benchmark has written down."""
-    assert wsgi_benchmark.tables(read("wsgi")) in wsgi_benchmark.PAGE_OF_DOCS.read_text("utf-8")
+    name = benchmark.__name__.rpartition(".")[2]
+    assert benchmark.tables(read(name)) in benchmark.PAGE_OF_DOCS.read_text("utf-8")
 
 
 def test_pages_fit_a_terminal() -> None:
