@@ -67,24 +67,21 @@ def request_host(scope: Scope) -> HostPort | None:
 
     A port that the request leaves out is the scheme's.
     """
-    value = host_value(scope)
-    if value is None:
-        return None
-    parsed = parse_host(value.decode("latin-1"))
-    if parsed is None or parsed.port is not None:
-        return parsed
-    return HostPort(parsed.host, _DEFAULT_PORTS.get(scope.get("scheme", "http")))
-
-
-def host_value(scope: Scope) -> bytes | None:
-    """The value of the `Host` header; `None` if there is none, or are several."""
     found = None
     for name, value in scope["headers"]:
         if name == b"host":
             if found is not None:
                 return None
             found = value
-    return found
+    return None if found is None else host_of_value(found, scope)
+
+
+def host_of_value(value: bytes, scope: Scope) -> HostPort | None:
+    """The host that the value of a `Host` header names; see `request_host`."""
+    parsed = parse_host(value.decode("latin-1"))
+    if parsed is None or parsed.port is not None:
+        return parsed
+    return HostPort(parsed.host, _DEFAULT_PORTS.get(scope.get("scheme", "http")))
 
 
 def _compress_ipv6(literal: str) -> str | None:

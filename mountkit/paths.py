@@ -72,6 +72,7 @@ class PathPattern:
     """
 
     __slots__ = (
+        "bare_names",
         "below",
         "convertors",
         "exact",
@@ -99,6 +100,12 @@ class PathPattern:
             self.convertors[name] = CONVERTOR_TYPES[kind]
         self.segments: tuple[str | Segment, ...] = tuple(
             self._segment(text) for text in self.text.split("/")[1:]
+        )
+        #: Where the placeholders are that take a whole segment, as indices into a split path.
+        self.bare_names: tuple[tuple[int, str], ...] = tuple(
+            (at, segment.bare)
+            for at, segment in enumerate(self.segments, 1)
+            if not isinstance(segment, str) and segment.bare is not None
         )
         _check_breadth(path, self.convertors.values())
         multi = any(isinstance(s, Segment) and s.is_multi for s in self.segments)
