@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import re
 import statistics
 import subprocess
 import sys
@@ -55,7 +57,9 @@ async def send(message: Message) -> None:
     return None
 
 
-def scope_of(path: str, host: str = "example.com", more: tuple[bytes, bytes] = (b"x", b"y")) -> Scope:
+def scope_of(
+    path: str, host: str = "example.com", more: tuple[bytes, bytes] = (b"x", b"y")
+) -> Scope:
     """As uvicorn makes it for a browser; of new objects all through."""
     path = "".join(list(path))
     headers = [
@@ -166,34 +170,34 @@ def over(times: Times, unit: str) -> dict[str, dict[str, float]]:
 
 def by_number(rounds: int) -> dict[str, dict[str, float]]:
     """The last of so many mounts, for us and for peers, in medians."""
-    rows: dict[str, dict[str, float]] = {}
+    rows = {}
     for size in SIZES:
-        paths = [f"/m{number:06}" for number in range(size)]  # none begins like another
-        path = f"{paths[-1]}/x"
-        ours = Dispatcher([Mount(p, child) for p in paths])
-        works: dict[str, tuple[Work, Callable[[], Scope]]] = {}
-
-        def add(name: str, work: Work, path: str = path) -> None:
-            works[name] = (work, lambda: scope_of(path))
-
-        add("U", calling(floor))
-        add("mountkit", calling(ours))
-        add("mountkit, the decision alone", ours.table.find)
-        router = pymatchit.PyRouter()
-        other = matchit.Router()
-        for p in paths:
-            router.insert(p + "/{*rest}", child)
-            other.insert(p + "/{*rest}", child)
-        add("pymatchit", calling(Compiled(lambda path: router.at(path)[0])))
-        add("python-matchit", calling(Compiled(lambda path: other.at(path).value)))
-        if size <= LINEAR:
-            add("16 lines", calling(Sixteen(dict.fromkeys(paths, child))))
-            add("hypercorn", calling(DispatcherMiddleware(dict.fromkeys(paths, child))))
-            add("Starlette", calling(Router([StarletteMount(p, child) for p in paths])))
-        found = over(measure(works, rounds), "U")
+        found = over(measure(with_mounts(size), rounds), "U")
         rows[f"{size:,}"] = {name: ratio["median"] for name, ratio in found.items()}
-        del ours, router, other, works
     return rows
+
+
+def with_mounts(size: int) -> dict[str, tuple[Work, Callable[[], Scope]]]:
+    """All who can be asked for the last of so many mounts."""
+    paths = [f"/m{number:06}" for number in range(size)]  # none begins like another
+    ours = Dispatcher([Mount(path, child) for path in paths])
+    first, second = pymatchit.PyRouter(), matchit.Router()
+    for path in paths:
+        first.insert(path + "/{*rest}", child)
+        second.insert(path + "/{*rest}", child)
+    works: dict[str, Work] = {
+        "U": calling(floor),
+        "mountkit": calling(ours),
+        "mountkit, the decision alone": ours.table.find,
+        "pymatchit": calling(Compiled(lambda path: first.at(path)[0])),
+        "python-matchit": calling(Compiled(lambda path: second.at(path).value)),
+    }
+    if size <= LINEAR:
+        apps = dict.fromkeys(paths, child)
+        works["16 lines"] = calling(Sixteen(apps))
+        works["hypercorn"] = calling(DispatcherMiddleware(apps))
+        works["Starlette"] = calling(Router([StarletteMount(path, child) for path in paths]))
+    return {name: (work, lambda: scope_of(f"{paths[-1]}/x")) for name, work in works.items()}
 
 
 def shapes(rounds: int) -> dict[str, dict[str, float]]:
@@ -201,7 +205,9 @@ def shapes(rounds: int) -> dict[str, dict[str, float]]:
     flat = Dispatcher([Mount(f"/m{n}", child) for n in range(1_000)])
     deep = Dispatcher([Mount(f"/a/m{n}", child) for n in range(1_000)])
     deeper = Dispatcher([Mount(f"/a/b/m{n}", child) for n in range(1_000)])
-    placeholder = Dispatcher([Mount("/t/{tenant}", child), *(Mount(f"/m{n}", child) for n in range(999))])
+    placeholder = Dispatcher(
+        [Mount("/t/{tenant}", child), *(Mount(f"/m{n}", child) for n in range(999))]
+    )
     routes = Router([StarletteMount(f"/m{n}", child) for n in range(1_000)])
     works: dict[str, tuple[Work, Callable[[], Scope]]] = {
         "U": (calling(floor), lambda: scope_of("/m0/x")),
@@ -234,40 +240,39 @@ def scan(scope: Scope) -> bytes | None:
 
 
 def by_host(rounds: int) -> dict[str, dict[str, float]]:
-    """The decision by host, over the scan and over the same decision without hosts."""
-    rows: dict[str, dict[str, float]] = {}
+    """The decision by host, over the scan."""
+    rows = {}
     for size in (1, 1_000, 100_000):
-        hosts = Table([Mount("", child, host=f"t{n}.example.com") for n in range(size)])
-        name = f"t{size - 1}.example.com"
-        unknown = iter(range(10**9))
-        works: dict[str, tuple[Work, Callable[[], Scope]]] = {
-            "scan": (scan, lambda name=name: scope_of("/x", name)),  # type: ignore[misc]
-            "exact": (hosts.find, lambda name=name: scope_of("/x", name)),  # type: ignore[misc]
-            "other case and a port": (
-                hosts.find,
-                lambda name=name: scope_of("/x", name.upper() + ":8000"),  # type: ignore[misc]
-            ),
-            "always another, unknown": (
-                hosts.find,
-                lambda: scope_of("/x", f"u{next(unknown)}.example.org"),
-            ),
-        }
-        if size <= LINEAR:
-            starlette = [StarletteHost(f"t{n}.example.com", child) for n in range(size)]
-            works["Starlette, the last"] = (
-                lambda scope, starlette=starlette: [r.matches(scope) for r in starlette],  # type: ignore[misc]
-                works["exact"][1],
-            )
-        found = over(measure(works, rounds), "scan")
+        found = over(measure(with_hosts(size), rounds), "scan")
         rows[f"{size:,} hosts"] = {name: ratio["median"] for name, ratio in found.items()}
-        del hosts
     return rows
+
+
+def with_hosts(size: int) -> dict[str, tuple[Work, Callable[[], Scope]]]:
+    """All who can be asked for the last of so many hosts."""
+    hosts = Table([Mount("", child, host=f"t{n}.example.com") for n in range(size)])
+    name = f"t{size - 1}.example.com"
+    unknown = itertools.count()
+    works: dict[str, tuple[Work, Callable[[], Scope]]] = {
+        "scan": (scan, lambda: scope_of("/x", name)),
+        "exact": (hosts.find, lambda: scope_of("/x", name)),
+        "other case and a port": (hosts.find, lambda: scope_of("/x", name.upper() + ":8000")),
+        "always another, unknown": (
+            hosts.find,
+            lambda: scope_of("/x", f"u{next(unknown)}.example.org"),
+        ),
+    }
+    if size <= LINEAR:
+        routes = [StarletteHost(f"t{n}.example.com", child) for n in range(size)]
+        works["Starlette, the last"] = (
+            lambda scope: [route.matches(scope) for route in routes],
+            lambda: scope_of("/x", name),
+        )
+    return works
 
 
 def by_header(rounds: int) -> dict[str, dict[str, float]]:
     """A decision by header, over a scan of the headers."""
-    import re
-
     exact = Table([Mount("/api", child, headers={"x-version": str(n)}) for n in range(10)])
     regex = Table([Mount("/api", child, headers={"x-version": re.compile("[0-9]+")})])
     make = lambda: scope_of("/api/x", more=(b"x-version", b"7"))  # noqa: E731
@@ -328,7 +333,9 @@ def importing() -> dict[str, dict[str, float]]:
     """What `import mountkit` costs over `import starlette.routing`."""
 
     def seconds(module: str) -> float:
-        code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+        code = (
+            f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+        )
         run = [sys.executable, "-c", code]
         return min(float(subprocess.check_output(run)) for _ in range(10))
 

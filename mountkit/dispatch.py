@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from starlette.datastructures import URLPath
@@ -13,11 +13,13 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit.exceptions import MountkitError, PatternError
+from mountkit.exceptions import ImproperRequestError, MountkitError, PatternError
 from mountkit.interfaces import adapt
 from mountkit.routing import (
     Exposure,
     Mount,
+    answer,
+    check_one_of,
     children_of,
     mounts_of,
     url_path_for,
@@ -48,6 +50,8 @@ class Dispatcher:
         mounts: `Mount` objects, or Werkzeug's shape, a mapping of paths to apps.
         default: the app underneath, ASGI or WSGI. It gets what no mount takes, with the scope
             as it came. Without one: 404, and a websocket is refused.
+        unknown_host: what a request gets that no mount takes and whose host is that of none:
+            `404`, `421` (misdirected request), or `"default"`: the app underneath.
         path_has_root: whether `path` holds the server's `root_path`. `None`, the default,
             looks; say `True` or `False` where that is ambiguous (`root_path="/auth"` and a
             mount at `/auth`).
@@ -72,6 +76,7 @@ class Dispatcher:
         mounts: Mapping[str, Any] | Iterable[Mount] = (),
         *,
         default: Any = None,
+        unknown_host: Literal["default", 404, 421] = "default",
         path_has_root: bool | None = None,
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
@@ -84,6 +89,8 @@ class Dispatcher:
         self._supervisors: list[Supervisor] = []  # one while a server runs this
         # Those that are not in the table yet, or any more, by identity.
         self._changing: dict[int, Mount] = {}
+        check_one_of("unknown_host", unknown_host, ("default", 404, 421))
+        self.unknown_host: Literal["default", 404, 421] = unknown_host
         self.startup_timeout = startup_timeout
         self.shutdown_timeout = shutdown_timeout
         self.total_startup_timeout = total_startup_timeout
@@ -123,9 +130,16 @@ class Dispatcher:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http" or kind == "websocket":
-            found = self.table.find(scope)
+            try:
+                found = self.table.choose(scope)
+            except ImproperRequestError:
+                await answer(400, scope, receive, send)
+                return
             if found is not None:
                 await found[0].serve(found, scope, receive, send, self)
+                return
+            if self.unknown_host != "default" and not self.table.knows_host(scope):
+                await answer(self.unknown_host, scope, receive, send)
                 return
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
@@ -302,6 +316,7 @@ class DispatchMiddleware(Dispatcher):
         app: ASGIApp,
         mounts: Mapping[str, Any] | Iterable[Mount] = (),
         *,
+        unknown_host: Literal["default", 404, 421] = "default",
         path_has_root: bool | None = None,
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
@@ -310,6 +325,7 @@ class DispatchMiddleware(Dispatcher):
     ) -> None:
         super().__init__(
             mounts,
+            unknown_host=unknown_host,
             path_has_root=path_has_root,
             startup_timeout=startup_timeout,
             shutdown_timeout=shutdown_timeout,

@@ -21,3 +21,7 @@ class InterfaceError(MountkitError, TypeError):
 
 class LifespanError(MountkitError, RuntimeError):
     """A mounted app failed to start or to stop; the message names its mount."""
+
+
+class ImproperRequestError(MountkitError):
+    """A request that nobody is to answer, because two readers may take it for different ones."""

@@ -145,7 +145,8 @@ def request_scope(
     scope: Scope = {
         "type": "websocket" if scheme.startswith("ws") else "http",
         "asgi": {"version": "3.0"},
-        "http_version": "1.1",
+        # A request without a host is one of HTTP/1.0; of 1.1 it would be a bad one.
+        "http_version": "1.1" if any(name == b"host" for name, _ in raw) else "1.0",
         "scheme": scheme,
         "path": path,
         "raw_path": (raw_path or "/").encode("ascii"),
@@ -192,6 +193,11 @@ def _explain(layers: Iterable[Layer], scope: Scope, request: str) -> Explanation
     candidates: list[Candidate] = []
     for layer in layers:
         if layer.table is not None:
+            refusal = layer.table.refusal(scope)
+            if refusal is not None:
+                reason = f"400: {refusal}"
+                refused = [Candidate(mount, "refused", reason) for mount in layer.table.mounts]
+                return Explanation(request, None, (*candidates, *refused))
             chosen = _explain_table(layer.table, scope, candidates)
         else:
             chosen = _explain_routes(layer.routes, scope, candidates)

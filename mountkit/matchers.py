@@ -22,6 +22,9 @@ from mountkit.hosts import HostPattern, request_host
 #: expression matches as a whole; there at all (`True`); not there (`False` or `None`).
 Wanted: TypeAlias = "str | re.Pattern[str] | bool | None"
 
+#: Characters of a value that a regular expression is held against; a longer one does not match.
+MAX_VALUE_LENGTH = 1000
+
 # RFC 9110, section 5.6.2.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # RFC 9110, section 8.3.1, without a weight; values may be quoted.
@@ -216,7 +219,10 @@ class _Value(_Valued):
             return bool(values) is wanted
         if isinstance(wanted, str):
             return bool(values) and all(value == wanted for value in values)
-        return bool(values) and all(wanted.fullmatch(value) for value in values)
+        # A pattern of the user's own may take long for a long value, and nothing else runs then.
+        return bool(values) and all(
+            len(value) <= MAX_VALUE_LENGTH and wanted.fullmatch(value) for value in values
+        )
 
     def _key(self) -> tuple[object, ...]:
         return (self.name,) if self.wanted is True else (self.name, self.wanted)

@@ -8,7 +8,7 @@ placeholders: `/t/{tenant}`, `/u/{id:int}`, `/v{n:int}`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -23,6 +23,7 @@ _PCHAR = "!$&'()*+,;=:@~"
 # Convertors that can never take a "/", so that one segment is all they see.
 _ONE_SEGMENT = ("str", "int", "float", "uuid")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SLASHES = re.compile("/{2,}")
 _ENCODED_SLASH = re.compile(r"(%2f)", re.IGNORECASE)
 
 
@@ -286,6 +287,62 @@ def split_root_path(scope: Scope, *, path_has_root: bool | None = None) -> tuple
     if path.startswith(root_path) and (not rest or rest[0] == "/"):
         return root_path, rest
     return root_path, path
+
+
+def is_odd(scope: Scope) -> bool:
+    """Whether another reader may take the path for another one: a quick look.
+
+    It is one with empty segments, dot segments, backslashes, control characters or whatever else
+    is not printed, or one of which something was encoded.
+    """
+    path: str = scope["path"]
+    return (
+        "//" in path
+        or "/." in path
+        or "\\" in path
+        or not path.isprintable()
+        or b"%" in (scope.get("raw_path") or b"")
+    )
+
+
+def has_control(path: str) -> bool:
+    """Whether a path has a control character in it (RFC 3986 knows none)."""
+    return _CONTROL.search(path) is not None
+
+
+def other_views(scope: Scope, root_path: str, rest: str) -> Iterator[str | None]:
+    """What others may read as the path below `root_path`; `None` for one that is not below it.
+
+    The segments of `raw_path`, in which `%2F` is no boundary, and the normalised path (RFC 3986,
+    section 6.2.2.3, and what browsers and proxies do besides): without dot segments and empty
+    ones, a backslash being a slash.
+    """
+    full = root_path + rest
+    raw: str = (scope.get("raw_path") or b"").decode("latin-1")
+    # A middleware that rewrites `path` and not `raw_path` has made that one of another path.
+    if "%" in raw and unquote(raw) in (full, rest):
+        segments = "/".join(unquote(part).replace("/", "%2F") for part in raw.split("/"))
+        yield _below(segments if unquote(raw) == full else root_path + segments, root_path)
+    if not ("." in full or "\\" in full):  # nothing but slashes, and perhaps very many of them
+        yield _below(_SLASHES.sub("/", full), root_path)
+        return
+    normal: list[str] = []
+    parts = full.replace("\\", "/").split("/")
+    for part in parts:
+        if part == "..":
+            del normal[-1:]
+        elif part not in ("", "."):
+            normal.append(part)
+    is_directory = parts[-1] in ("", ".", "..") and normal
+    yield _below("/" + "/".join(normal) + "/" * bool(is_directory), root_path)
+
+
+def _below(path: str, root_path: str) -> str | None:
+    if not root_path:
+        return path
+    if path != root_path and not path.startswith(root_path + "/"):
+        return None
+    return path[len(root_path) :]
 
 
 def encode_path(path: str) -> str:

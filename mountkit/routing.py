@@ -26,10 +26,17 @@ from starlette.routing import BaseRoute, Match, NoMatchFound, Router, replace_pa
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import MountkitError, PatternError
-from mountkit.hosts import request_host
+from mountkit.hosts import HostPort, request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
 from mountkit.matchers import Matcher, Wanted
-from mountkit.paths import encode_path, slash_location, split_root_path
+from mountkit.paths import (
+    encode_path,
+    has_control,
+    is_odd,
+    other_views,
+    slash_location,
+    split_root_path,
+)
 from mountkit.reversal import reversal_of
 from mountkit.rules import Rule, call_site
 from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
@@ -170,12 +177,12 @@ class Mount(starlette.routing.Mount):
             exact=exact,
             where=call_site(),
         )
-        _check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
+        check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
         self.redirect_slashes = redirect_slashes
         self.expose: dict[str, str] = _checked_exposures(self.rule, expose)
         self._exposures: list[Exposure] | None = None
         self.scope_keys: tuple[str, ...] = tuple(scope_keys)
-        _check_one_of("errors", errors, ("contain", "raise"))
+        check_one_of("errors", errors, ("contain", "raise"))
         self.errors = errors
         limits = Limits(max_concurrency, when_full, response_timeout, total_timeout)
         self.traffic: Traffic = Traffic(limits)
@@ -190,7 +197,7 @@ class Mount(starlette.routing.Mount):
         elif app is None:
             raise PatternError(f"Mount({path!r}) has nothing to serve; pass app= or routes=.")
         else:
-            _check_one_of("on_failure", on_failure, ("fail", "isolate"))
+            check_one_of("on_failure", on_failure, ("fail", "isolate"))
             supervision = Supervision(
                 startup_timeout, shutdown_timeout, on_failure, independent, tuple(share)
             )
@@ -222,7 +229,7 @@ class Mount(starlette.routing.Mount):
 
     def _chosen_convention(self, convention: Convention | None) -> Convention:
         if convention is not None:
-            _check_one_of("convention", convention, CONVENTIONS)
+            check_one_of("convention", convention, CONVENTIONS)
             return convention
         return "strip" if wants_stripped_path(self._base_app) else "spec"
 
@@ -258,6 +265,8 @@ class Mount(starlette.routing.Mount):
             return Match.NONE, {}
         host = None if self.rule.host is None else request_host(scope)
         found = self.rule.match(scope, rest, host)
+        if is_odd(scope) and self._is_ambiguous(scope, root_path, rest, host, found):
+            return Match.FULL, {_KEY: None}
         if found is None:
             for exposure in self.exposures:
                 match, matched = exposure.matches(scope)
@@ -268,6 +277,23 @@ class Mount(starlette.routing.Mount):
         return Match.FULL, self.matched_scope(
             scope, Resolution(self, root_path, prefix, rest[len(prefix) :], params)
         )
+
+    def _is_ambiguous(
+        self,
+        scope: Scope,
+        root_path: str,
+        rest: str,
+        host: HostPort | None,
+        found: tuple[str, dict[str, Any]] | None,
+    ) -> bool:
+        """Whether other readers of the path would not agree; see `Table.refusal`."""
+        if found is not None and has_control(rest):
+            return True
+        for view in other_views(scope, root_path, rest):
+            other = None if view is None else self.rule.match(scope, view, host)
+            if (found and found[1]) != (other and other[1]):
+                return True
+        return False
 
     @property
     def exposures(self) -> list[Exposure]:
@@ -288,6 +314,10 @@ class Mount(starlette.routing.Mount):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that `matches` has taken, and leave the router's scope as it was."""
+        if _KEY in scope and scope[_KEY] is None:
+            del scope[_KEY]
+            await answer(400, scope, receive, send)
+            return
         matched: _Matched | None = scope.pop(_KEY, None)
         if matched is None:
             raise MountkitError(
@@ -391,7 +421,7 @@ class Mount(starlette.routing.Mount):
                 traffic.error = str(exc)
             level = logging.WARNING if exc.status == 504 else logging.INFO
             logger.log(level, "%s answers %d: %s", self.where, exc.status, exc)
-            await _answer(exc.status, scope, receive, flight.send)
+            await answer(exc.status, scope, receive, flight.send)
             return
         is_contained = self.errors == "contain" and not self._is_part_of_parent
         if isinstance(exc, Exception):
@@ -404,7 +434,7 @@ class Mount(starlette.routing.Mount):
                 return
         traffic.error = _describe(exc)
         logger.error("%s raised and answers 500.", self.where, exc_info=exc)
-        await _answer(500, scope, receive, flight.send)
+        await answer(500, scope, receive, flight.send)
 
     async def _break_off(self, exc: Refused, flight: Flight) -> None:
         """End a response that has begun. ASGI has no message for that; to raise is what breaks
@@ -541,10 +571,10 @@ class Exposure(Mount):
     """
 
     def __init__(self, owner: Mount, at: str, below: str) -> None:
-        self.__dict__.update(owner.__dict__, expose={}, _exposures=[])
+        rule = owner.rule.at(at, exact=True)
+        self.__dict__.update(owner.__dict__, expose={}, _exposures=[], rule=rule)
         self.owner: Mount = owner
         self.below: str = below
-        self.rule = owner.rule.at(at, exact=True)
 
     def _child_scope(self, scope: Scope, found: Found[Mount], router: Any) -> Scope:
         prefix = self.owner.path
@@ -584,7 +614,8 @@ def _shared(child: Child, scope: Scope) -> dict[str, Any]:
     return child.run.state | shared
 
 
-def _check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
+def check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
+    """Refuse a value that is none of those that are known."""
     if value not in known:
         choice = ", ".join(map(repr, known))
         raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
@@ -607,7 +638,7 @@ def _describe(exc: BaseException) -> str:
     return str(exc) if isinstance(exc, Refused) else f"{type(exc).__name__}: {exc}"
 
 
-async def _answer(status: int, scope: Scope, receive: Receive, send: Send) -> None:
+async def answer(status: int, scope: Scope, receive: Receive, send: Send) -> None:
     """A short answer in the place of the app's."""
     if scope["type"] == "websocket":
         await refuse_websocket(scope, None, send, status)
@@ -666,14 +697,17 @@ class MountTable(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] not in ("http", "websocket"):
             return Match.NONE, {}
+        if self.table.refusal(scope) is not None:
+            return Match.FULL, {_KEY: None}
         found = self.table.resolve(scope)
         if found is None:
             return Match.NONE, {}
         return Match.FULL, found.mount.matched_scope(scope, found)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        matched: _Matched = scope[_KEY]
-        await matched.resolution.mount.handle(scope, receive, send)
+        matched: _Matched | None = scope[_KEY]
+        mount = self.routes[0] if matched is None else matched.resolution.mount
+        await mount.handle(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         return url_path_for(self.routes, name, **path_params)
@@ -700,7 +734,7 @@ def url_path_of(app: Any, name: str, params: dict[str, Any]) -> URLPath:
         NoMatchFound: it has none, or names are not known of its framework.
     """
     own = getattr(app, "url_path_for", None)
-    if own is not None:
+    if own is not None and not isinstance(app, BaseRoute):  # as Starlette: a route is no router
         url: URLPath = own(name, **params)
         return url
     reversal = reversal_of(app)

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias,
 
 from starlette.types import Scope
 
-from mountkit.exceptions import ConflictError, PatternError
+from mountkit.exceptions import ConflictError, ImproperRequestError, PatternError
 from mountkit.hosts import HostIndex, HostPattern, HostPort, host_of_value
 from mountkit.matchers import Header
-from mountkit.paths import PathPattern, Segment, split_root_path
+from mountkit.paths import PathPattern, Segment, has_control, other_views, split_root_path
 from mountkit.rules import Rule
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ _SPELLINGS = 1000
 _HOLES = 100
 # A walk down the tree does not settle it.
 _UNDECIDED: Any = object()
+_HAS_CONTROL = "The path has a control character in it."
 
 
 class Table(Generic[M]):
@@ -100,7 +101,9 @@ class Table(Generic[M]):
         self._patterns: HostIndex[_Tree] = HostIndex()
         self._trees: dict[Any, _Tree] = {}  # those of the patterns, by their keys
         self._ports = 0  # how many of them have one
-        #: The segments of a table whose every mount is found by its first segment, if at all.
+        #: Whether any mount has a condition on the host.
+        self.has_hosts = False
+        # The segments of a table whose every mount is found by its first segment, if at all.
         self._first: dict[str, int | _Node] | None = None
 
     @property
@@ -155,8 +158,9 @@ class Table(Generic[M]):
         if len(self._mounts) > 2 * self._live + _HOLES:
             self._renumber()
         self._sorted = self._declared = None
-        hosts = self._exact or self._trees
-        self._first = None if hosts or self._priorities else self._any_host.first
+        self.has_hosts = bool(self._exact or self._trees)
+        is_quick = not self.has_hosts and not self._priorities
+        self._first = self._any_host.first if is_quick else None
 
     def validate(
         self,
@@ -295,32 +299,97 @@ class Table(Generic[M]):
         return None if found is None else Resolution(*found)
 
     def find(self, scope: Scope) -> Found[M] | None:
-        """What `resolve` answers, as a plain tuple, which is quicker made.
+        """What `resolve` answers, as a plain tuple, which is quicker made."""
+        root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
+        if rest[:1] != "/" and (rest or not root_path):
+            return None
+        return self._find(scope, root_path, rest, self._host_of(scope) if self.has_hosts else None)
 
-        This is where the time of a decision goes. Three ways, from the quickest and most frequent
-        to the one that can do everything; each gives up for the next where it cannot tell.
+    def choose(self, scope: Scope) -> Found[M] | None:
+        """`find`, for requests as they come from a network: this is where the time of a decision
+        goes. Three ways, from the quickest and most frequent to the one that can do everything;
+        each leaves to the next what it cannot tell.
+
+        One view decides, or none: if the mount would be another, or be another's, for whoever
+        reads the segments of `raw_path`, or the path without its dot segments, empty segments and
+        backslashes, then one of those in front of this server may have taken the request for
+        another one than it is. If all agree, the path goes through as it is. Control characters
+        are refused, and where hosts are conditions a request without exactly one proper `Host`
+        (RFC 9112, section 3.2; HTTP/1.0 may leave it out).
+
+        Raises:
+            ImproperRequestError: nobody is to answer the request; it is one for a 400.
         """
         path: str = scope["path"]
-        has_root = scope.get("root_path")
-        first = self._first
+        # Whether the path has but one view: `paths.is_odd`, without the call. To look for a number
+        # in bytes is quicker than to look for bytes.
+        is_odd = (
+            "//" in path
+            or "/." in path
+            or "\\" in path
+            or not path.isprintable()
+            or 37 in (scope.get("raw_path") or b"")
+        )
         # 1. By the first segment, in one look-up, where no mount is deeper and none has a host.
-        if first is not None and not has_root:
+        if not is_odd and self._first is not None and not scope.get("root_path"):
             parts = path.split("/", 2)  # never further than needed, whatever the path
             if parts[0] or len(parts) == 1:
                 return None
-            number = first.get(parts[1], self._any_host.otherwise)
+            number = self._first.get(parts[1], self._any_host.otherwise)
             if isinstance(number, int):
                 prefix = self._rules[number].path.path
                 return self._mounts[number], "", prefix, path[len(prefix) :], {}
             if number is None:
                 return None
-        if has_root:
-            root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
-        else:
-            root_path, rest = "", path
-        if rest[:1] != "/" and (rest or not root_path):
-            return None
-        host = self._host_of(scope) if self._exact or self._trees else None
+        host = None
+        if self.has_hosts:
+            host = self._host_of(scope)
+            if host is None and not _may_lack_host(scope):
+                raise ImproperRequestError(
+                    "The request has no Host header, several, or no proper one."
+                )
+        root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
+        if rest[:1] != "/":
+            if not self._live:
+                return None
+            if is_odd and has_control(path):
+                raise ImproperRequestError(_HAS_CONTROL)
+            return self._find(scope, root_path, rest, host) if root_path and not rest else None
+        found = self._find(scope, root_path, rest, host)
+        if is_odd and self._live:
+            self._refuse_other_views(scope, root_path, rest, host, found)
+        return found
+
+    def _refuse_other_views(
+        self, scope: Scope, root_path: str, rest: str, host: HostPort | None, found: Found[M] | None
+    ) -> None:
+        if has_control(scope["path"]):
+            raise ImproperRequestError(_HAS_CONTROL)
+        for view in other_views(scope, root_path, rest):
+            if view is None:
+                reason = f"The path {rest!r} may be read as one above {root_path!r}."
+                raise ImproperRequestError(reason)
+            if _choice(found) != _choice(self._find(scope, root_path, view, host)):
+                raise ImproperRequestError(
+                    f"The path {rest!r} may be read as {view!r}, which is another mount's."
+                )
+
+    def refusal(self, scope: Scope) -> str | None:
+        """Why `choose` refuses a request; `None` if it does not."""
+        try:
+            self.choose(scope)
+        except ImproperRequestError as exc:
+            return str(exc)
+        return None
+
+    def knows_host(self, scope: Scope) -> bool:
+        """Whether the host of a request is that of any mount."""
+        host = self._host_of(scope)
+        return host is not None and bool(self._trees_of(host))
+
+    def _find(
+        self, scope: Scope, root_path: str, rest: str, host: HostPort | None
+    ) -> Found[M] | None:
         if self._priorities:
             return self._decide(scope, root_path, rest, host)
         # 2. By a walk down the segments; a more specific host goes before any path.
@@ -440,6 +509,15 @@ class Table(Generic[M]):
             return None if found is None else found.mount.rule
 
         return list(check_rules([mount.rule for mount in self.mounts], resolve))
+
+
+def _choice(found: Found[Any] | None) -> Any:
+    """What must not depend on the reader: the mount, and whose it is."""
+    return None if found is None else (id(found[0]), found[4])
+
+
+def _may_lack_host(scope: Scope) -> bool:
+    return scope.get("http_version") == "1.0" and all(k != b"host" for k, _ in scope["headers"])
 
 
 def _example(rule: Rule) -> str:

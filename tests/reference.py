@@ -41,7 +41,7 @@ def scope_of(
     scope: Scope = {
         "type": type,
         "asgi": {"version": "3.0", "spec_version": "2.5"},
-        "http_version": "1.1",
+        "http_version": "1.1" if hosts else "1.0",
         "scheme": "http" if type == "http" else "ws",
         "path": path,
         "root_path": root_path,

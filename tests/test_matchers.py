@@ -617,3 +617,10 @@ def test_composed_with_something_else(operation: str) -> None:
     """Only matchers compose."""
     with pytest.raises(TypeError, match="unsupported operand"):
         eval(operation)
+
+
+@pytest.mark.parametrize(("length", "matches"), [(1000, True), (1001, False)])
+def test_a_regular_expression_sees_values_of_bounded_length(length: int, matches: bool) -> None:
+    """A longer one does not match, so that no client can make it take long."""
+    matcher = Header("x-version", re.compile("[0-9]+"))
+    assert matcher.matches(scope_of("/", headers=[("x-version", "1" * length)])) is matches

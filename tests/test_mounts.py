@@ -28,6 +28,7 @@ from mountkit.exceptions import MountkitError
 from mountkit.telemetry import RouteTemplate
 from tests.conftest import ClientFactory
 from tests.reference import scope_of
+from tests.test_supervision import Running
 
 NAVIGATES = {"sec-fetch-mode": "navigate"}
 
@@ -690,3 +691,18 @@ def test_repr() -> None:
     mount = Mount("/a", says("a"), name="n", host="a.com", priority=1)
     assert repr(mount).endswith("host='a.com', priority=1)")
     assert repr(Mount("/a", says("a"), name="n")).endswith(")")
+
+
+@pytest.mark.anyio
+async def test_a_websocket_that_has_a_method() -> None:
+    """Whoever has put it there: the app sees a websocket."""
+    seen: list[Scope] = []
+
+    async def child(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+
+    app = Dispatcher({"/x": child})
+    scope = {**scope_of("/x", type="websocket", subprotocols=["a"]), "method": "GET"}
+    await Running(app).app(scope, Running(app).receive, Running(app).send)
+    assert (seen[0]["type"], seen[0]["subprotocols"]) == ("websocket", ["a"])
+    assert "method" not in seen[0]

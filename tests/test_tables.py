@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 from starlette.types import Scope
 
-from mountkit import Accept, ConflictError, Matcher, PatternError, Table
+from mountkit import Accept, ConflictError, Matcher, Mount, PatternError, Table
 from mountkit.rules import Rule
 from tests.reference import Spec, resolve, scope_of
 
@@ -389,3 +390,16 @@ def test_declaration_order_decides_between_equals_alone(
     rng.shuffle(unique)
     second = Table(unique).resolve(scope)
     assert (first and first.mount.rule.rank) == (second and second.mount.rule.rank)
+
+
+def test_hosts_that_are_equally_specific() -> None:
+    """The path decides between them."""
+    mounts = [
+        Mount("/x", Starlette(), host="a{b}.com"),
+        Mount("/x/y", Starlette(), host="{b}c.com"),
+    ]
+    table = Table(mounts)
+    for path, mount in (("/x/y", mounts[1]), ("/x/z", mounts[0])):
+        found = table.resolve(scope_of(path, host="abc.com"))
+        assert found is not None
+        assert found.mount is mount

@@ -28,7 +28,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit import Dispatcher, DispatchMiddleware, Mount
+from mountkit import Dispatcher, DispatchMiddleware, Mount, Split
+from tests.reference import scope_of
+from tests.test_traffic import asked
 
 RECORDERS = ("fastapi", "starlette", "asgi")
 PLACES = ("middleware", "dispatcher", "route")
@@ -430,3 +432,58 @@ def test_providers_of_the_whole_process() -> None:
         for child in ("FastAPI", "Starlette", "Flask")
     ]
     assert done.stdout.splitlines() == expected
+
+
+class Record:
+    """FastAPI's, as much of it as is written to."""
+
+    route: str | None = None
+    span: Any = None
+
+
+@pytest.mark.anyio
+async def test_a_route_is_composed_when_it_is_read() -> None:
+    """From what the child has left in its scope by then; without a route it is the mount."""
+
+    async def item(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("x")
+
+    child = Starlette(routes=[Route("/item/{id}", item, name="item")])
+    app = Dispatcher([Mount("/shop", child, name="shop")])
+    found = []
+    for path in ("/shop/item/3", "/shop/none"):
+        scope = scope_of(path)
+        await asked(app, scope)
+        route = scope["route"]
+        found.append((route.path_format, route.path, route.name, route.endpoint))
+    assert found == [
+        ("/shop/item/{id}", "/shop/item/{id}", "item", item),
+        ("/shop", "/shop", "shop", None),
+    ]
+
+
+@pytest.mark.anyio
+async def test_the_record_of_fastapi_below_a_split() -> None:
+    """It gets the route of the app that was chosen."""
+
+    async def item(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("x")
+
+    split = Split({"only": (Starlette(routes=[Route("/item/{id}", item)]), 1)})
+    scope = scope_of("/item/3", **{"fastapi.telemetry": (record := Record())})
+    await asked(split, scope)
+    assert record.route == "/item/{id}"
+
+
+@pytest.mark.anyio
+async def test_a_parent_that_is_watched_without_a_span() -> None:
+    """The child makes none of its own."""
+    seen: list[Any] = []
+
+    async def child(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+        await PlainTextResponse("x")(scope, receive, send)
+
+    app = Dispatcher({"/x": child})
+    await asked(app, scope_of("/x", **{"starlette.opentelemetry": True}))
+    assert seen[0]["fastapi.telemetry"] is None
