@@ -371,14 +371,17 @@ class Mount(starlette.routing.Mount):
                 traffic.count(307)
                 return
         child = self._child_scope(scope, found, router)
-        publish = watch(
-            scope, child, root_path, self.path_format[:-7], self.name
-        )  # without "/{path}"
-        flight = Flight(send, publish)
-        traffic.flights.add(flight)
+        publish = watch(scope, child, root_path, self.path_format, self.name)
+        flight = Flight()
+        flight.server_send = send
+        flight.on_start = publish
+        flight.status = 0
+        flight.is_complete = False
+        flight.task = task = None if traffic.limits is not None else current_task()
+        flights = traffic.flights
+        flights.add(flight)
         try:
-            if traffic.limits is None and (task := current_task()) is not None:
-                flight.task = task
+            if task is not None:
                 await self.app(child, receive, flight.send)
             else:
                 await traffic.carry(flight, self.app, child, receive)
@@ -396,8 +399,12 @@ class Mount(starlette.routing.Mount):
             if flight.cuts:  # it has ended well all the same
                 flight.settle()
         finally:
-            traffic.leave(flight)
-            traffic.count(flight.status)
+            # `leave` and `count`, without the calls.
+            flights.discard(flight)
+            if traffic.emptied is not None and not flights:
+                traffic.emptied.set()
+            status = flight.status
+            traffic.answers[status // 100 if status < 600 else 5] += 1
             if publish is not None:
                 publish()
 
@@ -497,7 +504,10 @@ class Mount(starlette.routing.Mount):
             state = _shared(self.child, scope) if self.child.supervision.share else run.state.copy()
             keys = self.scope_keys
             own = child_scope(scope, root_path, prefix, rest, params, self.convention, state, keys)
-            own[SITE] = site_of(scope, root_path, router)
+            if router is None or "app" in scope or SITE in scope or "app_root_path" in scope:
+                own[SITE] = site_of(scope, root_path, router)
+            else:  # nobody is above
+                own[SITE] = router, None, root_path
             return own
         child = {**scope, **self.matched_scope(scope, Resolution(*found))}
         del child[_KEY]

@@ -9,6 +9,7 @@ and their like make a child generate its parent's URLs.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from starlette.types import Scope
@@ -43,6 +44,10 @@ del _WEBSOCKET_DEFAULTS["method"]
 # What a server may add to the scope of one connection, and what a parent's telemetry leaves
 # there so that the child does not start a second span.
 _PASSED_ON = ("tls", "starlette.opentelemetry", "fastapi.telemetry")
+# Of the keys of an HTTP scope, those that are the child's as they are.
+_known_values = itemgetter("type", "path", "raw_path", *_HTTP_DEFAULTS)
+# With root_path, state, headers and extensions.
+_NUMBER_OF_KEYS = 3 + len(_HTTP_DEFAULTS) + 4
 
 
 def child_scope(
@@ -63,53 +68,55 @@ def child_scope(
         state: the app's lifespan state, a copy for this request (ASGI spec, "Lifespan state").
         keys: further keys of `scope` that the app is to have.
     """
-    # Containers are copied: what a child does to them is its own business.
-    try:  # one display is much quicker than a loop; every server has these keys
-        child: Scope = {
-            "type": "http",
-            "asgi": scope["asgi"],
-            "http_version": scope["http_version"],
-            "method": scope["method"],
-            "scheme": scope["scheme"],
-            "query_string": scope["query_string"],
-            "client": scope["client"],
-            "server": scope["server"],
-            "headers": scope["headers"].copy(),
-            "extensions": scope["extensions"].copy() if "extensions" in scope else {},
-            "state": state,
-        }
-    except (KeyError, AttributeError):
-        child = _child_scope_by_key(scope, state)
+    # Most scopes have the spec's keys and no others, and most paths stay as they are. To copy
+    # such a scope is much quicker than to compose one. That there is no key besides is seen from
+    # their number, once `_known_values` has found the others.
+    child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
+    child["root_path"] = own_root = root_path + prefix if root_path else prefix
+    child["state"] = state
+    try:
+        # Containers are copied: what a child does to them is its own business.
+        child["headers"] = child["headers"].copy()
+        child["extensions"] = child["extensions"].copy() if "extensions" in child else {}
+        known = _known_values(child)
+    except (KeyError, AttributeError):  # a websocket, or a test's scope
+        pass
     else:
-        if scope["type"] != "http":  # a websocket that has a method, from whomever
-            child = _child_scope_by_key(scope, state)
-    for key in (*_PASSED_ON, *keys) if keys else _PASSED_ON:
-        if key in scope:
-            child[key] = scope[key]
+        if (
+            len(child) == _NUMBER_OF_KEYS
+            and known[0] == "http"
+            and known[2]  # there is a raw_path
+            and rest  # not the bare prefix
+            and len(known[1]) >= len(own_root) + len(rest)  # no proxy has cut the root path off
+            and convention == "spec"
+        ):
+            if params:
+                child["path_params"] = params
+            return child
+    child = _composed(scope, state)
+    if keys:
+        for key in keys:
+            if key in scope:
+                child[key] = scope[key]
     if "path_params" in scope:
         params = {**scope["path_params"], **params}
     if params:
         child["path_params"] = params
-    if convention == "spec" and rest and "raw_path" in scope and prefix:
-        raw_path = scope["raw_path"]
-        if raw_path and len(scope["path"]) >= len(root_path) + len(prefix) + len(rest):
-            child["root_path"] = own_root = root_path + prefix
-            child["path"] = own_root + rest
-            child["raw_path"] = raw_path
-            return child
     child.update(_paths(scope, root_path, prefix, rest, convention))
     return child
 
 
-def _child_scope_by_key(scope: Scope, state: dict[str, Any]) -> Scope:
-    """The same for websockets, and for what servers and tests leave out."""
+def _composed(scope: Scope, state: dict[str, Any]) -> dict[str, Any]:
+    """The keys of the spec, and what stands for those that are left out."""
     defaults = _HTTP_DEFAULTS if scope["type"] == "http" else _WEBSOCKET_DEFAULTS
-    child: Scope = {"type": scope["type"]}
+    child: dict[str, Any] = {"type": scope["type"], "state": state}
     for key, default in defaults.items():
         child[key] = scope.get(key, default)
     child["headers"] = list(scope["headers"])
     child["extensions"] = dict(scope.get("extensions") or {})
-    child["state"] = state
+    for key in _PASSED_ON:
+        if key in scope:
+            child[key] = scope[key]
     return child
 
 

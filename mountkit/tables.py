@@ -103,6 +103,7 @@ class Table(Generic[M]):
         self._ports = 0  # how many of them have one
         #: Whether any mount has a condition on the host.
         self.has_hosts = False
+        self._otherwise: int | None = None  # the mount at the root of any host
         # The segments of a table whose every mount is found by its first segment, if at all.
         self._first: dict[str, int | _Node] | None = None
 
@@ -161,6 +162,7 @@ class Table(Generic[M]):
         self.has_hosts = bool(self._exact or self._trees)
         is_quick = not self.has_hosts and not self._priorities
         self._first = self._any_host.first if is_quick else None
+        self._otherwise = self._any_host.otherwise
 
     def validate(
         self,
@@ -321,21 +323,26 @@ class Table(Generic[M]):
             ImproperRequestError: nobody is to answer the request; it is one for a 400.
         """
         path: str = scope["path"]
-        # Whether the path has but one view: `paths.is_odd`, without the call. To look for a number
-        # in bytes is quicker than to look for bytes.
+        try:
+            raw_path, root_path = scope["raw_path"], scope["root_path"]
+        except KeyError:
+            raw_path, root_path = scope.get("raw_path"), scope.get("root_path", "")
+        # Whether the path may have several views: `paths.is_odd`, without the call. (37 is "%": to
+        # look for a number in bytes is much quicker than to look for bytes.)
         is_odd = (
             "//" in path
             or "/." in path
             or "\\" in path
             or not path.isprintable()
-            or 37 in (scope.get("raw_path") or b"")
+            or (raw_path and 37 in raw_path)
         )
         # 1. By the first segment, in one look-up, where no mount is deeper and none has a host.
-        if not is_odd and self._first is not None and not scope.get("root_path"):
+        first = self._first
+        if first is not None and not is_odd and not root_path:
             parts = path.split("/", 2)  # never further than needed, whatever the path
             if parts[0] or len(parts) == 1:
                 return None
-            number = self._first.get(parts[1], self._any_host.otherwise)
+            number = first.get(parts[1], self._otherwise)
             if isinstance(number, int):
                 prefix = self._rules[number].path.path
                 return self._mounts[number], "", prefix, path[len(prefix) :], {}
@@ -348,7 +355,10 @@ class Table(Generic[M]):
                 raise ImproperRequestError(
                     "The request has no Host header, several, or no proper one."
                 )
-        root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
+        if root_path:
+            root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
+        else:
+            rest = path
         if rest[:1] != "/":
             if not self._live:
                 return None
