@@ -102,10 +102,10 @@ class PathPattern:
         self.segments: tuple[str | Segment, ...] = tuple(
             self._segment(text) for text in self.text.split("/")[1:]
         )
-        #: Where the placeholders are that take a whole segment, as indices into a split path.
+        #: The placeholders that take a whole segment, and which one.
         self.bare_names: tuple[tuple[int, str], ...] = tuple(
             (at, segment.bare)
-            for at, segment in enumerate(self.segments, 1)
+            for at, segment in enumerate(self.segments)
             if not isinstance(segment, str) and segment.bare is not None
         )
         _check_breadth(path, self.convertors.values())

@@ -39,7 +39,7 @@ from mountkit.paths import (
 )
 from mountkit.reversal import reversal_of
 from mountkit.rules import Rule, call_site
-from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
+from mountkit.scopes import CONVENTIONS, Convention, child_scope, copied_scope, full_raw_path
 from mountkit.sites import SITE, site_of
 from mountkit.supervision import Child, Health, Status, Supervision
 from mountkit.tables import Found, Resolution, Table
@@ -208,6 +208,13 @@ class Mount(starlette.routing.Mount):
         # Routes and bare routers are a part of the parent app, and see its scope.
         self._is_part_of_parent = isinstance(self._base_app, Router)
         self.convention: Convention = self._chosen_convention(convention)
+        # Whether the app gets a copy of the scope, as it is and with nothing of the parent's.
+        self._is_simple = (
+            not self._is_part_of_parent
+            and self.convention == "spec"
+            and not self.scope_keys
+            and not share
+        )
 
     def _adopt(
         self,
@@ -370,7 +377,15 @@ class Mount(starlette.routing.Mount):
                 await response(scope, receive, send)
                 traffic.count(307)
                 return
-        child = self._child_scope(scope, found, router)
+        child = None
+        if self._is_simple and own_child is not None and router is not None and "app" not in scope:
+            site = scope.get(SITE) or (router, None, root_path)
+            state = own_child.run.state.copy()
+            child = copied_scope(scope, root_path, found[2], found[3], state, site)
+        if child is None:
+            child = self._child_scope(scope, found, router)
+        elif found[4]:
+            child["path_params"] = found[4]
         publish = watch(scope, child, root_path, self.path_format, self.name)
         flight = Flight()
         flight.server_send = send
@@ -504,10 +519,7 @@ class Mount(starlette.routing.Mount):
             state = _shared(self.child, scope) if self.child.supervision.share else run.state.copy()
             keys = self.scope_keys
             own = child_scope(scope, root_path, prefix, rest, params, self.convention, state, keys)
-            if router is None or "app" in scope or SITE in scope or "app_root_path" in scope:
-                own[SITE] = site_of(scope, root_path, router)
-            else:  # nobody is above
-                own[SITE] = router, None, root_path
+            own[SITE] = site_of(scope, root_path, router)
             return own
         child = {**scope, **self.matched_scope(scope, Resolution(*found))}
         del child[_KEY]
@@ -582,7 +594,7 @@ class Exposure(Mount):
 
     def __init__(self, owner: Mount, at: str, below: str) -> None:
         rule = owner.rule.at(at, exact=True)
-        self.__dict__.update(owner.__dict__, expose={}, _exposures=[], rule=rule)
+        self.__dict__.update(owner.__dict__, expose={}, _exposures=[], rule=rule, _is_simple=False)
         self.owner: Mount = owner
         self.below: str = below
 

@@ -94,7 +94,7 @@ class Table(Generic[M]):
         self._rules.clear()
         self._live = 0
         self._priorities = 0  # how many mounts have one
-        self._any_host = _Tree(self._rules)
+        self._any_host = _Tree(self._mounts, self._rules)
         # A host alone, without a port; a number if all that is mounted there is one root.
         self._exact: dict[str, int | _Tree] = {}
         # Hosts with ports, wildcards and placeholders.
@@ -245,14 +245,14 @@ class Table(Generic[M]):
                 self._exact[name] = number
                 return
             if not isinstance(tree, _Tree):
-                before, tree = tree, _Tree(self._rules)
+                before, tree = tree, _Tree(self._mounts, self._rules)
                 self._exact[name] = tree
                 if before is not None:
                     tree.add(before, self._rules[before])
         else:
             tree = self._trees.get(host.key)
             if tree is None:
-                tree = self._trees[host.key] = _Tree(self._rules)
+                tree = self._trees[host.key] = _Tree(self._mounts, self._rules)
                 self._patterns.add(host, tree)
                 self._ports += host.port is not None
         tree.add(number, rule)
@@ -403,6 +403,7 @@ class Table(Generic[M]):
         if self._priorities:
             return self._decide(scope, root_path, rest, host)
         # 2. By a walk down the segments; a more specific host goes before any path.
+        found: Found[M] | None
         if host is not None:
             trees = self._trees_of(host)
             if len(trees) > 1 and any(a.rank == b.rank for (a, _), (b, _) in pairwise(trees)):
@@ -410,21 +411,17 @@ class Table(Generic[M]):
             for pattern, tree in trees:
                 if isinstance(tree, int):
                     return self._mounts[tree], root_path, "", rest, {}
-                found = tree.walk(scope, rest)
+                found = tree.walk(scope, root_path, rest)
                 if found is _UNDECIDED:
                     return self._decide(scope, root_path, rest, host)
                 if found is not None:
-                    number, end, params = found
                     if pattern.host is None:
-                        params = {**(pattern.match(host) or {}), **params}
-                    return self._mounts[number], root_path, rest[:end], rest[end:], params
-        found = self._any_host.walk(scope, rest)
-        if found is None:
-            return None
+                        return (*found[:4], {**(pattern.match(host) or {}), **found[4]})
+                    return found
+        found = self._any_host.walk(scope, root_path, rest)
         if found is _UNDECIDED:
             return self._decide(scope, root_path, rest, host)
-        number, end, params = found
-        return self._mounts[number], root_path, rest[:end], rest[end:], params
+        return found
 
     def _host_of(self, scope: Scope) -> HostPort | None:
         """`hosts.request_host`, which remembers the spellings of hosts that are mounted. Those of
@@ -555,12 +552,13 @@ class _Tree:
     """The mounts of one host, by path.
 
     Args:
-        rules: those of the table, by number.
+        mounts, rules: those of the table, by number.
     """
 
-    __slots__ = ("_depth", "_depths", "_multi", "_root", "_rules")
+    __slots__ = ("_depth", "_depths", "_mounts", "_multi", "_root", "_rules")
 
-    def __init__(self, rules: list[Rule]) -> None:
+    def __init__(self, mounts: list[Any], rules: list[Rule]) -> None:
+        self._mounts = mounts
         self._rules = rules
         self._root = _Node()
         self._depth = 0
@@ -633,29 +631,28 @@ class _Tree:
             self._depth = max(self._depths, default=0)
         self._root.remove(number, path.segments, self._rules)
 
-    def walk(self, scope: Scope, rest: str) -> tuple[int, int, dict[str, Any]] | None:
+    def walk(self, scope: Scope, root_path: str, rest: str) -> Found[Any] | None:
         """The last mount on the way down, if no node on the way asks for more than that.
 
         Returns:
-            Its number, where its prefix ends, and the placeholders; `_UNDECIDED` if a node does.
+            `_UNDECIDED` if one does.
         """
         node = self._root
         if not node.is_plain or self._multi or not rest:
             return _UNDECIDED  # type: ignore[no-any-return]
         best = node.only
         end = position = 0
-        waiting = [(0, node.choices)] if node.choices is not None else None
+        waiting = None if node.choices is None else [(0, node.choices)]
         # Never split further than the deepest mount: a path of 10,000 slashes costs no more.
-        parts = rest.split("/", self._depth + 1)
-        for index in range(1, len(parts)):
-            part = parts[index]
+        parts = rest.split("/", self._depth + 1)[1:]
+        for part in parts:
             child = node.static.get(part)
             if child is None:
                 child = node.lone
                 if child is None or not part:
                     break
             position += len(part) + 1
-            if isinstance(child, int):
+            if isinstance(child, int):  # nothing is below
                 best, end = child, position
                 break
             node = child
@@ -664,7 +661,9 @@ class _Tree:
             if node.only is not None:
                 best, end = node.only, position
             if node.choices is not None:
-                waiting = [*(waiting or ()), (position, node.choices)]
+                if waiting is None:
+                    waiting = []
+                waiting.append((position, node.choices))
         if waiting is not None:
             for position, choices in waiting[::-1]:
                 if position < end:
@@ -676,7 +675,8 @@ class _Tree:
         if best is None:
             return None
         names = self._rules[best].path.bare_names
-        return best, end, {name: parts[at] for at, name in names} if names else {}
+        params = {name: parts[at] for at, name in names} if names else {}
+        return self._mounts[best], root_path, rest[:end], rest[end:], params
 
     def find(self, rest: str) -> list[int]:
         """The mounts whose path matches, or would if a placeholder's text can be converted."""
