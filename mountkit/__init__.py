@@ -12,6 +12,7 @@ from mountkit.exceptions import (
     PatternError,
 )
 from mountkit.explanations import Candidate, Explanation, explain
+from mountkit.forwarded import ForwardedMiddleware
 from mountkit.matchers import (
     Accept,
     Client,
@@ -42,6 +43,7 @@ __all__ = [
     "Dispatcher",
     "Explanation",
     "Finding",
+    "ForwardedMiddleware",
     "Header",
     "Health",
     "Host",

@@ -25,3 +25,12 @@ class LifespanError(MountkitError, RuntimeError):
 
 class ImproperRequestError(MountkitError):
     """A request that nobody is to answer, because two readers may take it for different ones."""
+
+
+def shown(app: object) -> str:
+    """`repr(app)` for messages; its class where that raises, as CherryPy's does outside of a
+    request."""
+    try:
+        return repr(app)
+    except Exception:
+        return f"<{type(app).__module__}.{type(app).__qualname__} object>"

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit.exceptions import InterfaceError
+from mountkit.exceptions import InterfaceError, shown
 from mountkit.wsgi import WSGIBridge
 
 #: As uvicorn names them.
@@ -46,14 +46,14 @@ def recognise(app: Any) -> Interface:
     if found is not None:
         return found
     if not callable(app):
-        raise InterfaceError(f"{app!r} is no application: it cannot be called.")
+        raise InterfaceError(f"{shown(app)} is no application: it cannot be called.")
     if inspect.isclass(app):
         raise InterfaceError(
-            f"{app!r} is a class, not an application; make one: {app.__name__}(…). "
+            f"{shown(app)} is a class, not an application; make one: {app.__name__}(…). "
             "If the class itself is the application, write interface='asgi2' or 'wsgi'."
         )
     raise InterfaceError(
-        f"Whether {app!r} is an ASGI or a WSGI application cannot be told from its signature; "
+        f"Whether {shown(app)} is an ASGI or a WSGI application cannot be told from its signature; "
         "write interface='asgi3' or interface='wsgi'."
     )
 
@@ -176,9 +176,18 @@ _STRIPPED = (
 )
 
 
-def wants_stripped_path(app: Any) -> bool:
-    """Whether `app`, or what it shows as `.app`, is known to route on `path` alone."""
-    classes = tuple(_loaded(_STRIPPED))
+#: Those that compare the decoded `root_path` with the encoded `raw_path`.
+_STRIPPED_IF_NOT_ASCII = (("blacksheep.server.application", "Application"),)
+
+
+def wants_stripped_path(app: Any, prefix: str = "") -> bool:
+    """Whether `app`, or what it shows as `.app`, is known to route on `path` alone.
+
+    Args:
+        prefix: where it is mounted.
+    """
+    names = _STRIPPED if prefix.isascii() else _STRIPPED + _STRIPPED_IF_NOT_ASCII
+    classes = tuple(_loaded(names))
     for _ in range(8):  # wrappers around wrappers; a bound, should they go in a circle
         if isinstance(app, classes):
             # python-socketio takes any path if it is told no path of its own.

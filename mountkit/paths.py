@@ -179,7 +179,8 @@ class PathPattern:
         assert self.multi is not None
         # As Starlette: the prefix is as long as it can be with a "/" left behind it.
         match = None if self.exact else self.below.match(rest)
-        match = match or self.multi.fullmatch(rest)
+        # For an exact path "" is "/" (RFC 3986, section 6.2.3), as for one without placeholders.
+        match = match or self.multi.fullmatch(rest or "/" * self.exact)
         if match is None:
             return None
         params = convert(match.groupdict(), self.convertors)
@@ -372,3 +373,15 @@ def slash_location(path: str, query_string: bytes) -> str:
     """
     location = "./" + encode_path(path.rpartition("/")[2]) + "/"
     return f"{location}?{query_string.decode('latin-1')}" if query_string else location
+
+
+def ascii_location(value: bytes) -> bytes:
+    """A `Location` with its letters percent-encoded (RFC 3987, section 3.1); those that are not
+    UTF-8 are taken for Latin-1, which is what a framework sends that does not encode them."""
+    if value.isascii():
+        return value
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    return "".join(char if char.isascii() else quote(char) for char in text).encode()

@@ -23,13 +23,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router, replace_params
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.hosts import HostPort, request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
 from mountkit.matchers import Matcher, Wanted
 from mountkit.paths import (
+    ascii_location,
     encode_path,
     has_control,
     is_odd,
@@ -238,7 +239,7 @@ class Mount(starlette.routing.Mount):
         if convention is not None:
             check_one_of("convention", convention, CONVENTIONS)
             return convention
-        return "strip" if wants_stripped_path(self._base_app) else "spec"
+        return "strip" if wants_stripped_path(self._base_app, self.path) else "spec"
 
     @property
     def path(self) -> str:
@@ -387,6 +388,8 @@ class Mount(starlette.routing.Mount):
         elif found[4]:
             child["path_params"] = found[4]
         publish = watch(scope, child, root_path, self.path_format, self.name)
+        if not child["root_path"].isascii():
+            send = _with_ascii_location(send)
         flight = Flight()
         flight.server_send = send
         flight.on_start = publish
@@ -641,6 +644,21 @@ def check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         choice = ", ".join(map(repr, known))
         raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
+
+
+def _with_ascii_location(send: Send) -> Send:
+    """Percent-encode what an app has made of its prefix. A `Location` is a URI (RFC 9110,
+    section 10.2.2), which is ASCII; Quart, BlackSheep and others send letters."""
+
+    async def encode(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [
+                (name, ascii_location(value) if name.lower() == b"location" else value)
+                for name, value in message.get("headers", ())
+            ]
+        await send(message)
+
+    return encode
 
 
 def _is_outside(exc: BaseException) -> bool:

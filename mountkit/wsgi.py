@@ -24,7 +24,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.environs import environ_of, route_of
-from mountkit.exceptions import InterfaceError
+from mountkit.exceptions import InterfaceError, shown
 from mountkit.threads import ThreadPool, loop_caller
 from mountkit.websockets import refuse_websocket
 
@@ -62,7 +62,7 @@ class WSGIBridge:
     def __init__(self, app: WSGIApp, *, threads: int = 10, queue: int = 100) -> None:
         self.app: WSGIApp = app
         self.queue: int = queue
-        self._pool = ThreadPool(threads, f"mountkit {app!r}")
+        self._pool = ThreadPool(threads, f"mountkit {shown(app)}")
         weakref.finalize(self, self._pool.close).atexit = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +85,7 @@ class WSGIBridge:
         self._pool.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.app!r})"
+        return f"{type(self).__name__}({shown(self.app)})"
 
 
 class _ClientGone(ConnectionAbortedError):

@@ -10,7 +10,8 @@ import mountkit
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 GROUPS = {
     "Mounts and what decides between them": (
-        "Mount Dispatcher DispatchMiddleware LifespanMiddleware Table Resolution Split WSGIBridge"
+        "Mount Dispatcher DispatchMiddleware LifespanMiddleware ForwardedMiddleware Table "
+        "Resolution Split WSGIBridge"
     ),
     "Matchers": "Matcher Header Cookie Query Method Scheme ScopeType Client Host Accept",
     "Explanations and findings": "explain Explanation Candidate check Finding",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
+import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -269,3 +272,38 @@ def test_unknown_interface() -> None:
 def test_wants_stripped_path(app: Any, expected: bool) -> None:
     """Apps that route on `path` alone are known by their class."""
     assert wants_stripped_path(app) is expected
+
+
+@pytest.mark.parametrize(("prefix", "expected"), [("/sub", False), ("/käse", True)])
+def test_wants_stripped_path_below_letters(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, expected: bool
+) -> None:
+    """BlackSheep, which is not among the frameworks of these tests: by class, where the prefix
+    needs to be percent-encoded."""
+    module = types.ModuleType("blacksheep.server.application")
+    module.Application = type("Application", (), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert wants_stripped_path(module.Application(), prefix) is expected
+
+
+class Shy:
+    """An application whose `repr` raises, as that of CherryPy's does outside of a request."""
+
+    def __repr__(self) -> str:
+        raise AttributeError("no request")
+
+    def __call__(self, *arguments: Any) -> Any:
+        raise NotImplementedError
+
+
+def test_refused_without_a_repr() -> None:
+    """The message names the class."""
+    with pytest.raises(InterfaceError, match=r"Whether <\S+\.Shy object> is an ASGI or a WSGI"):
+        adapt(Shy())
+
+
+def test_bridged_without_a_repr() -> None:
+    """A bridge does without it too."""
+    app, interface = adapt(Shy(), "wsgi")
+    assert interface == "wsgi"
+    assert re.fullmatch(r"WSGIBridge\(<\S+\.Shy object>\)", repr(app))

@@ -15,6 +15,7 @@ from starlette.convertors import CONVERTOR_TYPES, Convertor, register_url_conver
 from mountkit import PatternError
 from mountkit.paths import (
     PathPattern,
+    ascii_location,
     cut_raw_path,
     encode_path,
     slash_location,
@@ -448,3 +449,25 @@ def test_prefix_and_rest_are_the_path(pattern: str, exact: bool, path: str) -> N
 def test_path_placeholder_is_linear() -> None:
     """A path of a million slashes is refused; in quadratic time, that would take days."""
     assert PathPattern("/{p:path}/end").match("/" * 1_000_000) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param(b"/caf%C3%A9/x?a=%20#b", b"/caf%C3%A9/x?a=%20#b", id="encoded"),
+        pytest.param("/café/x".encode(), b"/caf%C3%A9/x", id="utf-8"),
+        pytest.param("/café/x".encode("latin-1"), b"/caf%C3%A9/x", id="latin-1"),
+        pytest.param(
+            "http://a.com/k%C3%A4se/ü".encode(), b"http://a.com/k%C3%A4se/%C3%BC", id="both"
+        ),
+    ],
+)
+def test_ascii_location(value: bytes, expected: bytes) -> None:
+    """Letters are percent-encoded; what is ASCII stays."""
+    assert ascii_location(value) == expected
+
+
+def test_an_exact_placeholder_of_any_path_takes_the_root() -> None:
+    """The empty path below a `root_path` is "/"."""
+    assert PathPattern("/{p:path}", exact=True).match("") == ("", {"p": ""})
+    assert PathPattern("/{p:path}").match("") is None
