@@ -249,6 +249,22 @@ class Header(_Value):
         if isinstance(self.wanted, str) and max(self.wanted, default="") <= "\xff":
             self.raw_wanted = self.wanted.encode("latin-1")
 
+    def matches(self, scope: Scope) -> bool:
+        # As for every value, in one loop and without lists: headers decide often.
+        name, wanted = self.raw_name, self.wanted
+        is_there = False
+        for given, value in scope["headers"]:
+            if given == name:
+                if isinstance(wanted, bool):
+                    return wanted
+                if isinstance(wanted, str):
+                    if value != self.raw_wanted:
+                        return False
+                elif len(value) > MAX_VALUE_LENGTH or not wanted.fullmatch(value.decode("latin-1")):
+                    return False
+                is_there = True
+        return is_there or wanted is False
+
     def values(self, scope: Scope) -> list[str]:
         wanted = self.raw_name
         return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]

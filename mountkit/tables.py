@@ -199,11 +199,12 @@ class Table(Generic[M]):
         is_empty = not self._live
         for mount in coming:
             rule = mount.rule
-            key = rule.key
-            other = seen.setdefault(key, rule)
+            # To build large tables is mostly this; the short key of most rules is there already.
+            is_short = rule.host is None and not rule.conditions and not rule.priority
+            other = seen.setdefault(rule.path.key if is_short else rule.key, rule)
             if other is rule and not is_empty:
                 for number in self._numbers_beside(rule):
-                    if number not in leaving and self._rules[number].key == key:
+                    if number not in leaving and self._rules[number].key == rule.key:
                         other = self._rules[number]
             if other is not rule:
                 raise ConflictError(
@@ -343,11 +344,14 @@ class Table(Generic[M]):
             if parts[0] or len(parts) == 1:
                 return None
             number = first.get(parts[1], self._otherwise)
+            if isinstance(number, _Node):
+                number = number.settle(scope, self._otherwise)
             if isinstance(number, int):
                 prefix = self._rules[number].path.path
                 return self._mounts[number], "", prefix, path[len(prefix) :], {}
             if number is None:
                 return None
+            # What is left is a node that does not settle it: `_UNDECIDED`.
         host = None
         if self.has_hosts:
             host = self._host_of(scope)
@@ -791,6 +795,15 @@ class _Node:
             self.placeholders = {**self.placeholders, segment.key: (segment, _Node())}
             self._refresh()
         return self.placeholders[segment.key][1]
+
+    def settle(self, scope: Scope, otherwise: int | None) -> int | None:
+        """The mount that ends here, if nothing is below; `otherwise` if there is none."""
+        if not self.is_plain:
+            return _UNDECIDED  # type: ignore[no-any-return]
+        number = None if self.choices is None else self.choices.first(scope)
+        if number is None:
+            number = self.only
+        return otherwise if number is None else number
 
     def children(self, part: str) -> Iterable[int | _Node]:
         if part in self.static:
