@@ -633,7 +633,7 @@ class _Tree:
         if not self._depths[depth]:
             del self._depths[depth]
             self._depth = max(self._depths, default=0)
-        self._root.remove(number, path.segments, self._rules)
+        self._root.remove(number, path.segments)
 
     def walk(self, scope: Scope, root_path: str, rest: str) -> Found[Any] | None:
         """The last mount on the way down, if no node on the way asks for more than that.
@@ -812,12 +812,12 @@ class _Node:
             if segment.match(part) is not None:
                 yield node
 
-    def remove(self, number: int, segments: Sequence[str | Segment], rules: list[Rule]) -> None:
+    def remove(self, number: int, segments: Sequence[str | Segment]) -> None:
         """Remove a mount below here, and every node that becomes empty."""
         if not segments:
             self.exact = tuple(n for n in self.exact if n != number)
             self.bare = tuple(n for n in self.bare if n != number)
-            if self.choices is not None and rules[number].conditions:
+            if self.choices is not None and number in self.choices.numbers:
                 self.choices = self.choices.without(number)
             self._refresh()
             return
@@ -825,12 +825,12 @@ class _Node:
         if isinstance(first, str):
             child = self.static[first]
             if isinstance(child, _Node):
-                child.remove(number, rest, rules)
+                child.remove(number, rest)
             if isinstance(child, int) or child.is_empty():
                 del self.static[first]
         else:
             below = self.placeholders[first.key][1]
-            below.remove(number, rest, rules)
+            below.remove(number, rest)
             if below.is_empty():
                 del self.placeholders[first.key]
         self._refresh()

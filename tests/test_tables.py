@@ -381,6 +381,7 @@ OTHERS = [
     Named("/a", headers={"x": "1"}),
     Named("/a", headers={"version": "\u20ac"}),
     Named("/a", when=Accept("a/1")),
+    Named("/a", headers={"version": "3"}, exact=True),
     Named("/a"),
     Named("/a/{b}", headers={"version": "4"}),
     Named("/a/b/c"),
