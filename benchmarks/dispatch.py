@@ -592,7 +592,7 @@ async def measured(rounds: int) -> dict[str, Any]:
     return {"goals": goals(figures), **figures}
 
 
-def main(rounds: int = 60) -> None:
+def main(rounds: int = 25) -> None:
     started = time.monotonic()
     figures = asyncio.run(measured(rounds))
     write("dispatch", figures)
