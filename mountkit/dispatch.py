@@ -9,16 +9,15 @@ from typing import Any, Literal
 
 import anyio
 from starlette.datastructures import URLPath
-from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mountkit.answers import answer
 from mountkit.exceptions import ImproperRequestError, MountkitError, PatternError
 from mountkit.interfaces import adapt
 from mountkit.routing import (
     Exposure,
     Mount,
-    answer,
     check_one_of,
     children_of,
     mounts_of,
@@ -37,7 +36,6 @@ from mountkit.supervision import (
     run_lifespan,
 )
 from mountkit.tables import Table
-from mountkit.websockets import refuse_websocket
 
 #: Seconds that requests in flight have when their mount leaves.
 DRAIN_TIMEOUT = 30.0
@@ -384,13 +382,9 @@ def _mounts(mounts: Mapping[str, Any] | Iterable[Mount]) -> list[Mount]:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await refuse_websocket(scope, receive, send)
-        return
-    if scope["type"] != "http":
+    if scope["type"] not in ("http", "websocket"):
         raise MountkitError(
             f"Scope type {scope['type']!r} is none of 'http', 'websocket' and 'lifespan'; "
             "give the dispatcher a default app that knows it."
         )
-    response = PlainTextResponse("Not Found", 404, {"cache-control": "no-store"})
-    await response(scope, receive, send)
+    await answer(404, scope, receive, send)

@@ -10,12 +10,11 @@ import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mountkit.answers import answer
 from mountkit.exceptions import PatternError
 from mountkit.hosts import parse_host
-from mountkit.websockets import refuse_websocket
 
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws")}
@@ -51,11 +50,7 @@ class ForwardedMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client") if scope["type"] in ("http", "websocket") else None
         if client and self._trusts(client[0]) and not self._apply(scope):
-            if scope["type"] == "websocket":
-                await refuse_websocket(scope, receive, send, 400)
-            else:
-                response = PlainTextResponse("Bad Request", 400, {"cache-control": "no-store"})
-                await response(scope, receive, send)
+            await answer(400, scope, receive, send)
             return
         await self.app(scope, receive, send)
 

@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 
-import anyio
 import starlette.routing
 from starlette.datastructures import URLPath
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
-from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router, replace_params
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mountkit.answers import (
+    answer,
+    answer_error,
+    answer_unavailable,
+    describe,
+    is_outside,
+    with_ascii_location,
+)
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.hosts import HostPort, request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
 from mountkit.matchers import Matcher, Wanted
 from mountkit.paths import (
-    ascii_location,
     encode_path,
     has_control,
     is_odd,
@@ -46,7 +49,6 @@ from mountkit.supervision import Child, Health, Status, Supervision
 from mountkit.tables import Found, Resolution, Table
 from mountkit.telemetry import watch
 from mountkit.traffic import Flight, Limits, Refused, Traffic, WhenFull, current_task, removed
-from mountkit.websockets import refuse_websocket
 from mountkit.wsgi import WSGIBridge
 
 logger: logging.Logger = logging.getLogger("mountkit")
@@ -367,7 +369,7 @@ class Mount(starlette.routing.Mount):
         own_child = self.child
         traffic = self.traffic
         if own_child is not None and own_child.run.retry_at is not None:
-            await _answer_unavailable(own_child.run.retry_at, scope, receive, send)
+            await answer_unavailable(own_child.run.retry_at, scope, receive, send)
             traffic.count(503)
             return
         root_path = found[1]
@@ -389,7 +391,7 @@ class Mount(starlette.routing.Mount):
             child["path_params"] = found[4]
         publish = watch(scope, child, root_path, self.path_format, self.name)
         if not child["root_path"].isascii():
-            send = _with_ascii_location(send)
+            send = with_ascii_location(send)
         flight = Flight()
         flight.server_send = send
         flight.on_start = publish
@@ -408,7 +410,7 @@ class Mount(starlette.routing.Mount):
             if flight.cuts and flight.settle() and isinstance(exc, asyncio.CancelledError):
                 failure = removed()
             traffic.leave(flight)
-            if _is_outside(failure):
+            if is_outside(failure):
                 raise
             if publish is not None:
                 publish()
@@ -432,7 +434,7 @@ class Mount(starlette.routing.Mount):
         """Answer in the place of an app that has raised, or has used up its time."""
         traffic = self.traffic
         if flight.status:  # nobody may answer a second time: the server breaks the connection
-            traffic.error = _describe(exc)
+            traffic.error = describe(exc)
             if isinstance(exc, Refused):
                 if not flight.is_complete:
                     await self._break_off(exc, flight)
@@ -446,20 +448,20 @@ class Mount(starlette.routing.Mount):
                 traffic.error = str(exc)
             level = logging.WARNING if exc.status == 504 else logging.INFO
             logger.log(level, "%s answers %d: %s", self.where, exc.status, exc)
-            await answer(exc.status, scope, receive, flight.send)
+            await answer(exc.status, scope, receive, flight.send, was_called=True)
             return
         is_contained = self.errors == "contain" and not self._is_part_of_parent
         if isinstance(exc, Exception):
             if isinstance(exc, (HTTPException, WebSocketException, MultiPartException)):
-                await _answer_error(exc, scope, receive, flight.send)
+                await answer_error(exc, scope, receive, flight.send)
                 return
             if not is_contained:
-                traffic.error = _describe(exc)
-                await _answer_error(exc, scope, receive, flight.send)
+                traffic.error = describe(exc)
+                await answer_error(exc, scope, receive, flight.send)
                 return
-        traffic.error = _describe(exc)
+        traffic.error = describe(exc)
         logger.error("%s raised and answers 500.", self.where, exc_info=exc)
-        await answer(500, scope, receive, flight.send)
+        await answer(500, scope, receive, flight.send, was_called=True)
 
     async def _break_off(self, exc: Refused, flight: Flight) -> None:
         """End a response that has begun. ASGI has no message for that; to raise is what breaks
@@ -644,81 +646,6 @@ def check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         choice = ", ".join(map(repr, known))
         raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
-
-
-def _with_ascii_location(send: Send) -> Send:
-    """Percent-encode what an app has made of its prefix. A `Location` is a URI (RFC 9110,
-    section 10.2.2), which is ASCII; Quart, BlackSheep and others send letters."""
-
-    async def encode(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [
-                (name, ascii_location(value) if name.lower() == b"location" else value)
-                for name, value in message.get("headers", ())
-            ]
-        await send(message)
-
-    return encode
-
-
-def _is_outside(exc: BaseException) -> bool:
-    """Whether an exception has come from outside of the app: Ctrl-C, or a cancellation. An app
-    that raises `SystemExit`, or a `CancelledError` of its own, is not to end the server."""
-    if isinstance(exc, Exception):
-        return False
-    if isinstance(exc, anyio.get_cancelled_exc_class()):
-        task = current_task()  # none in trio, where nobody can raise a cancellation of his own
-        return task is None or task.cancelling() > 0
-    if isinstance(exc, BaseExceptionGroup):
-        return exc.subgroup((KeyboardInterrupt, GeneratorExit)) is not None
-    return isinstance(exc, (KeyboardInterrupt, GeneratorExit))
-
-
-def _describe(exc: BaseException) -> str:
-    return str(exc) if isinstance(exc, Refused) else f"{type(exc).__name__}: {exc}"
-
-
-async def answer(status: int, scope: Scope, receive: Receive, send: Send) -> None:
-    """A short answer in the place of the app's."""
-    if scope["type"] == "websocket":
-        await refuse_websocket(scope, None, send, status)
-        return
-    headers = {"cache-control": "no-store"}
-    if status in (429, 503):
-        headers["retry-after"] = "1"
-    await PlainTextResponse(HTTPStatus(status).phrase, status, headers)(scope, receive, send)
-
-
-async def _answer_unavailable(retry_at: float, scope: Scope, receive: Receive, send: Send) -> None:
-    """503 for an app that is not up (RFC 9110, section 15.6.4)."""
-    if scope["type"] == "websocket":
-        await refuse_websocket(scope, receive, send, 503)
-        return
-    seconds = max(1, math.ceil(retry_at - time.monotonic()))
-    headers = {"retry-after": str(seconds), "cache-control": "no-store"}
-    await PlainTextResponse("Service Unavailable", 503, headers)(scope, receive, send)
-
-
-async def _answer_error(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer an exception that a mounted app has left to whoever is above, or raise it.
-
-    Where a router is above, that is its business. Otherwise it is done here as Starlette's
-    routers do it, with the handlers of the app if there is one: in front of an app, its own
-    `ExceptionMiddleware` is not reached, and in front of none there is none.
-    """
-    if isinstance(exc, MultiPartException) and "app" in scope:
-        # Starlette's Request.form() does this where it sees an app above.
-        exc = HTTPException(400, exc.message)
-    if "starlette.exception_handlers" in scope:
-        raise exc
-    handlers = getattr(scope.get("app"), "exception_handlers", {}).items()
-
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
-        raise exc
-
-    # Those of 500 are for ServerErrorMiddleware, which stands above this in any case.
-    own = {key: handler for key, handler in handlers if key not in (500, Exception)}
-    await ExceptionMiddleware(fail, own)({**scope}, receive, send)
 
 
 def _router_of(routes: Sequence[BaseRoute]) -> Router:

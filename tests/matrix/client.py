@@ -24,7 +24,7 @@ from tests.matrix.places import Place
 
 ROOT = Path(__file__).parents[2]
 _START_SECONDS = 60.0
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 60.0
 
 
 def normal(url: str) -> str:

@@ -75,13 +75,13 @@ def _dispatcher(mount: Mount) -> Any:
 
 
 def _middleware(mount: Mount) -> Any:
-    app = FastAPI()
+    app = FastAPI(openapi_url=None)  # its own would stand before that of a mounted app
     app.add_middleware(DispatchMiddleware, mounts=[mount])
     return app
 
 
 def _route(mount: Mount) -> Any:
-    app = FastAPI()
+    app = FastAPI(openapi_url=None)  # its own would stand before that of a mounted app
 
     @app.get("/beside")
     def beside() -> str:

@@ -1,0 +1,100 @@
+"""Answers in the place of an app: that it is not up, has failed, or may not be asked."""
+
+from __future__ import annotations
+
+import math
+import time
+from http import HTTPStatus
+
+import anyio
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from mountkit.paths import ascii_location
+from mountkit.traffic import Refused, current_task
+from mountkit.websockets import refuse_websocket
+
+
+def with_ascii_location(send: Send) -> Send:
+    """Percent-encode what an app has made of its prefix. A `Location` is a URI (RFC 9110,
+    section 10.2.2), which is ASCII; Quart, BlackSheep and others send letters."""
+
+    async def encode(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [
+                (name, ascii_location(value) if name.lower() == b"location" else value)
+                for name, value in message.get("headers", ())
+            ]
+        await send(message)
+
+    return encode
+
+
+def is_outside(exc: BaseException) -> bool:
+    """Whether an exception has come from outside of the app: Ctrl-C, or a cancellation. An app
+    that raises `SystemExit`, or a `CancelledError` of its own, is not to end the server."""
+    if isinstance(exc, Exception):
+        return False
+    if isinstance(exc, anyio.get_cancelled_exc_class()):
+        task = current_task()  # none in trio, where nobody can raise a cancellation of his own
+        return task is None or task.cancelling() > 0
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.subgroup((KeyboardInterrupt, GeneratorExit)) is not None
+    return isinstance(exc, (KeyboardInterrupt, GeneratorExit))
+
+
+def describe(exc: BaseException) -> str:
+    """An exception in a line."""
+    return str(exc) if isinstance(exc, Refused) else f"{type(exc).__name__}: {exc}"
+
+
+async def answer(
+    status: int, scope: Scope, receive: Receive, send: Send, *, was_called: bool = False
+) -> None:
+    """A short answer in the place of the app's.
+
+    Args:
+        was_called: the app may have received the start of a websocket's handshake.
+    """
+    if scope["type"] == "websocket":
+        await refuse_websocket(scope, None if was_called else receive, send, status)
+        return
+    headers = {"cache-control": "no-store"}
+    if status in (429, 503):
+        headers["retry-after"] = "1"
+    await PlainTextResponse(HTTPStatus(status).phrase, status, headers)(scope, receive, send)
+
+
+async def answer_unavailable(retry_at: float, scope: Scope, receive: Receive, send: Send) -> None:
+    """503 for an app that is not up (RFC 9110, section 15.6.4)."""
+    if scope["type"] == "websocket":
+        await refuse_websocket(scope, receive, send, 503)
+        return
+    seconds = max(1, math.ceil(retry_at - time.monotonic()))
+    headers = {"retry-after": str(seconds), "cache-control": "no-store"}
+    await PlainTextResponse("Service Unavailable", 503, headers)(scope, receive, send)
+
+
+async def answer_error(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer an exception that a mounted app has left to whoever is above, or raise it.
+
+    Where a router is above, that is its business. Otherwise it is done here as Starlette's
+    routers do it, with the handlers of the app if there is one: in front of an app, its own
+    `ExceptionMiddleware` is not reached, and in front of none there is none.
+    """
+    if isinstance(exc, MultiPartException) and "app" in scope:
+        # Starlette's Request.form() does this where it sees an app above.
+        exc = HTTPException(400, exc.message)
+    if "starlette.exception_handlers" in scope:
+        raise exc
+    handlers = getattr(scope.get("app"), "exception_handlers", {}).items()
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise exc
+
+    # Those of 500 are for ServerErrorMiddleware, which stands above this in any case.
+    own = {key: handler for key, handler in handlers if key not in (500, Exception)}
+    await ExceptionMiddleware(fail, own)({**scope}, receive, send)
