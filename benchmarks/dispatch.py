@@ -3,7 +3,7 @@
 Everything is a ratio to **U**: an `async def` that copies the scope, sets `root_path` and awaits a
 trivial child. Every timed call gets a scope, path and header values of its own, so that nothing is
 hashed before; the garbage collector is off; coroutines are driven by hand, inside a running loop;
-the works of a table take turns.
+the works of a table take turns. What runs through servers is compared in the same way.
 
     scripts/bench dispatch
 """
@@ -20,8 +20,11 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
+import korvex
 import matchit
 import pymatchit
 from hypercorn.middleware import DispatcherMiddleware
@@ -30,7 +33,9 @@ from starlette.routing import Mount as StarletteMount
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from benchmarks.measuring import DOCS, quote, table, write
+from benchmarks.measuring import DOCS, interleaved, quote, ratios, table, write
+from benchmarks.served import HOST, PATH, TARGETS
+from benchmarks.wsgi import served
 from mountkit import Dispatcher, Mount, Table
 
 PAGE_OF_DOCS = DOCS / "speed.md"
@@ -38,10 +43,10 @@ PLOT = DOCS / "speed.svg"
 SIZES = (1, 10, 100, 1_000, 10_000, 100_000)
 #: Peers that try their routes one by one are not waited for beyond this size.
 LINEAR = 1_000
-CALLS = 300
+CALLS = 50
 
-#: One piece of work for one scope.
-Work = Callable[[Scope], Any]
+#: One piece of work for each of some scopes.
+Work = Callable[[list[Scope]], None]
 Times = dict[str, dict[str, float]]
 
 
@@ -92,11 +97,22 @@ def scope_of(
 def calling(app: ASGIApp) -> Work:
     """Call an app to its end, which comes at once."""
 
-    def work(scope: Scope) -> None:
-        try:
-            app(scope, receive, send).send(None)  # type: ignore[attr-defined]
-        except StopIteration:
-            return
+    def work(scopes: list[Scope]) -> None:
+        for scope in scopes:
+            try:
+                app(scope, receive, send).send(None)  # type: ignore[attr-defined]
+            except StopIteration:
+                continue
+
+    return work
+
+
+def asking(function: Callable[[Scope], Any]) -> Work:
+    """Call a function."""
+
+    def work(scopes: list[Scope]) -> None:
+        for scope in scopes:
+            function(scope)
 
     return work
 
@@ -144,11 +160,10 @@ def measure(works: Mapping[str, tuple[Work, Callable[[], Scope]]], rounds: int) 
     try:
         for _ in range(rounds):
             for name, (work, make) in works.items():
-                calls = CALLS if statistics.median(found[name] or [0]) < 1e-4 else 10
+                calls = CALLS if statistics.median(found[name] or [0]) < 1e-4 else 5
                 scopes = [make() for _ in range(calls)]
                 start = time.perf_counter()
-                for scope in scopes:
-                    work(scope)
+                work(scopes)
                 found[name].append((time.perf_counter() - start) / calls)
             gc.collect()
     finally:
@@ -181,19 +196,21 @@ def with_mounts(size: int) -> dict[str, tuple[Work, Callable[[], Scope]]]:
     """All who can be asked for the last of so many mounts."""
     paths = [f"/m{number:06}" for number in range(size)]  # none begins like another
     ours = Dispatcher([Mount(path, child) for path in paths])
-    first, second = pymatchit.PyRouter(), matchit.Router()
+    first, second, third = pymatchit.PyRouter(), matchit.Router(), korvex.Router()
     for path in paths:
+        third.get(path + "/*rest", path)
         first.insert(path + "/{*rest}", child)
         second.insert(path + "/{*rest}", child)
+    apps = dict.fromkeys(paths, child)
     works: dict[str, Work] = {
         "U": calling(floor),
         "mountkit": calling(ours),
-        "mountkit, the decision alone": ours.table.find,
+        "mountkit, the decision alone": asking(ours.table.choose),
         "pymatchit": calling(Compiled(lambda path: first.at(path)[0])),
         "python-matchit": calling(Compiled(lambda path: second.at(path).value)),
+        "korvex": calling(Compiled(lambda path: apps[third.match_route(path, "GET")[0]])),
     }
     if size <= LINEAR:
-        apps = dict.fromkeys(paths, child)
         works["16 lines"] = calling(Sixteen(apps))
         works["hypercorn"] = calling(DispatcherMiddleware(apps))
         works["Starlette"] = calling(Router([StarletteMount(path, child) for path in paths]))
@@ -209,6 +226,10 @@ def shapes(rounds: int) -> dict[str, dict[str, float]]:
         [Mount("/t/{tenant}", child), *(Mount(f"/m{n}", child) for n in range(999))]
     )
     routes = Router([StarletteMount(f"/m{n}", child) for n in range(1_000)])
+
+    def missed() -> Scope:
+        return scope_of("/none/x")
+
     works: dict[str, tuple[Work, Callable[[], Scope]]] = {
         "U": (calling(floor), lambda: scope_of("/m0/x")),
         "two segments": (calling(deep), lambda: scope_of("/a/m999/x")),
@@ -218,11 +239,19 @@ def shapes(rounds: int) -> dict[str, dict[str, float]]:
             calling(flat),
             lambda: {**scope_of("/outer/m999/x"), "root_path": "/outer"},
         ),
-        "the decision alone: a miss": (flat.table.find, lambda: scope_of("/none/x")),
-        "the decision alone: 2,000 slashes": (flat.table.find, lambda: scope_of("/" * 2_000)),
+        "a miss": (calling(Dispatcher(flat.table.mounts, default=child)), missed),
+        "the decision alone: a miss": (asking(flat.table.choose), missed),
+        "the decision alone: 2,000 segments": (
+            asking(flat.table.choose),
+            lambda: scope_of("/x" * 2_000),
+        ),
+        "the decision alone: 2,000 slashes": (
+            asking(flat.table.choose),
+            lambda: scope_of("/" * 2_000),
+        ),
         "Starlette: a miss": (
-            lambda scope: [route.matches(scope) for route in routes.routes],
-            lambda: scope_of("/none/x"),
+            asking(lambda scope: [route.matches(scope) for route in routes.routes]),
+            missed,
         ),
     }
     return over(measure(works, rounds), "U")
@@ -239,12 +268,23 @@ def scan(scope: Scope) -> bytes | None:
     return found
 
 
+def beside_scan(works: Mapping[str, tuple[Work, Callable[[], Scope]]], rounds: int) -> Times:
+    """What a condition adds to a decision, over a scan of the headers; and the whole decision."""
+    times = measure(works, rounds)
+    rows = over(times, "scan")
+    plain, unit = times["no condition"]["median"], times["scan"]["median"]
+    for name, row in rows.items():
+        row["added"] = (times[name]["median"] - plain) / unit
+    return rows
+
+
 def by_host(rounds: int) -> dict[str, dict[str, float]]:
-    """The decision by host, over the scan."""
+    """What hosts add to a decision."""
     rows = {}
     for size in (1, 1_000, 100_000):
-        found = over(measure(with_hosts(size), rounds), "scan")
-        rows[f"{size:,} hosts"] = {name: ratio["median"] for name, ratio in found.items()}
+        for name, row in beside_scan(with_hosts(size), rounds).items():
+            if name != "no condition":
+                rows[f"{size:,} hosts, {name}"] = row
     return rows
 
 
@@ -253,35 +293,45 @@ def with_hosts(size: int) -> dict[str, tuple[Work, Callable[[], Scope]]]:
     hosts = Table([Mount("", child, host=f"t{n}.example.com") for n in range(size)])
     name = f"t{size - 1}.example.com"
     unknown = itertools.count()
+    decision = asking(hosts.choose)
     works: dict[str, tuple[Work, Callable[[], Scope]]] = {
-        "scan": (scan, lambda: scope_of("/x", name)),
-        "exact": (hosts.find, lambda: scope_of("/x", name)),
-        "other case and a port": (hosts.find, lambda: scope_of("/x", name.upper() + ":8000")),
-        "always another, unknown": (
-            hosts.find,
-            lambda: scope_of("/x", f"u{next(unknown)}.example.org"),
-        ),
+        "scan": (asking(scan), lambda: scope_of("/x", name)),
+        "no condition": (asking(Table([Mount("", child)]).choose), lambda: scope_of("/x", name)),
+        "exact": (decision, lambda: scope_of("/x", name)),
+        "other case and a port": (decision, lambda: scope_of("/x", name.upper() + ":8000")),
+        "always unknown": (decision, lambda: scope_of("/x", f"u{next(unknown)}.example.org")),
     }
     if size <= LINEAR:
         routes = [StarletteHost(f"t{n}.example.com", child) for n in range(size)]
-        works["Starlette, the last"] = (
-            lambda scope: [route.matches(scope) for route in routes],
+        works["the last in Starlette"] = (
+            asking(lambda scope: [route.matches(scope) for route in routes]),
             lambda: scope_of("/x", name),
         )
     return works
 
 
 def by_header(rounds: int) -> dict[str, dict[str, float]]:
-    """A decision by header, over a scan of the headers."""
-    exact = Table([Mount("/api", child, headers={"x-version": str(n)}) for n in range(10)])
-    regex = Table([Mount("/api", child, headers={"x-version": re.compile("[0-9]+")})])
-    make = lambda: scope_of("/api/x", more=(b"x-version", b"7"))  # noqa: E731
-    works: dict[str, tuple[Work, Callable[[], Scope]]] = {
-        "scan": (scan, make),
-        "one of ten values": (exact.find, make),
-        "a regular expression": (regex.find, make),
-    }
-    return over(measure(works, rounds), "scan")
+    """What a condition on a header adds to a decision."""
+
+    def make() -> Scope:
+        return scope_of("/api/x", more=(b"x-version", b"7"))
+
+    def decision(*wanted: Any) -> tuple[Work, Callable[[], Scope]]:
+        mounts = [Mount("/api", child, headers={"x-version": one}) for one in wanted]
+        return asking(Table(mounts).choose), make
+
+    found = beside_scan(
+        {
+            "scan": (asking(scan), make),
+            "no condition": (asking(Table([Mount("/api", child)]).choose), make),
+            "present": decision(True),
+            "one value": decision("7"),
+            "one of 1,000 values": decision(*map(str, range(1_000))),
+            "a regular expression": decision(re.compile("[0-9]+")),
+        },
+        rounds,
+    )
+    return {name: row for name, row in found.items() if name != "no condition"}
 
 
 def building() -> dict[str, dict[str, float]]:
@@ -290,10 +340,19 @@ def building() -> dict[str, dict[str, float]]:
     rows: dict[str, dict[str, float]] = {}
     mounts = [Mount(f"/m{n}", child) for n in range(size)]
     hosts = [Mount("", child, host=f"t{n}.example.com") for n in range(size)]
+    tracemalloc.start()
+    routes = [StarletteMount(f"/m{n}", child) for n in range(10_000)]
+    weight = tracemalloc.get_traced_memory()[0] / len(routes)
+    tracemalloc.stop()
     start = time.perf_counter()
     routes = [StarletteMount(f"/m{n}", child) for n in range(10_000)]
     starlette = (time.perf_counter() - start) / len(routes)
-    for name, given in (("mounts", mounts), ("hosts", hosts)):
+    start = time.perf_counter()
+    ours = [Mount(f"/m{n}", child) for n in range(10_000)]
+    own = (time.perf_counter() - start) / len(ours)
+    rows["a Mount of Starlette"] = {"time": 1.0, "bytes": weight}
+    rows["a Mount of mountkit"] = {"time": own / starlette}
+    for name, given in (("mount", mounts), ("host", hosts)):
         start = time.perf_counter()
         made = Table(given)
         taken = (time.perf_counter() - start) / size
@@ -304,9 +363,9 @@ def building() -> dict[str, dict[str, float]]:
         used = tracemalloc.get_traced_memory()[0] / size
         tracemalloc.stop()
         del made
-        rows[f"a table of 100,000 {name}"] = {
-            "Starlette's time for a Mount ÷ ours": starlette / taken,
-            "bytes for each": used,
+        rows[f"its place in a table of 100,000, a {name}"] = {
+            "time": taken / starlette,
+            "bytes": used,
         }
     return rows
 
@@ -346,13 +405,149 @@ def importing() -> dict[str, dict[str, float]]:
     }
 
 
+# Through servers.
+
+SERVERS = {
+    "uvicorn": ["uvicorn", "--no-access-log", "--lifespan", "off"],
+    "granian": ["granian", "--interface", "asgi"],
+}
+#: Requests that are sent at once, so that the client has less to do than the server.
+PIPELINED = 20
+
+
+async def load(port: int, n: int) -> None:
+    """So many times some requests, over some connections."""
+    request = f"GET {PATH} HTTP/1.1\r\nHost: {HOST}\r\nAccept: */*\r\n\r\n".encode()
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(head)
+        await reader.readexactly(5)
+        for _ in range(n):
+            writer.write(request * PIPELINED)
+            await reader.readexactly((len(head) + 5) * PIPELINED)
+        writer.close()
+
+    await asyncio.gather(*(client() for _ in range(4)))
+
+
+async def through_servers(rounds: int) -> dict[str, dict[str, float]]:
+    """Requests per second, over those of the bare app."""
+    rows: dict[str, dict[str, float]] = {app: {} for app in TARGETS[1:]}
+    for server, (module, *options) in SERVERS.items():
+        async with AsyncExitStack() as stack:
+            works = {}
+            for app in TARGETS:
+                command = [module, f"benchmarks.served:{app}", *options]
+                works[app] = partial(load, await stack.enter_async_context(served(command)))
+            found = ratios(await interleaved(works, rounds=rounds, seconds=0.4), TARGETS[0])
+        for app, row in rows.items():
+            row[server] = 1 / found[app]
+    return rows
+
+
+# What comes of it.
+
+
+def goals(figures: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The worst of what was reached, beside what was aimed at."""
+    number, shape, hosts, headers = (figures[k] for k in ("number", "shapes", "hosts", "headers"))
+    ours = {size: row["mountkit"] for size, row in number.items()}
+    compiled = [
+        row[peer] / row["mountkit"]
+        for row in number.values()
+        for peer in ("pymatchit", "python-matchit", "korvex")
+    ]
+    decided = [
+        row[peer] / row["mountkit, the decision alone"]
+        for row in number.values()
+        for peer in ("pymatchit", "python-matchit", "korvex")
+    ]
+
+    def added(kind: str) -> float:
+        return max(1 + row["added"] for name, row in hosts.items() if name.endswith(kind))
+
+    def condition(name: str) -> float:
+        found: float = 1 + headers[name]["added"]
+        return found
+
+    built, changed, servers = figures["building"], figures["changing"], figures["servers"]
+    rows = {
+        "U: a static mount, 1 to 100,000, at most": (max(ours.values()), 2.1),
+        "the same, the decision alone": (
+            max(row["mountkit, the decision alone"] for row in number.values()),
+            None,
+        ),
+        "100,000 mounts over 10, at most": (ours["100,000"] / ours["10"], 1.1),
+        "U: two or three segments, at most": (
+            max(shape["two segments"]["median"], shape["three segments"]["median"]),
+            2.6,
+        ),
+        "U: a placeholder, at most": (shape["a placeholder"]["median"], 3.8),
+        "U: a miss, at most": (shape["a miss"]["median"], 2.7),
+        "U: the decision on 2,000 slashes, at most": (
+            shape["the decision alone: 2,000 slashes"]["median"],
+            3.2,
+        ),
+        "scans: an exact host, at most": (added("exact") - 1, 1.2),
+        "scans: a host in another case and with a port, at most": (added("port") - 1, 1.45),
+        "scans: always an unknown host, at most": (added("unknown") - 1, 6.0),
+        "scans: a header of one value, at most": (condition("one of 1,000 values") - 1, 1.2),
+        "scans: a header by a regular expression, at most": (
+            condition("a regular expression") - 1,
+            1.8,
+        ),
+        "Starlette ÷ mountkit, 1 mount, at least": (number["1"]["Starlette"] / ours["1"], 4.0),
+        "10 mounts, at least": (number["10"]["Starlette"] / ours["10"], 12.0),
+        "1,000 mounts, at least": (number["1,000"]["Starlette"] / ours["1,000"], 1000.0),
+        "compiled routers ÷ mountkit, at least": (min(compiled), 1.2),
+        "compiled routers ÷ the decision alone": (min(decided), None),
+        "building: ÷ Starlette's time, at most": (
+            built["its place in a table of 100,000, a mount"]["time"],
+            0.05,
+        ),
+        "bytes for a mount, at most": (
+            built["its place in a table of 100,000, a mount"]["bytes"],
+            300.0,
+        ),
+        "bytes for a host, at most": (
+            built["its place in a table of 100,000, a host"]["bytes"],
+            110.0,
+        ),
+        "one change among 100,000 over one among 10, at most": (
+            changed["100,000 mounts"]["over that of 10"],
+            10.0,
+        ),
+    }
+    for server in SERVERS:
+        again = servers["bare_again"][server]
+        for app, times in (("mounts", 8.0), ("hosts", 30.0)):
+            rows[f"{server}: 1,000 {app}, below a second bare app, at most"] = (
+                again - servers[app][server],
+                0.05,
+            )
+            rows[f"{server}: 1,000 {app} ÷ Starlette's, at least"] = (
+                servers[app][server] / servers[f"starlette_{app}"][server],
+                times,
+            )
+    return {
+        name: {"reached": reached} | ({} if goal is None else {"goal": goal})
+        for name, (reached, goal) in rows.items()
+    }
+
+
 TITLES = {
+    "goals": "in this run",
     "number": "mounts",
     "shapes": "1,000 mounts, in U",
     "hosts": "over a scan of the headers",
     "headers": "over a scan of the headers",
-    "building": "building",
+    "building": "over Starlette's Mount",
     "changing": "one change",
+    "servers": "requests per second over those of the bare app",
     "importing": "importing",
 }
 
@@ -384,15 +579,17 @@ def draw(rows: Mapping[str, Mapping[str, float]]) -> None:
 
 
 async def measured(rounds: int) -> dict[str, Any]:
-    return {
+    figures = {
         "number": by_number(rounds),
         "shapes": shapes(rounds),
         "hosts": by_host(rounds),
         "headers": by_header(rounds),
         "building": building(),
         "changing": changing(rounds),
+        "servers": await through_servers(9),
         "importing": importing(),
     }
+    return {"goals": goals(figures), **figures}
 
 
 def main(rounds: int = 25) -> None:

@@ -13,9 +13,8 @@ from starlette.routing import BaseRoute, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
-from mountkit.exceptions import MountkitError, PatternError
+from mountkit.exceptions import ImproperRequestError, MountkitError, PatternError
 from mountkit.interfaces import adapt
-from mountkit.paths import is_odd
 from mountkit.routing import (
     Exposure,
     Mount,
@@ -129,11 +128,11 @@ class Dispatcher:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http" or kind == "websocket":
-            table = self.table
-            if (table.has_hosts or is_odd(scope)) and table.refusal(scope) is not None:
+            try:
+                found = self.table.choose(scope)
+            except ImproperRequestError:
                 await answer(400, scope, receive, send)
                 return
-            found = table.find(scope)
             if found is not None:
                 await found[0].serve(found, scope, receive, send, self)
                 return

@@ -23,6 +23,10 @@ class LifespanError(MountkitError, RuntimeError):
     """A mounted app failed to start or to stop; the message names its mount."""
 
 
+class ImproperRequestError(MountkitError):
+    """A request that nobody is to answer, because two readers may take it for different ones."""
+
+
 def shown(app: object) -> str:
     """`repr(app)` for messages; its class where that raises, as CherryPy's does outside of a
     request."""

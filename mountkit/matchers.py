@@ -243,10 +243,30 @@ class Header(_Value):
                 f"Header name {name!r} is no name; write it without the colon, as in 'x-version'."
             )
         super().__init__(name.lower(), wanted)
-        self._raw_name = self.name.encode("ascii")
+        #: As a request has them; no value if the condition is not on one, or can never hold.
+        self.raw_name: bytes = self.name.encode("ascii")
+        self.raw_wanted: bytes | None = None
+        if isinstance(self.wanted, str) and max(self.wanted, default="") <= "\xff":
+            self.raw_wanted = self.wanted.encode("latin-1")
+
+    def matches(self, scope: Scope) -> bool:
+        # As for every value, in one loop and without lists: headers decide often.
+        name, wanted = self.raw_name, self.wanted
+        is_there = False
+        for given, value in scope["headers"]:
+            if given == name:
+                if isinstance(wanted, bool):
+                    return wanted
+                if isinstance(wanted, str):
+                    if value != self.raw_wanted:
+                        return False
+                elif len(value) > MAX_VALUE_LENGTH or not wanted.fullmatch(value.decode("latin-1")):
+                    return False
+                is_there = True
+        return is_there or wanted is False
 
     def values(self, scope: Scope) -> list[str]:
-        wanted = self._raw_name
+        wanted = self.raw_name
         return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
 
 

@@ -23,6 +23,7 @@ _PCHAR = "!$&'()*+,;=:@~"
 # Convertors that can never take a "/", so that one segment is all they see.
 _ONE_SEGMENT = ("str", "int", "float", "uuid")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SLASHES = re.compile("/{2,}")
 _ENCODED_SLASH = re.compile(r"(%2f)", re.IGNORECASE)
 
 
@@ -72,6 +73,7 @@ class PathPattern:
     """
 
     __slots__ = (
+        "bare_names",
         "below",
         "convertors",
         "exact",
@@ -99,6 +101,12 @@ class PathPattern:
             self.convertors[name] = CONVERTOR_TYPES[kind]
         self.segments: tuple[str | Segment, ...] = tuple(
             self._segment(text) for text in self.text.split("/")[1:]
+        )
+        #: The placeholders that take a whole segment, and which one.
+        self.bare_names: tuple[tuple[int, str], ...] = tuple(
+            (at, segment.bare)
+            for at, segment in enumerate(self.segments)
+            if not isinstance(segment, str) and segment.bare is not None
         )
         _check_breadth(path, self.convertors.values())
         multi = any(isinstance(s, Segment) and s.is_multi for s in self.segments)
@@ -282,13 +290,20 @@ def split_root_path(scope: Scope, *, path_has_root: bool | None = None) -> tuple
     return root_path, path
 
 
-# What makes one path readable in several ways, besides a percent sign in `raw_path`.
-_ODD = re.compile(r"[\\\x00-\x1f\x7f]|/[./]")
-
-
 def is_odd(scope: Scope) -> bool:
-    """Whether another reader may take the path for another one: a quick look."""
-    return _ODD.search(scope["path"]) is not None or b"%" in (scope.get("raw_path") or b"")
+    """Whether another reader may take the path for another one: a quick look.
+
+    It is one with empty segments, dot segments, backslashes, control characters or whatever else
+    is not printed, or one of which something was encoded.
+    """
+    path: str = scope["path"]
+    return (
+        "//" in path
+        or "/." in path
+        or "\\" in path
+        or not path.isprintable()
+        or b"%" in (scope.get("raw_path") or b"")
+    )
 
 
 def has_control(path: str) -> bool:
@@ -309,6 +324,9 @@ def other_views(scope: Scope, root_path: str, rest: str) -> Iterator[str | None]
     if "%" in raw and unquote(raw) in (full, rest):
         segments = "/".join(unquote(part).replace("/", "%2F") for part in raw.split("/"))
         yield _below(segments if unquote(raw) == full else root_path + segments, root_path)
+    if not ("." in full or "\\" in full):  # nothing but slashes, and perhaps very many of them
+        yield _below(_SLASHES.sub("/", full), root_path)
+        return
     normal: list[str] = []
     parts = full.replace("\\", "/").split("/")
     for part in parts:

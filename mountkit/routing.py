@@ -43,7 +43,7 @@ from mountkit.paths import (
 )
 from mountkit.reversal import reversal_of
 from mountkit.rules import Rule, call_site
-from mountkit.scopes import CONVENTIONS, Convention, child_scope, full_raw_path
+from mountkit.scopes import CONVENTIONS, Convention, child_scope, copied_scope, full_raw_path
 from mountkit.sites import SITE, site_of
 from mountkit.supervision import Child, Health, Status, Supervision
 from mountkit.tables import Found, Resolution, Table
@@ -211,6 +211,13 @@ class Mount(starlette.routing.Mount):
         # Routes and bare routers are a part of the parent app, and see its scope.
         self._is_part_of_parent = isinstance(self._base_app, Router)
         self.convention: Convention = self._chosen_convention(convention)
+        # Whether the app gets a copy of the scope, as it is and with nothing of the parent's.
+        self._is_simple = (
+            not self._is_part_of_parent
+            and self.convention == "spec"
+            and not self.scope_keys
+            and not share
+        )
 
     def _adopt(
         self,
@@ -373,16 +380,28 @@ class Mount(starlette.routing.Mount):
                 await response(scope, receive, send)
                 traffic.count(307)
                 return
-        child = self._child_scope(scope, found, router)
-        prefix = self.path_format[:-7]  # without "/{path}"
-        publish = watch(scope, child, root_path, prefix, self.name)
+        child = None
+        if self._is_simple and own_child is not None and router is not None and "app" not in scope:
+            site = scope.get(SITE) or (router, None, root_path)
+            state = own_child.run.state.copy()
+            child = copied_scope(scope, root_path, found[2], found[3], state, site)
+        if child is None:
+            child = self._child_scope(scope, found, router)
+        elif found[4]:
+            child["path_params"] = found[4]
+        publish = watch(scope, child, root_path, self.path_format, self.name)
         if not child["root_path"].isascii():
             send = with_ascii_location(send)
-        flight = Flight(send, publish)
-        traffic.flights.add(flight)
+        flight = Flight()
+        flight.server_send = send
+        flight.on_start = publish
+        flight.status = 0
+        flight.is_complete = False
+        flight.task = task = None if traffic.limits is not None else current_task()
+        flights = traffic.flights
+        flights.add(flight)
         try:
-            if traffic.limits is None and (task := current_task()) is not None:
-                flight.task = task
+            if task is not None:
                 await self.app(child, receive, flight.send)
             else:
                 await traffic.carry(flight, self.app, child, receive)
@@ -400,8 +419,12 @@ class Mount(starlette.routing.Mount):
             if flight.cuts:  # it has ended well all the same
                 flight.settle()
         finally:
-            traffic.leave(flight)
-            traffic.count(flight.status)
+            # `leave` and `count`, without the calls.
+            flights.discard(flight)
+            if traffic.emptied is not None and not flights:
+                traffic.emptied.set()
+            status = flight.status
+            traffic.answers[status // 100 if status < 600 else 5] += 1
             if publish is not None:
                 publish()
 
@@ -576,7 +599,7 @@ class Exposure(Mount):
 
     def __init__(self, owner: Mount, at: str, below: str) -> None:
         rule = owner.rule.at(at, exact=True)
-        self.__dict__.update(owner.__dict__, expose={}, _exposures=[], rule=rule)
+        self.__dict__.update(owner.__dict__, expose={}, _exposures=[], rule=rule, _is_simple=False)
         self.owner: Mount = owner
         self.below: str = below
 

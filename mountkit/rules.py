@@ -26,6 +26,7 @@ from mountkit.matchers import (
 )
 from mountkit.paths import PathPattern
 
+_NONE: frozenset[Any] = frozenset()
 _OWN_FILES = (os.path.dirname(__file__) + os.sep, os.path.dirname(starlette.__file__) + os.sep)
 
 
@@ -142,7 +143,8 @@ class Rule:
     def key(self) -> tuple[Any, ...]:
         """Equal for rules that take exactly the same requests, as far as can be told."""
         host_key = None if self.host is None else self.host.key
-        return (self.priority, host_key, self.path.key, frozenset(map(identity, self.conditions)))
+        conditions = frozenset(map(identity, self.conditions)) if self.conditions else _NONE
+        return (self.priority, host_key, self.path.key, conditions)
 
     def match(
         self, scope: Scope, rest: str, host: HostPort | None

@@ -109,8 +109,11 @@ class Split:
         root_path = scope.get("root_path", "").rstrip("/")
         child_scope = {**scope, "root_path": root_path, "state": child.run.state.copy()}
         publish = watch(scope, child_scope, root_path, "", name)
+        flight = Flight()
+        flight.server_send, flight.on_start, flight.task = send, publish, None
+        flight.status, flight.is_complete = 0, False
         try:
-            await child.asgi(child_scope, receive, Flight(send, publish).send)
+            await child.asgi(child_scope, receive, flight.send)
         finally:
             if publish is not None:
                 publish()

@@ -35,52 +35,53 @@ class RouteTemplate:
 
     Not a `Mount`: Starlette's middleware would take `root_path` for the route.
 
-    Args:
-        prefix: the mount's path format, `/t/{tenant}`.
+    Attributes:
+        mount_format: the mount's path format, `/t/{tenant}/{path}`.
         mount_name: the mount's name.
         child: the child's scope.
         own_root: the `root_path` that the child was handed.
     """
 
-    __slots__ = ("_child", "_mount_name", "_own_root", "_prefix")
+    # No `__init__`: one is made for each request, and to set four slots is quicker.
+    __slots__ = ("child", "mount_format", "mount_name", "own_root")
 
-    def __init__(self, prefix: str, mount_name: str | None, child: Scope, own_root: str) -> None:
-        self._prefix = prefix
-        self._mount_name = mount_name
-        self._child = child
-        self._own_root = own_root
+    mount_format: str
+    mount_name: str | None
+    child: Scope
+    own_root: str
 
     @property
     def path_format(self) -> str:
         """The template below the parent's `root_path`: `/admin/item/{id}`. If the child has no
         route, or shows none (Django), what is known is the mount."""
-        child = self._child
+        child = self.child
+        prefix = self.mount_format.removesuffix("/{path}")
         route = _route_of(child)
         path_format = getattr(route, "path_format", None)
         if not isinstance(path_format, str):
-            return self._prefix
+            return prefix
         grown: str = child.get("root_path", "")
         # Starlette's own mounts below the child grow its root_path in place. A mount that is
         # itself the last route has its prefix in both.
-        inner = grown[len(self._own_root) :] if grown.startswith(self._own_root) else ""
+        inner = grown[len(self.own_root) :] if grown.startswith(self.own_root) else ""
         if inner and hasattr(route, "app") and path_format.endswith("/{path}"):
             inner = ""
-        return self._prefix + inner + path_format
+        return prefix + inner + path_format
 
     path = path_format
 
     @property
     def name(self) -> str | None:
         """The child's route's name, else the mount's."""
-        route = _route_of(self._child)
+        route = _route_of(self.child)
         if not isinstance(getattr(route, "path_format", None), str):
-            return self._mount_name
-        return getattr(route, "name", None) or self._mount_name
+            return self.mount_name
+        return getattr(route, "name", None) or self.mount_name
 
     @property
     def endpoint(self) -> Any:
         """The child's endpoint, if it is known."""
-        return self._child.get("endpoint")
+        return self.child.get("endpoint")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path_format!r})"
@@ -122,20 +123,25 @@ class Publisher:
 
 
 def watch(
-    parent: Scope, child: Scope, root_path: str, prefix: str, name: str | None
+    parent: Scope, child: Scope, root_path: str, mount_format: str, name: str | None
 ) -> Callable[[], None] | None:
     """Leave the composed route in `parent`, where Starlette's middleware and most exporters look.
 
     Args:
         child: the child's scope, before it is called.
         root_path: the `root_path` of `parent`, normalised.
-        prefix, name: the mount's path format and name.
+        mount_format, name: the mount's path format and name.
 
     Returns:
         What has to be called when the response starts and when it has ended, if anybody above
         has to be told.
     """
-    parent["route"] = RouteTemplate(prefix, name, child, child["root_path"])
+    route = RouteTemplate()
+    route.mount_format = mount_format
+    route.mount_name = name
+    route.child = child
+    route.own_root = child["root_path"]
+    parent["route"] = route
     span = _server_span() if "opentelemetry.trace" in sys.modules else None
     if _FASTAPI_RECORD in parent:
         return Publisher(parent, root_path, span).publish

@@ -117,6 +117,7 @@ def hold(table: Table[Spec], taken: Sequence[Spec], scope: Scope) -> None:
     }
     refusal = table.refusal(scope)
     found = table.find(scope)
+    assert refusal is not None or table.choose(scope) == found, "The quick way decides otherwise."
     assert scope == before, "The scope was changed."
     host = table._host_of(scope)
     if refusal is None and (host is not None or not table.has_hosts or not scope["headers"]):

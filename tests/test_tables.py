@@ -310,6 +310,138 @@ def test_changes_lead_to_the_same_table(seed: int) -> None:
     assert table.mounts == ()
 
 
+def test_a_mount_that_was_moved_since() -> None:
+    """It is where it was when it was added, and is removed from there."""
+    mount, other = Mount("/a", Starlette()), Mount("/b", Starlette())
+    table = Table([other, mount])
+    mount.path = "/c"
+    assert [found and found.mount for found in map(table.resolve, map(scope_of, ("/a", "/c")))] == [
+        mount,
+        None,
+    ]
+    table.apply(remove=[mount])
+    assert table.resolve(scope_of("/a")) is None
+    assert table.mounts == (other,)
+
+
+def test_many_changes_leave_no_holes() -> None:
+    """Numbers that were given up are given anew in the end, and the order stays."""
+    first, last = Named("/first"), Named("/last")
+    table = Table([first])
+    for _ in range(5):
+        several = [Named(f"/m{n}", host=host) for n in range(60) for host in (None, "a.com")]
+        table.apply(add=several)
+        table.apply(add=[last])
+        table.apply(remove=several)
+        assert table.declared == (first, last)
+        assert names(table, scope_of("/last"), scope_of("/m1")) == [last, None]
+        table.apply(remove=[last])
+    table.apply(add=[*several, last])
+    table.apply(remove=several[:-1])
+    for mount in (last, several[-1]):
+        table.apply(replace=[(mount, Named("/new"))])
+        table.apply(replace=[(table.declared[-1], mount)])
+    assert len(table._mounts) <= 2 * len(table.mounts) + 100
+
+
+def test_hosts_that_gain_and_lose_mounts() -> None:
+    """A host with one mount at its root is kept in another form than one with more."""
+    root, below = Named("/", host="a.com"), Named("/b", host="a.com")
+    table = Table([root])
+    scopes = [scope_of("/b", host="a.com"), scope_of("/c", host="a.com")]
+    assert names(table, *scopes) == [root, root]
+    assert list(table._numbers_beside(below.rule)) == []
+    table.apply(add=[below])
+    assert names(table, *scopes) == [below, root]
+    table.apply(remove=[root])
+    assert names(table, *scopes) == [below, None]
+    table.apply(replace=[(below, root)])
+    assert names(table, *scopes) == [root, root]
+    table.apply(remove=[root])
+    assert names(table, *scopes) == [None, None]
+    ports = [Named("/", host="a.com:81"), Named("/", host="a.com:82")]
+    table.apply(add=ports)
+    table.apply(remove=ports[:1])
+    assert names(table, scope_of(host="a.com:81"), scope_of(host="a.com:82")) == [None, ports[1]]
+
+
+def test_a_host_of_one_mount_among_others_with_priority() -> None:
+    """Where the walk does not settle it."""
+    host, first = Named("/", host="a.com"), Named("/x", priority=1)
+    table = Table([host, first])
+    scopes = [scope_of(path, host="a.com") for path in ("/x", "/y")]
+    assert names(table, *scopes) == [first, host]
+
+
+# What asks for one value of a header, and what has other conditions besides.
+VERSIONS = [Named("/a", headers={"version": str(number)}) for number in range(20)]
+OTHERS = [
+    Named("/a", headers={"version": "3"}, priority=1),
+    Named("/a", headers={"version": "3", "x": "1"}),
+    Named("/a", headers={"x": "1"}),
+    Named("/a", headers={"version": "\u20ac"}),
+    Named("/a", when=Accept("a/1")),
+    Named("/a", headers={"version": "3"}, exact=True),
+    Named("/a"),
+    Named("/a/{b}", headers={"version": "4"}),
+    Named("/a/b/c"),
+]
+VERSION_SCOPES = [
+    scope_of(path, headers=[(name, value) for name, value in pairs])
+    for path in ("/a", "/a/b", "/a/b/c")
+    for pairs in (
+        [],
+        [("version", "3")],
+        [("version", "3"), ("version", "3")],
+        [("version", "3"), ("version", "4")],
+        [("version", "4"), ("x", "1")],
+        [("version", "99"), ("accept", "a/1")],
+    )
+]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_mounts_that_differ_in_a_header(seed: int) -> None:
+    """They are looked up by its value, as long as nothing else is asked for; all the same, the
+    first in the order wins."""
+    rng = random.Random(seed)
+    table: Table[Named] = Table(VERSIONS)
+    live = [*VERSIONS]
+    for _ in range(12):
+        others = [other for other in OTHERS if other not in live]
+        coming = rng.sample(others, min(len(others), rng.randint(0, 2)))
+        leaving = rng.sample(live, rng.randint(0, 3))
+        table.apply(add=coming, remove=leaving)
+        live = [mount for mount in live if mount not in leaving] + coming
+        for scope in VERSION_SCOPES:
+            expected = next(
+                (m for m in table.mounts if m.rule.match(scope, scope["path"], None)), None
+            )
+            assert names(table, scope) == [expected]
+            chosen = table.choose({**scope, "raw_path": scope["path"].encode()})
+            assert (chosen and chosen[0]) is expected
+    table.apply(remove=live)
+    assert names(table, *VERSION_SCOPES) == [None] * len(VERSION_SCOPES)
+
+
+def test_a_mount_below_one_segment_that_settles_nothing() -> None:
+    """An exact mount and a prefix at the same place."""
+    exact, prefix, root = Named("/a", exact=True), Named("/a"), Named("/")
+    table = Table([exact, prefix, root])
+    found = [table.choose(scope_of(path)) for path in ("/a", "/a/", "/b")]
+    assert [one and one[0] for one in found] == [exact, prefix, root]
+    table = Table([Named("/a", headers={"h": "1"}), root])
+    found = [table.choose(scope_of("/a", headers=headers)) for headers in ([("h", "1")], [])]
+    assert [one and one[0] for one in found] == [table.mounts[0], root]
+
+
+def test_a_control_character_in_what_is_no_path() -> None:
+    """Is refused as in one."""
+    table = Table([Named("/")])
+    assert table.refusal(scope_of("*\n")) == "The path has a control character in it."
+    assert Table().refusal(scope_of("*\n")) is None
+
+
 # The slow, obvious twin.
 
 PATHS = st.sampled_from(
@@ -367,6 +499,8 @@ def test_twin(specs: list[Spec], scopes: list[Scope], rng: random.Random) -> Non
     for scope in scopes:
         found, expected = table.resolve(scope), resolve(unique, scope)
         event("taken" if expected else "not taken")
+        if table.refusal(scope) is None:
+            assert table.choose(scope) == found
         assert (found and found.mount) == (expected and expected.spec)
         if found is not None and expected is not None:
             assert found[1:] == (

@@ -17,7 +17,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, StreamingRespon
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit import Dispatcher, DispatchMiddleware, Mount, MountkitError, PatternError
+from mountkit import (
+    Dispatcher,
+    DispatchMiddleware,
+    Mount,
+    MountkitError,
+    PatternError,
+    traffic,
+)
 from tests.conftest import ClientFactory
 from tests.reference import scope_of
 from tests.test_changes import Slow, ask
@@ -50,6 +57,14 @@ async def asked(app: ASGIApp, scope: Scope) -> tuple[list[Message], BaseExceptio
         with anyio.fail_after(5):
             await request.ended.wait()
     return request.sent, request.error
+
+
+async def test_both_ways_to_the_current_task(anyio_backend_name: str) -> None:
+    """Which of them is used depends on the version of Python."""
+    task = asyncio.current_task() if anyio_backend_name == "asyncio" else None
+    assert traffic.public_current_task() is task
+    if hasattr(asyncio.tasks, "_current_tasks"):
+        assert traffic.quick_current_task() is task
 
 
 @pytest.mark.parametrize(
