@@ -28,7 +28,11 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NAME = re.compile(rf"({_LABEL.pattern}(?:\.{_LABEL.pattern})*+)\.?")
 # What IDNA takes for a dot besides the dot (RFC 3490, section 3.1).
 _DOTS = re.compile("[\u3002\uff0e\uff61]")
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::([0-9]{0,5}))?")
+_AUTHORITY = re.compile(
+    # An IPv6 address, one of a later version (RFC 3986, section 3.2.2: IPvFuture), a name.
+    r"(\[[0-9A-Fa-f:.]+\]|\[[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+\]|[A-Za-z0-9_.-]+)"
+    r"(?::0*([0-9]{0,5}))?"
+)
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
@@ -55,6 +59,8 @@ def parse_host(value: str) -> HostPort | None:
     port = int(port_text) if port_text else None  # "a.com:" is "a.com" (RFC 3986, 3.2.3)
     if port is not None and port > 65535:
         return None
+    if host[:2].lower() == "[v":
+        return HostPort(host.lower(), port)
     if host.startswith("["):
         normal = _compress_ipv6(host)
         return None if normal is None else HostPort(normal, port)

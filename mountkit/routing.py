@@ -46,9 +46,10 @@ from mountkit.rules import Rule, call_site
 from mountkit.scopes import CONVENTIONS, Convention, child_scope, copied_scope, full_raw_path
 from mountkit.sites import SITE, site_of
 from mountkit.supervision import Child, Health, Status, Supervision
-from mountkit.tables import Found, Resolution, Table
+from mountkit.tables import Resolution, Table
 from mountkit.telemetry import watch
 from mountkit.traffic import Flight, Limits, Refused, Traffic, WhenFull, current_task, removed
+from mountkit.trees import Found
 from mountkit.wsgi import WSGIBridge
 
 logger: logging.Logger = logging.getLogger("mountkit")

@@ -12,18 +12,17 @@ costs a small integer, and 100,000 mounts are one dictionary of segments and num
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from starlette.types import Scope
 
 from mountkit.exceptions import ConflictError, ImproperRequestError, PatternError
 from mountkit.hosts import HostIndex, HostPattern, HostPort, host_of_value
-from mountkit.matchers import Header
-from mountkit.paths import PathPattern, Segment, has_control, other_views, split_root_path
+from mountkit.paths import has_control, other_views, split_root_path
 from mountkit.rules import Rule
+from mountkit.trees import UNDECIDED, Found, Node, Tree, is_leaf
 
 if TYPE_CHECKING:
     from mountkit.checks import Finding
@@ -54,16 +53,10 @@ class Resolution(NamedTuple, Generic[M]):
     params: dict[str, Any]
 
 
-#: A `Resolution` as a plain tuple.
-Found: TypeAlias = tuple[M, str, str, str, dict[str, Any]]
-
-
 # Spellings of known hosts that are remembered, besides two for each host.
 _SPELLINGS = 1000
 # Numbers that were given up, besides as many as are in use, before all are given anew.
 _HOLES = 100
-# A walk down the tree does not settle it.
-_UNDECIDED: Any = object()
 _HAS_CONTROL = "The path has a control character in it."
 
 
@@ -94,18 +87,18 @@ class Table(Generic[M]):
         self._rules.clear()
         self._live = 0
         self._priorities = 0  # how many mounts have one
-        self._any_host = _Tree(self._mounts, self._rules)
+        self._any_host = Tree(self._mounts, self._rules)
         # A host alone, without a port; a number if all that is mounted there is one root.
-        self._exact: dict[str, int | _Tree] = {}
+        self._exact: dict[str, int | Tree] = {}
         # Hosts with ports, wildcards and placeholders.
-        self._patterns: HostIndex[_Tree] = HostIndex()
-        self._trees: dict[Any, _Tree] = {}  # those of the patterns, by their keys
+        self._patterns: HostIndex[Tree] = HostIndex()
+        self._trees: dict[Any, Tree] = {}  # those of the patterns, by their keys
         self._ports = 0  # how many of them have one
         #: Whether any mount has a condition on the host.
-        self.has_hosts = False
+        self.has_hosts: bool = False
         self._otherwise: int | None = None  # the mount at the root of any host
         # The segments of a table whose every mount is found by its first segment, if at all.
-        self._first: dict[str, int | _Node] | None = None
+        self._first: dict[str, int | Node] | None = None
 
     @property
     def mounts(self) -> Sequence[M]:
@@ -216,7 +209,7 @@ class Table(Generic[M]):
     def _numbers_beside(self, rule: Rule) -> Sequence[int]:
         """The mounts with the same host and path, whatever their conditions."""
         host = rule.host
-        tree: int | _Tree | None
+        tree: int | Tree | None
         if host is None:
             tree = self._any_host
         elif _is_plain(host):
@@ -238,22 +231,22 @@ class Table(Generic[M]):
         if host is None:
             self._any_host.add(number, rule)
             return
-        tree: int | _Tree | None
+        tree: int | Tree | None
         if _is_plain(host):
             name = host.key[0]
             tree = self._exact.get(name)
-            if tree is None and _is_leaf(rule) and not rule.path.segments:
+            if tree is None and is_leaf(rule) and not rule.path.segments:
                 self._exact[name] = number
                 return
-            if not isinstance(tree, _Tree):
-                before, tree = tree, _Tree(self._mounts, self._rules)
+            if not isinstance(tree, Tree):
+                before, tree = tree, Tree(self._mounts, self._rules)
                 self._exact[name] = tree
                 if before is not None:
                     tree.add(before, self._rules[before])
         else:
             tree = self._trees.get(host.key)
             if tree is None:
-                tree = self._trees[host.key] = _Tree(self._mounts, self._rules)
+                tree = self._trees[host.key] = Tree(self._mounts, self._rules)
                 self._patterns.add(host, tree)
                 self._ports += host.port is not None
         tree.add(number, rule)
@@ -270,7 +263,7 @@ class Table(Generic[M]):
         elif _is_plain(host):
             name = host.key[0]
             known = self._exact[name]
-            if isinstance(known, _Tree):
+            if isinstance(known, Tree):
                 known.remove(number, rule)
             if isinstance(known, int) or known.is_empty():
                 del self._exact[name]
@@ -344,14 +337,14 @@ class Table(Generic[M]):
             if parts[0] or len(parts) == 1:
                 return None
             number = first.get(parts[1], self._otherwise)
-            if isinstance(number, _Node):
+            if isinstance(number, Node):
                 number = number.settle(scope, self._otherwise)
             if isinstance(number, int):
                 prefix = self._rules[number].path.path
                 return self._mounts[number], "", prefix, path[len(prefix) :], {}
             if number is None:
                 return None
-            # What is left is a node that does not settle it: `_UNDECIDED`.
+            # What is left is a node that does not settle it: `UNDECIDED`.
         host = None
         if self.has_hosts:
             host = self._host_of(scope)
@@ -416,14 +409,14 @@ class Table(Generic[M]):
                 if isinstance(tree, int):
                     return self._mounts[tree], root_path, "", rest, {}
                 found = tree.walk(scope, root_path, rest)
-                if found is _UNDECIDED:
+                if found is UNDECIDED:
                     return self._decide(scope, root_path, rest, host)
                 if found is not None:
                     if pattern.host is None:
                         return (*found[:4], {**(pattern.match(host) or {}), **found[4]})
                     return found
         found = self._any_host.walk(scope, root_path, rest)
-        if found is _UNDECIDED:
+        if found is UNDECIDED:
             return self._decide(scope, root_path, rest, host)
         return found
 
@@ -447,12 +440,12 @@ class Table(Generic[M]):
                 self._spellings[key] = host
         return host
 
-    def _trees_of(self, host: HostPort) -> Sequence[tuple[HostPattern, int | _Tree]]:
+    def _trees_of(self, host: HostPort) -> Sequence[tuple[HostPattern, int | Tree]]:
         """What is mounted at a host, the most specific first."""
         exact = self._exact.get(host.host)
         if not self._trees:
             return () if exact is None else ((_EXACT, exact),)
-        trees: list[tuple[HostPattern, int | _Tree]] = list(self._patterns.find(host))
+        trees: list[tuple[HostPattern, int | Tree]] = list(self._patterns.find(host))
         if exact is not None:
             # Of the patterns only the same host with a port is more specific.
             at = len(trees) > 0 and trees[0][0].host is not None
@@ -540,372 +533,7 @@ def _example(rule: Rule) -> str:
 
 # Stands for the pattern of a host in `Table._exact`.
 _EXACT = HostPattern("exact")
-# What most nodes have; never written to.
-_NOTHING: Any = {}
-
-
-def _is_leaf(rule: Rule) -> bool:
-    return not rule.conditions and not rule.path.exact
 
 
 def _is_plain(host: HostPattern) -> bool:
     return host.host is not None and host.port is None
-
-
-class _Tree:
-    """The mounts of one host, by path.
-
-    Args:
-        mounts, rules: those of the table, by number.
-    """
-
-    __slots__ = ("_depth", "_depths", "_mounts", "_multi", "_root", "_rules")
-
-    def __init__(self, mounts: list[Any], rules: list[Rule]) -> None:
-        self._mounts = mounts
-        self._rules = rules
-        self._root = _Node()
-        self._depth = 0
-        self._depths: dict[int, int] = {}
-        # A placeholder that holds slashes fits no tree of segments. These are rare.
-        self._multi: list[int] = []
-
-    def is_empty(self) -> bool:
-        return not self._multi and self._root.is_empty()
-
-    @property
-    def first(self) -> dict[str, int | _Node] | None:
-        """The mounts by their only segment, if that is how all of them can be found."""
-        root = self._root
-        if self._multi or self._depth > 1 or root.placeholders or root.choices or root.exact:
-            return None
-        return root.static
-
-    @property
-    def otherwise(self) -> int | None:
-        """The mount at the root."""
-        return self._root.only
-
-    def beside(self, path: PathPattern) -> Sequence[int]:
-        """The mounts at the same path, and perhaps others."""
-        if path.multi is not None:
-            return self._multi
-        node: int | _Node | None = self._root
-        for segment in path.segments:
-            if not isinstance(node, _Node):
-                return ()
-            if isinstance(segment, str):
-                node = node.static.get(segment)
-            else:
-                node = node.placeholders.get(segment.key, (None, None))[1]
-        if node is None:
-            return ()
-        return (node,) if isinstance(node, int) else [*node.exact, *node.prefix]
-
-    def add(self, number: int, rule: Rule) -> None:
-        path = rule.path
-        if path.multi is not None:
-            self._multi.append(number)
-            return
-        segments = path.segments
-        depth = len(segments)
-        self._depths[depth] = self._depths.get(depth, 0) + 1
-        if depth > self._depth:
-            self._depth = depth
-        node = self._root
-        for segment in segments[:-1]:
-            node = node.child(segment)
-        if segments:
-            last = segments[-1]
-            if isinstance(last, str) and _is_leaf(rule) and last not in node.static:
-                node.add_leaf(last, number)
-                return
-            node = node.child(last)
-        node.add(number, rule, self._rules)
-
-    def remove(self, number: int, rule: Rule) -> None:
-        path = rule.path
-        if path.multi is not None:
-            self._multi.remove(number)
-            return
-        depth = len(path.segments)
-        self._depths[depth] -= 1
-        if not self._depths[depth]:
-            del self._depths[depth]
-            self._depth = max(self._depths, default=0)
-        self._root.remove(number, path.segments)
-
-    def walk(self, scope: Scope, root_path: str, rest: str) -> Found[Any] | None:
-        """The last mount on the way down, if no node on the way asks for more than that.
-
-        Returns:
-            `_UNDECIDED` if one does.
-        """
-        node = self._root
-        if not node.is_plain or self._multi or not rest:
-            return _UNDECIDED  # type: ignore[no-any-return]
-        best = node.only
-        end = position = 0
-        waiting = None if node.choices is None else [(0, node.choices)]
-        # Never split further than the deepest mount: a path of 10,000 slashes costs no more.
-        parts = rest.split("/", self._depth + 1)[1:]
-        for part in parts:
-            child = node.static.get(part)
-            if child is None:
-                child = node.lone
-                if child is None or not part:
-                    break
-            position += len(part) + 1
-            if isinstance(child, int):  # nothing is below
-                best, end = child, position
-                break
-            node = child
-            if not node.is_plain:
-                return _UNDECIDED  # type: ignore[no-any-return]
-            if node.only is not None:
-                best, end = node.only, position
-            if node.choices is not None:
-                if waiting is None:
-                    waiting = []
-                waiting.append((position, node.choices))
-        if waiting is not None:
-            for position, choices in waiting[::-1]:
-                if position < end:
-                    break
-                number = choices.first(scope)
-                if number is not None:
-                    best, end = number, position
-                    break
-        if best is None:
-            return None
-        names = self._rules[best].path.bare_names
-        params = {name: parts[at] for at, name in names} if names else {}
-        return self._mounts[best], root_path, rest[:end], rest[end:], params
-
-    def find(self, rest: str) -> list[int]:
-        """The mounts whose path matches, or would if a placeholder's text can be converted."""
-        found = list(self._multi)
-        # Never split further than the deepest mount: a path of 10,000 slashes costs no more.
-        parts = rest.split("/", self._depth + 1)[1:]
-        found += self._root.prefix
-        live = [self._root]
-        for depth, part in enumerate(parts, 1):
-            reached: list[int | _Node] = []
-            for node in live:
-                reached += node.children(part)
-            live = []
-            for child in reached:
-                if isinstance(child, int):
-                    found.append(child)
-                else:
-                    live.append(child)
-                    found += child.prefix
-                    if depth == len(parts):
-                        found += child.exact
-            if not live:
-                break
-        if not parts:  # "" is "/" (RFC 3986, section 6.2.3)
-            slash = self._root.static.get("")
-            if isinstance(slash, _Node):
-                found += slash.exact
-        return found
-
-
-class _Node:
-    """The segments of all mounts that begin alike.
-
-    A mount that is static, has no conditions and nothing below it has no node, but its number in
-    the place of one.
-
-    Attributes:
-        is_plain: a walk may go through: what is below and what is here can be told by the next
-            segment, and by the conditions of the mounts here alone.
-        only: the mount that ends here without a condition.
-        choices: those that end here with conditions.
-        lone: what is below the one placeholder, if it is plain.
-    """
-
-    __slots__ = ("bare", "choices", "exact", "is_plain", "lone", "only", "placeholders", "static")
-
-    def __init__(self) -> None:
-        self.static: dict[str, int | _Node] = _NOTHING
-        self.placeholders: dict[str, tuple[Segment, _Node]] = _NOTHING
-        self.bare: tuple[int, ...] = ()  # several if their priorities differ
-        self.exact: tuple[int, ...] = ()
-        self.choices: _Choices | None = None
-        self.is_plain = True
-        self.only: int | None = None
-        self.lone: _Node | None = None
-
-    @property
-    def prefix(self) -> Sequence[int]:
-        """All mounts that end here and take what is below."""
-        return self.bare if self.choices is None else [*self.bare, *self.choices.numbers]
-
-    def is_empty(self) -> bool:
-        return not (self.static or self.placeholders or self.prefix or self.exact)
-
-    def _refresh(self) -> None:
-        """See what a walk may do here, after a change."""
-        self.only = self.bare[0] if self.bare else None
-        self.is_plain = not self.exact and (self.choices is None or self.choices.is_plain)
-        self.lone = None
-        if self.placeholders:
-            (segment, node), *others = self.placeholders.values()
-            self.lone = node
-            # A static segment beside it would have to be tried first, and this one after it.
-            self.is_plain &= not others and not self.static and segment.bare is not None
-
-    def add(self, number: int, rule: Rule, rules: list[Rule]) -> None:
-        """A mount that ends here."""
-        if rule.path.exact:
-            self.exact = (*self.exact, number)
-        elif rule.conditions:
-            if self.choices is None:
-                self.choices = _Choices(rules)
-            self.choices.add(number)
-        else:
-            self.bare = (*self.bare, number)
-        self._refresh()
-
-    def add_leaf(self, segment: str, number: int) -> None:
-        """A mount without conditions, one static segment below, where nothing is yet."""
-        if self.static:
-            self.static[segment] = number
-        else:
-            self.static = {segment: number}
-            self._refresh()
-
-    def child(self, segment: str | Segment) -> _Node:
-        """The node below, made if need be."""
-        if isinstance(segment, str):
-            known = self.static.get(segment)
-            if isinstance(known, _Node):
-                return known
-            node = _Node()
-            if known is not None:
-                node.bare = (known,)
-                node._refresh()
-            if self.static is _NOTHING:
-                self.static = {}
-            self.static[segment] = node
-            self._refresh()
-            return node
-        if segment.key not in self.placeholders:
-            self.placeholders = {**self.placeholders, segment.key: (segment, _Node())}
-            self._refresh()
-        return self.placeholders[segment.key][1]
-
-    def settle(self, scope: Scope, otherwise: int | None) -> int | None:
-        """The mount that ends here, if nothing is below; `otherwise` if there is none."""
-        if not self.is_plain:
-            return _UNDECIDED  # type: ignore[no-any-return]
-        number = None if self.choices is None else self.choices.first(scope)
-        if number is None:
-            number = self.only
-        return otherwise if number is None else number
-
-    def children(self, part: str) -> Iterable[int | _Node]:
-        if part in self.static:
-            yield self.static[part]
-        for segment, node in self.placeholders.values():
-            if segment.match(part) is not None:
-                yield node
-
-    def remove(self, number: int, segments: Sequence[str | Segment]) -> None:
-        """Remove a mount below here, and every node that becomes empty."""
-        if not segments:
-            self.exact = tuple(n for n in self.exact if n != number)
-            self.bare = tuple(n for n in self.bare if n != number)
-            if self.choices is not None and number in self.choices.numbers:
-                self.choices = self.choices.without(number)
-            self._refresh()
-            return
-        first, *rest = segments
-        if isinstance(first, str):
-            child = self.static[first]
-            if isinstance(child, _Node):
-                child.remove(number, rest)
-            if isinstance(child, int) or child.is_empty():
-                del self.static[first]
-        else:
-            below = self.placeholders[first.key][1]
-            below.remove(number, rest)
-            if below.is_empty():
-                del self.placeholders[first.key]
-        self._refresh()
-
-
-class _Choices:
-    """The mounts with conditions that end at one node, in their order.
-
-    Where each of them wants one value of the same header, as versions and tenants are told apart,
-    one look-up finds the mount, however many there are.
-
-    Attributes:
-        numbers: in their order, unless they are looked up.
-        is_plain: whether the first whose conditions hold takes the request.
-    """
-
-    __slots__ = ("_by_value", "_header", "_rules", "is_plain", "numbers")
-
-    def __init__(self, rules: list[Rule]) -> None:
-        self._rules = rules
-        self.numbers: list[int] = []
-        self.is_plain = True
-        self._header = b""
-        self._by_value: dict[bytes, int] | None = {}
-
-    def _order(self, number: int) -> tuple[Any, ...]:
-        return (self._rules[number].rank, number)
-
-    def add(self, number: int) -> None:
-        rule = self._rules[number]
-        if self._by_value is not None:
-            wanted = _wanted_value(rule)
-            if wanted is not None and (wanted[0] == self._header or not self._by_value):
-                self._header, value = wanted
-                if value not in self._by_value:  # it is where their priorities differ
-                    self._by_value[value] = number
-                    self.numbers.append(number)
-                    return
-            self._by_value = None
-            self.numbers.sort(key=self._order)
-        insort(self.numbers, number, key=self._order)
-        self.is_plain &= rule.accept is None
-
-    def without(self, number: int) -> _Choices | None:
-        """What is left without a mount; `None` if that is nothing."""
-        self.numbers.remove(number)
-        if self._by_value is not None:
-            del self._by_value[_wanted_value(self._rules[number])[1]]  # type: ignore[index]
-        elif not self.is_plain:
-            self.is_plain = all(self._rules[n].accept is None for n in self.numbers)
-        return self if self.numbers else None
-
-    def first(self, scope: Scope) -> int | None:
-        """The first of them whose conditions hold."""
-        if self._by_value is not None:
-            header, value = self._header, None
-            for name, given in scope["headers"]:
-                if name == header:
-                    if value is not None and given != value:  # two values satisfy none
-                        return None
-                    value = given
-            return None if value is None else self._by_value.get(value)
-        for number in self.numbers:
-            for matcher in self._rules[number].conditions:
-                if not matcher.matches(scope):
-                    break
-            else:
-                return number
-        return None
-
-
-def _wanted_value(rule: Rule) -> tuple[bytes, bytes] | None:
-    """The header and its one value, if that is all that a mount asks for."""
-    if len(rule.conditions) == 1:
-        matcher = rule.conditions[0]
-        if type(matcher) is Header and matcher.raw_wanted is not None:
-            return matcher.raw_name, matcher.raw_wanted
-    return None

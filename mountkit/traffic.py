@@ -46,7 +46,9 @@ def quick_current_task() -> asyncio.Task[Any] | None:
 
 # Each request asks for its task. Since Python 3.12 the public function is as quick.
 _tasks_by_loop: dict[Any, asyncio.Task[Any]] = getattr(asyncio.tasks, "_current_tasks", {})
-current_task = public_current_task if sys.version_info >= (3, 12) else quick_current_task
+current_task: Callable[[], asyncio.Task[Any] | None] = (
+    public_current_task if sys.version_info >= (3, 12) else quick_current_task
+)
 
 
 class Refused(Exception):
@@ -126,10 +128,10 @@ class Flight:
     is_complete: bool
     task: asyncio.Task[Any] | None
     cancel_scope: anyio.CancelScope
-    is_timed = False
-    final_deadline = math.inf
-    cuts = 0
-    cancelled_before = 0
+    is_timed: bool = False
+    final_deadline: float = math.inf
+    cuts: int = 0
+    cancelled_before: int = 0
 
     async def send(self, message: Message) -> None:
         """What the app is given as its `send`."""
@@ -188,7 +190,7 @@ class Traffic:
         self.flights: set[Flight] = set()
         self.error: str | None = None
         self.draining_since: float | None = None
-        self.answers = [0] * 6  # by the first digit of the status
+        self.answers: list[int] = [0] * 6  # by the first digit of the status
         self._active = 0  # those that have a place, where places are limited
         self._places: anyio.Semaphore | None = None
         self.emptied: anyio.Event | None = None  # while somebody waits for it
