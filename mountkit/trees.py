@@ -213,7 +213,7 @@ class Node:
         self.bare: tuple[int, ...] = ()  # several if their priorities differ
         self.exact: tuple[int, ...] = ()
         self.choices: Choices | None = None
-        self.is_plain = True
+        self.is_plain: bool = True
         self.only: int | None = None
         self.lone: Node | None = None
 
@@ -332,7 +332,7 @@ class Choices:
     def __init__(self, rules: list[Rule]) -> None:
         self._rules = rules
         self.numbers: list[int] = []
-        self.is_plain = True
+        self.is_plain: bool = True
         self._header = b""
         self._by_value: dict[bytes, int] | None = {}
 
