@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Literal
 
 import anyio
-import anyio.abc
 from starlette.types import ASGIApp, Message, Scope
 
 from mountkit.exceptions import LifespanError
@@ -54,8 +53,11 @@ class Lifespan:
         # Shielded: a server that is cancelled must still let the app shut down.
         self._cancel_scope = anyio.CancelScope(shield=True)
 
-    async def start(self, task_group: anyio.abc.TaskGroup, seconds: float | None) -> bool:
+    async def start(self, start_soon: Callable[..., None], seconds: float | None) -> bool:
         """Run the app up to its answer.
+
+        Args:
+            start_soon: of the task group that the app is to run in.
 
         Returns:
             Whether it supports lifespans.
@@ -63,7 +65,7 @@ class Lifespan:
         Raises:
             LifespanError: it failed, raised, or did not answer in time.
         """
-        task_group.start_soon(self._run, name=f"mountkit lifespan of {self.name}")
+        start_soon(self._run, name=f"mountkit lifespan of {self.name}")
         try:
             with anyio.move_on_after(seconds):
                 await self._startup.wait()

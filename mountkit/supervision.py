@@ -13,7 +13,9 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import anyio
@@ -173,12 +175,20 @@ class Register:
         runs: by the identity of the app.
         reports: the health of the mounts, a function for each dispatcher.
         above: the identities of the apps that stand above, which may be starting still.
+        context: of the server's lifespan.
     """
 
     task_group: anyio.abc.TaskGroup
     runs: dict[int, Run] = field(default_factory=dict)
     reports: list[Callable[[], Iterable[Health]]] = field(default_factory=list)
     above: frozenset[int] = frozenset()
+    context: Context = field(default_factory=copy_context)
+
+    def start_soon(self, function: Callable[..., Awaitable[Any]], *args: Any, name: str) -> None:
+        """Start a task that sees nothing of the context variables of the request, or whatever
+        else, that has asked for it."""
+        context = self.context.copy()  # as no context can be entered twice at a time
+        context.run(partial(self.task_group.start_soon, function, *args, name=name))
 
 
 class Supervisor:
@@ -318,7 +328,7 @@ class Supervisor:
             child.asgi, child.name, scope, lambda error: self._lost(child, run, error)
         )
         if await lifespan.start(
-            self.register.task_group, self._startup_timeout if timeout is None else timeout
+            self.register.start_soon, self._startup_timeout if timeout is None else timeout
         ):
             run.lifespan = lifespan
             self.is_any_supported = True
@@ -337,7 +347,7 @@ class Supervisor:
         run.turn("failed", error)
         run.retry_at = time.monotonic() + _FIRST_DELAY
         run.restart = anyio.CancelScope()
-        self.register.task_group.start_soon(
+        self.register.start_soon(
             self._restart, child, run, run.restart, name=f"mountkit restart of {child.name}"
         )
 
@@ -413,7 +423,15 @@ class Supervisor:
         """Do some work to its end, even if the caller is cancelled; `stop_all` cancels it."""
         if self._is_stopped:
             await work()
-            return
+        else:
+            await self.spawn(work).wait()
+
+    def spawn(self, work: Callable[[], Awaitable[None]]) -> anyio.Event:
+        """Do some work in a task of its own, until `stop_all` cancels it.
+
+        Returns:
+            What is set once it has ended.
+        """
         cancel_scope, ended = anyio.CancelScope(), anyio.Event()
         self._work[cancel_scope] = ended
 
@@ -425,8 +443,8 @@ class Supervisor:
                 del self._work[cancel_scope]
                 ended.set()
 
-        self.register.task_group.start_soon(run, name="mountkit change")
-        await ended.wait()
+        self.register.start_soon(run, name="mountkit change")
+        return ended
 
     async def stop_all(self, seconds: float | None = None) -> list[tuple[Child, LifespanError]]:
         """Let go of every app, the last one first.

@@ -7,6 +7,7 @@ import gc
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -33,6 +34,8 @@ from tests.test_lifespans import Log, actor
 from tests.test_supervision import Running, running, until
 
 pytestmark = pytest.mark.anyio
+
+of_request: ContextVar[str] = ContextVar("of_request")
 
 
 class Slow:
@@ -140,6 +143,24 @@ async def test_added_after_its_startup() -> None:
         assert log == ["a up", "b up"]
         assert await status_of(server, "/b") == 200
     assert log == ["a up", "b up", "b down", "a down"]
+
+
+async def test_an_added_app_does_not_see_the_context_of_who_added_it() -> None:
+    """A request may add a mount; its context variables are none of that app's."""
+    seen: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(of_request.get("nothing"))
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    dispatcher = Dispatcher()
+    async with running(dispatcher):
+        of_request.set("a request's")
+        await dispatcher.add(Mount("/b", app))
+    assert seen == ["nothing"]
 
 
 async def test_no_request_before_startup_ends() -> None:
