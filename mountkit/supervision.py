@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
@@ -184,7 +184,9 @@ class Register:
     above: frozenset[int] = frozenset()
     context: Context = field(default_factory=copy_context)
 
-    def start_soon(self, function: Callable[..., Awaitable[Any]], *args: Any, name: str) -> None:
+    def start_soon(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, name: str
+    ) -> None:
         """Start a task that sees nothing of the context variables of the request, or whatever
         else, that has asked for it."""
         context = self.context.copy()  # as no context can be entered twice at a time
