@@ -10,6 +10,7 @@ from mountkit.exceptions import (
     LifespanError,
     MountkitError,
     PatternError,
+    ResolutionError,
 )
 from mountkit.explanations import Candidate, Explanation, explain
 from mountkit.forwarded import ForwardedMiddleware
@@ -26,10 +27,12 @@ from mountkit.matchers import (
     ScopeType,
 )
 from mountkit.openapi import OpenAPI
+from mountkit.resolvers import TenantResolver
 from mountkit.routing import Mount
 from mountkit.splits import Split
 from mountkit.supervision import Health
 from mountkit.tables import Resolution, Table
+from mountkit.tenants import TenantApps, TenantMiddleware
 from mountkit.urls import URLNotFound, path_for, url_context, url_for
 from mountkit.wsgi import WSGIBridge
 
@@ -60,10 +63,14 @@ __all__ = [
     "Query",
     "Readiness",
     "Resolution",
+    "ResolutionError",
     "Scheme",
     "ScopeType",
     "Split",
     "Table",
+    "TenantApps",
+    "TenantMiddleware",
+    "TenantResolver",
     "URLNotFound",
     "WSGIBridge",
     "check",

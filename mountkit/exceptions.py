@@ -23,6 +23,10 @@ class LifespanError(MountkitError, RuntimeError):
     """A mounted app failed to start or to stop; the message names its mount."""
 
 
+class ResolutionError(MountkitError, RuntimeError):
+    """Whose host a request has asked for could not be found out."""
+
+
 class ImproperRequestError(MountkitError):
     """A request that nobody is to answer, because two readers may take it for different ones."""
 

@@ -141,6 +141,7 @@ class Child:
         name: for messages: "the app mounted at '/mcp' (main.py:12)".
         has_lifespan: `False` for apps that have none to run, such as WSGI ones.
         supervision: how it is started and stopped.
+        state: what its lifespan's state has in it from the first.
         close: called after the mount has let go of it.
         run: how it is doing; shared by the `Child` objects of one app once it was started.
         is_started: whether a lifespan has reached it.
@@ -161,6 +162,7 @@ class Child:
         self.name = name
         self.has_lifespan = has_lifespan
         self.supervision = supervision
+        self.state: dict[str, Any] = {}
         self.close: Callable[[], None] = close
         self.run: Run = Run(app)
         self.is_started = False
@@ -320,7 +322,8 @@ class Supervisor:
         if scope is None:
             asgi = self._scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
             parent = self._scope.get("state", {})
-            state = {key: parent[key] for key in child.supervision.share if key in parent}
+            shared = {key: parent[key] for key in child.supervision.share if key in parent}
+            state = {**child.state, **shared}
             scope = {"type": "lifespan", "asgi": asgi, "state": state}
         above = self.register.above | {id(child.app)}
         scope = {**scope, REGISTER: replace(self.register, above=above)}
@@ -477,6 +480,7 @@ async def run_lifespan(
     send: Send,
     children: Callable[[], Iterable[Child]],
     *,
+    prepare: Callable[[], Awaitable[None]] | None = None,
     running: list[Supervisor],
     report: Callable[[], Iterable[Health]] = tuple,
     wrapped: Child | None = None,
@@ -490,6 +494,7 @@ async def run_lifespan(
 
     Args:
         children: in the order in which they start; asked for once the wrapped app is up.
+        prepare: what else is to be done before the server takes requests.
         running: has the supervisor in it for as long as there is one.
         report: for the register.
         total_startup_timeout, total_shutdown_timeout: seconds for all together; `None` sets no
@@ -521,6 +526,8 @@ async def run_lifespan(
                     refusal = await supervisor.start(wrapped, scope)
                     starting = None
                 await supervisor.start_all(list(children()))
+                if prepare is not None:
+                    await prepare()
             if is_transparent and refusal is not None and not supervisor.is_any_supported:
                 raise refusal
             await send({"type": "lifespan.startup.complete"})
