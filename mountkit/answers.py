@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from http import HTTPStatus
+from time import monotonic
 
 import anyio
 from starlette.exceptions import HTTPException
@@ -73,7 +73,7 @@ async def answer_unavailable(retry_at: float, scope: Scope, receive: Receive, se
     if scope["type"] == "websocket":
         await refuse_websocket(scope, receive, send, 503)
         return
-    seconds = max(1, math.ceil(retry_at - time.monotonic()))
+    seconds = max(1, math.ceil(retry_at - monotonic()))
     headers = {"retry-after": str(seconds), "cache-control": "no-store"}
     await PlainTextResponse("Service Unavailable", 503, headers)(scope, receive, send)
 

@@ -300,10 +300,9 @@ class TenantApps(Generic[T]):
             self._taken = self._leaving = 0
 
     async def _start_first(self) -> None:
-        if self._warm_up is None:
-            return
+        tenants = () if self._warm_up is None else await self._warm_up()
         async with anyio.create_task_group() as task_group:
-            for tenant in await self._warm_up():
+            for tenant in tenants:
                 task_group.start_soon(self._try_to_start, tenant)
 
     async def _try_to_start(self, tenant: T) -> None:
@@ -490,12 +489,9 @@ class TenantApps(Generic[T]):
         self._make_room()
         try:
             await turn.wait()
-        except BaseException:
-            if turn in self._queue:
+        finally:
+            if turn in self._queue:  # cancelled
                 self._queue.remove(turn)
-            else:
-                self._give_place_back()
-            raise
 
     def _give_place_back(self) -> None:
         if self._queue:

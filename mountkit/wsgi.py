@@ -69,6 +69,9 @@ class WSGIBridge:
         if scope["type"] == "websocket":
             await refuse_websocket(scope, receive, send)
             return
+        if scope["type"] == "lifespan":  # where no mount is above that knows it to be WSGI
+            await self._lifespan(receive, send)
+            return
         exchange = _Exchange(self.app, scope)
         if not await exchange.receive_small_body(receive):
             return
@@ -78,6 +81,13 @@ class WSGIBridge:
         else:
             self._pool.submit(exchange.run)
             await exchange.respond(receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.close()
+        await send({"type": "lifespan.shutdown.complete"})
 
     def close(self) -> None:
         """End the threads, each after the request that it is at. A bridge that is no longer
