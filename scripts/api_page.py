@@ -13,15 +13,21 @@ GROUPS = {
         "Mount Dispatcher DispatchMiddleware LifespanMiddleware ForwardedMiddleware Table "
         "Resolution Split WSGIBridge"
     ),
+    "Tenants": "TenantResolver TenantMiddleware TenantApps",
     "Matchers": "Matcher Header Cookie Query Method Scheme ScopeType Client Host Accept",
     "Explanations and findings": "explain Explanation Candidate check Finding",
     "URLs": "url_for path_for url_context OpenAPI",
     "Health": "Health Liveness Readiness",
-    "Errors": "MountkitError PatternError ConflictError InterfaceError LifespanError URLNotFound",
+    "Errors": (
+        "MountkitError PatternError ConflictError InterfaceError LifespanError ResolutionError "
+        "URLNotFound"
+    ),
 }
 METHODS = {
     "Dispatcher": ("change", "add", "remove", "replace", "url_path_for"),
     "Table": ("resolve", "apply", "check"),
+    "TenantResolver": ("resolve", "invalidate", "invalidate_tenant"),
+    "TenantApps": ("start", "evict", "pin", "unpin"),
     "WSGIBridge": ("close",),
     "Matcher": ("matches",),
     "Explanation": ("as_dict",),

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from markdown import markdown
 
-from benchmarks import dispatch, wsgi
+from benchmarks import dispatch, tenants, wsgi
 from benchmarks.measuring import read
 from mountkit.checks import Code
 from scripts import api_page
@@ -131,7 +131,9 @@ def test_every_kind_of_finding_is_explained() -> None:
     assert sorted(shown) == sorted(get_args(Code))
 
 
-@pytest.mark.parametrize("benchmark", [dispatch, wsgi], ids=["dispatch", "wsgi"])
+@pytest.mark.parametrize(
+    "benchmark", [dispatch, tenants, wsgi], ids=["dispatch", "tenants", "wsgi"]
+)
 def test_figures_are_those_of_the_run(benchmark: Any) -> None:
     """What the page quotes is what the benchmark has written down."""
     name = benchmark.__name__.rpartition(".")[2]
@@ -158,6 +160,7 @@ ROWS = {
     "Why this mount?": "test_explain_agrees_with_resolve",
     "Canary and sticky split": "test_gateway_api_weights",
     "Mounts change while requests are served": "test_hundreds_of_changes_under_traffic",
+    "Tenants by host, out of a database": "test_a_thousand_tenants",
     "Limits, error isolation and health of one mount": "test_an_error_before_the_answer",
     "Traces and logs name the whole route": "test_the_parents_scope_after_the_call",
 }
