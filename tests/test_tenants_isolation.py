@@ -222,7 +222,7 @@ async def test_a_thousand_tenants(caplog: pytest.LogCaptureFixture) -> None:
     assert answers == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert (fleet.up, tenants.health) == (set(), [])
     # And all of it has happened.
-    assert fleet.most == MAX_APPS
+    assert MAX_APPS / 2 < fleet.most <= MAX_APPS
     assert client.answers["200"] > REQUESTS / 2
     assert min(client.answers["500"], client.answers["503"]) > 10
     assert fleet.happened["down"] > TENANTS
