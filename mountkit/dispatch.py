@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -26,6 +27,7 @@ from mountkit.routing import (
     with_exposures,
 )
 from mountkit.rules import call_site
+from mountkit.scopes import is_from_server
 from mountkit.sites import SITE, site_of
 from mountkit.supervision import (
     SHUTDOWN_TIMEOUT,
@@ -36,6 +38,8 @@ from mountkit.supervision import (
     run_lifespan,
 )
 from mountkit.tables import Table
+from mountkit.traffic import Flight, current_task, nowhere
+from mountkit.trees import Found
 
 #: Seconds that requests in flight have when their mount leaves.
 DRAIN_TIMEOUT = 30.0
@@ -84,6 +88,8 @@ class Dispatcher:
         self.table: Table[Mount] = Table(
             with_exposures(_mounts(mounts)), path_has_root=path_has_root
         )
+        self._site = (self, None, "")  # what `site_of` answers most
+        self._usual_keys: list[str] = []  # of the scopes that the server makes
         self._supervisors: list[Supervisor] = []  # one while a server runs this
         # Those that are not in the table yet, or any more, by identity.
         self._changing: dict[int, Mount] = {}
@@ -126,21 +132,106 @@ class Dispatcher:
             return url_path_of(self.underneath, name, path_params)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = scope["type"]
-        if kind == "http" or kind == "websocket":
-            try:
-                found = self.table.choose(scope)
-            except ImproperRequestError:
-                await answer(400, scope, receive, send)
+        # The hot path: in one frame, since a call costs as much as a look-up, what most requests
+        # take. What it does not know it leaves to those who do the same for every request, one
+        # step after the other: `Table.choose` and `Mount.serve`. The tests hold them together.
+        mount: Mount | None = None
+        found: Found[Mount] | None = None
+        try:
+            # The mount, where the first segment alone leads to it, and all readers of the path
+            # agree: nothing climbs, nothing was encoded (37 is "%": to look for a number in bytes
+            # is quicker than to look for bytes), nothing is a control character.
+            path: str = scope["path"]
+            before, segment, _ = path.split("/", 2)  # never further, whatever the path
+            number = self.table.first.get(segment)
+            if (
+                number.__class__ is int
+                and not before
+                and not scope["root_path"]
+                and ".." not in path
+                and 37 not in scope["raw_path"]
+                and path.isprintable()
+            ):
+                mount = self.table.by_number[number]
+                own_root = "/" + segment
+                params = None
+                site = self._site
+        except (KeyError, ValueError, TypeError):
+            pass  # a lifespan has no path, a bare prefix no third part; that costs others nothing
+        if mount is None:
+            if scope["type"] in ("http", "websocket"):
+                try:
+                    found = self.table.choose(scope)
+                except ImproperRequestError:
+                    await answer(400, scope, receive, send)
+                    return
+            if found is None:
+                await self._pass_on(scope, receive, send)
                 return
-            if found is not None:
-                await found[0].serve(found, scope, receive, send, self)
+            mount, root_path, prefix, rest, params = found
+            own_root = root_path + prefix
+            if not rest or not own_root.isascii() or len(scope["path"]) < len(own_root) + len(rest):
+                await mount.serve(found, scope, receive, send, self)
                 return
-            if self.unknown_host != "default" and not self.table.knows_host(scope):
-                await answer(self.unknown_host, scope, receive, send)
-                return
-        elif kind == "lifespan":
+            site = (self, None, root_path) if root_path else self._site
+        # A scope of its own. To copy one is much quicker than to compose one, and right if it has
+        # the keys that a server gives it and no others. They are the same for every request.
+        if (
+            [*scope] != self._usual_keys
+            or not mount.is_quick
+            or (run := mount.child.run).retry_at is not None  # type: ignore[union-attr]
+            or "opentelemetry.trace" in sys.modules
+        ):
+            if is_from_server(scope):
+                self._usual_keys = [*scope]
+            if found is None:
+                found = mount, "", own_root, path[len(own_root) :], {}
+            await mount.serve(found, scope, receive, send, self)
+            return
+        child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
+        child["root_path"] = own_root
+        child["headers"] = [*child["headers"]]
+        child["state"] = run.state.copy()
+        child[SITE] = site
+        if "extensions" in child:
+            child["extensions"] = child["extensions"].copy()
+        if params:
+            child["path_params"] = params
+        # The request is in flight: it can be seen, waited for, cut, and answered if the app fails.
+        flight = scope["route"] = Flight()
+        flight.mount, flight.child, flight.own_root = mount, child, own_root
+        flight.server_send, flight.on_start = send, None
+        flight.status, flight.is_complete = 0, False
+        flight.task = task = current_task()
+        traffic = mount.traffic
+        flights = traffic.flights
+        flights.add(flight)
+        try:
+            if task is not None:
+                await mount.app(child, receive, flight.send)
+            else:
+                await traffic.carry(flight, mount.app, child, receive)
+        except BaseException as exc:
+            await mount.fail(exc, flight, scope, receive)
+        else:
+            if flight.cuts:
+                flight.settle()
+        finally:  # `Traffic.end`, without the calls
+            flights.discard(flight)
+            if traffic.emptied is not None and not flights:
+                traffic.emptied.set()
+            status = flight.status
+            traffic.answers[status // 100 if status < 600 else 5] += 1
+            flight.server_send = nowhere
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See to what is no mount's."""
+        if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
+            return
+        is_request = scope["type"] in ("http", "websocket")
+        if is_request and self.unknown_host != "default" and not self.table.knows_host(scope):
+            await answer(self.unknown_host, scope, receive, send)
             return
         if self._wrapped is not None:
             if SITE not in scope:

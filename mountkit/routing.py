@@ -212,12 +212,15 @@ class Mount(starlette.routing.Mount):
         # Routes and bare routers are a part of the parent app, and see its scope.
         self._is_part_of_parent = isinstance(self._base_app, Router)
         self.convention: Convention = self._chosen_convention(convention)
-        # Whether the app gets a copy of the scope, as it is and with nothing of the parent's.
-        self._is_simple = (
-            not self._is_part_of_parent
+        #: Whether a dispatcher may do by itself what `serve` does; see `Dispatcher.__call__`.
+        self.is_quick: bool = (
+            self.child is not None
+            and not self._is_part_of_parent
             and self.convention == "spec"
             and not self.scope_keys
             and not share
+            and self.traffic.limits is None
+            and self.path.isascii()
         )
 
     def _adopt(
@@ -255,6 +258,7 @@ class Mount(starlette.routing.Mount):
         if path != self.rule.path.path:
             self.rule = self.rule.at(path)
             self._exposures = None
+            self.is_quick = False
 
     @property
     def label(self) -> str:
@@ -381,53 +385,42 @@ class Mount(starlette.routing.Mount):
                 await response(scope, receive, send)
                 traffic.count(307)
                 return
-        child = None
-        if self._is_simple and own_child is not None and router is not None and "app" not in scope:
-            site = scope.get(SITE) or (router, None, root_path)
-            state = own_child.run.state.copy()
-            child = copied_scope(scope, root_path, found[2], found[3], state, site)
-        if child is None:
-            child = self._child_scope(scope, found, router)
-        elif found[4]:
-            child["path_params"] = found[4]
-        publish = watch(scope, child, root_path, self.path_format, self.name)
+        child = self._child_scope(scope, found, router)
         if not child["root_path"].isascii():
             send = with_ascii_location(send)
-        flight = Flight()
-        flight.server_send = send
-        flight.on_start = publish
-        flight.status = 0
-        flight.is_complete = False
+        flight = scope["route"] = Flight()
+        flight.mount, flight.child, flight.own_root = self, child, child["root_path"]
+        flight.on_start = publish = watch(scope, child, root_path)
+        flight.server_send, flight.status, flight.is_complete = send, 0, False
         flight.task = task = None if traffic.limits is not None else current_task()
-        flights = traffic.flights
-        flights.add(flight)
+        traffic.flights.add(flight)
         try:
             if task is not None:
                 await self.app(child, receive, flight.send)
             else:
                 await traffic.carry(flight, self.app, child, receive)
         except BaseException as exc:
-            failure = exc
-            if flight.cuts and flight.settle() and isinstance(exc, asyncio.CancelledError):
-                failure = removed()
-            traffic.leave(flight)
-            if is_outside(failure):
-                raise
-            if publish is not None:
-                publish()
-            await self._answer_failure(failure, flight, scope, receive)
+            await self.fail(exc, flight, scope, receive)
         else:
             if flight.cuts:  # it has ended well all the same
                 flight.settle()
         finally:
-            # `leave` and `count`, without the calls.
-            flights.discard(flight)
-            if traffic.emptied is not None and not flights:
-                traffic.emptied.set()
-            status = flight.status
-            traffic.answers[status // 100 if status < 600 else 5] += 1
+            traffic.end(flight)
             if publish is not None:
                 publish()
+
+    async def fail(
+        self, exc: BaseException, flight: Flight, scope: Scope, receive: Receive
+    ) -> None:
+        """See to an exception that has ended a request: answer it, or raise it."""
+        if flight.cuts and flight.settle() and isinstance(exc, asyncio.CancelledError):
+            exc = removed()
+        self.traffic.leave(flight)
+        if is_outside(exc):
+            raise exc
+        if flight.on_start is not None:
+            flight.on_start()
+        await self._answer_failure(exc, flight, scope, receive)
 
     async def _answer_failure(
         self, exc: BaseException, flight: Flight, scope: Scope, receive: Receive
@@ -523,8 +516,15 @@ class Mount(starlette.routing.Mount):
         if self.child is not None and not self._is_part_of_parent:
             run = self.child.run
             state = _shared(self.child, scope) if self.child.supervision.share else run.state.copy()
-            keys = self.scope_keys
-            own = child_scope(scope, root_path, prefix, rest, params, self.convention, state, keys)
+            keys, own = self.scope_keys, None
+            if self.convention == "spec" and not keys:
+                own = copied_scope(scope, root_path, prefix, rest, state)
+                if own is not None and params:
+                    own["path_params"] = params
+            if own is None:
+                own = child_scope(
+                    scope, root_path, prefix, rest, params, self.convention, state, keys
+                )
             own[SITE] = site_of(scope, root_path, router)
             return own
         child = {**scope, **self.matched_scope(scope, Resolution(*found))}
@@ -600,7 +600,7 @@ class Exposure(Mount):
 
     def __init__(self, owner: Mount, at: str, below: str) -> None:
         rule = owner.rule.at(at, exact=True)
-        self.__dict__.update(owner.__dict__, expose={}, _exposures=[], rule=rule, _is_simple=False)
+        self.__dict__.update(owner.__dict__, expose={}, _exposures=[], rule=rule, is_quick=False)
         self.owner: Mount = owner
         self.below: str = below
 

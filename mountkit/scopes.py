@@ -9,7 +9,6 @@ and their like make a child generate its parent's URLs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from starlette.types import Scope
@@ -45,42 +44,65 @@ del _WEBSOCKET_DEFAULTS["method"]
 # What a server may add to the scope of one connection, and what a parent's telemetry leaves
 # there so that the child does not start a second span.
 _PASSED_ON = ("tls", "starlette.opentelemetry", "fastapi.telemetry")
-# Of the keys of an HTTP scope, those that are the child's as they are.
-_known_values = itemgetter("type", "path", "raw_path", *_HTTP_DEFAULTS)
-# With root_path, state, headers, extensions and the site.
-_NUMBER_OF_KEYS = 3 + len(_HTTP_DEFAULTS) + 5
+_SPEC_KEYS = {
+    kind: {*defaults, "type", "path", "raw_path", "root_path", "headers"}
+    for kind, defaults in (("http", _HTTP_DEFAULTS), ("websocket", _WEBSOCKET_DEFAULTS))
+}
+_KEPT = {"state", "extensions", SITE, *_PASSED_ON}
+
+#: The keys of a scope, in their order, and which of them a child's copy of it loses; `None` if a
+#: copy is not enough. They are the server's and the middleware's, not the client's, and few.
+Shapes: TypeAlias = dict[tuple[str, ...], tuple[str, ...] | None]
+_shapes: Shapes = {}
+_MOST_SHAPES = 1000
+
+
+def _learn(scope: Scope) -> tuple[str, ...] | None:
+    """Look at a shape that has not been seen before."""
+    keys = tuple(scope)
+    spec = _SPEC_KEYS[scope["type"]]
+    lost = None
+    if spec <= scope.keys() and "path_params" not in scope:
+        lost = tuple(key for key in keys if key not in spec and key not in _KEPT)
+    if len(_shapes) >= _MOST_SHAPES:  # somebody above makes keys up
+        _shapes.clear()
+    _shapes[keys] = lost
+    return lost
+
+
+def is_from_server(scope: Scope) -> bool:
+    """Whether this is an HTTP request with the keys that the spec has, and no others."""
+    http = _SPEC_KEYS["http"] | {"state"}
+    return scope["type"] == "http" and http <= scope.keys() <= http | {"extensions"}
 
 
 def copied_scope(
-    scope: Scope, root_path: str, prefix: str, rest: str, state: dict[str, Any], site: Any
+    scope: Scope, root_path: str, prefix: str, rest: str, state: dict[str, Any]
 ) -> Scope | None:
-    """`child_scope` for the most frequent case, in a quarter of the time: an HTTP request that
-    comes from the server as it is, for an app that follows the spec; else `None`.
+    """`child_scope` for the most frequent case, in a quarter of the time: the path stays as it is,
+    and all that the spec names is there; else `None`.
 
-    Such a scope has the spec's keys and no others, and its path stays as it is. To copy it is much
-    quicker than to compose one. That there is no key besides is seen from their number, once
-    `_known_values` has found the others.
+    To copy a scope is much quicker than to compose one. That it holds nothing else is seen from
+    its keys, which are the same for all requests that come from one server through one middleware.
     """
-    child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
-    child["root_path"] = own_root = root_path + prefix if root_path else prefix
-    child["state"] = state
-    child[SITE] = site
-    try:
-        # Containers are copied: what a child does to them is its own business.
-        child["headers"] = child["headers"].copy()
-        child["extensions"] = child["extensions"].copy() if "extensions" in child else {}
-        known = _known_values(child)
-    except (KeyError, AttributeError):  # a websocket, or a test's scope
+    keys = tuple(scope)
+    lost = _shapes[keys] if keys in _shapes else _learn(scope)
+    own_root = root_path + prefix
+    # Without `rest` it is the bare prefix, and a shorter path has lost its root path to a proxy.
+    if lost is None or not rest or len(scope["path"]) < len(own_root) + len(rest):
         return None
-    if (
-        len(child) == _NUMBER_OF_KEYS
-        and known[0] == "http"
-        and known[2]  # there is a raw_path
-        and rest  # not the bare prefix
-        and len(known[1]) >= len(own_root) + len(rest)  # no proxy has cut the root path off
-    ):
-        return child
-    return None
+    if not scope["raw_path"] or type(scope["headers"]) is not list:
+        return None
+    child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
+    for key in lost:
+        del child[key]
+    child["root_path"] = own_root
+    # Containers are copied: what a child does to them is its own business.
+    child["headers"] = child["headers"].copy()
+    if "extensions" in child:
+        child["extensions"] = dict(child["extensions"] or {})
+    child["state"] = state
+    return child
 
 
 def child_scope(
@@ -116,30 +138,11 @@ def child_scope(
 
 def _composed(scope: Scope, state: dict[str, Any]) -> dict[str, Any]:
     """The keys of the spec, and what stands for those that are left out."""
-    try:  # one display is much quicker than a loop; every server has these keys
-        child: dict[str, Any] = {
-            "type": "http",
-            "asgi": scope["asgi"],
-            "http_version": scope["http_version"],
-            "method": scope["method"],
-            "scheme": scope["scheme"],
-            "query_string": scope["query_string"],
-            "client": scope["client"],
-            "server": scope["server"],
-            "headers": scope["headers"].copy(),
-            "extensions": scope["extensions"].copy() if "extensions" in scope else {},
-            "state": state,
-        }
-        is_http = scope["type"] == "http"
-    except (KeyError, AttributeError):
-        is_http = False
-    if not is_http:  # a websocket, or what a test has left out
-        defaults = _HTTP_DEFAULTS if scope["type"] == "http" else _WEBSOCKET_DEFAULTS
-        child = {"type": scope["type"], "state": state}
-        for key, default in defaults.items():
-            child[key] = scope.get(key, default)
-        child["headers"] = list(scope["headers"])
-        child["extensions"] = dict(scope.get("extensions") or {})
+    defaults = _HTTP_DEFAULTS if scope["type"] == "http" else _WEBSOCKET_DEFAULTS
+    child = {key: scope.get(key, default) for key, default in defaults.items()}
+    child |= {"type": scope["type"], "headers": list(scope["headers"]), "state": state}
+    if "extensions" in scope:
+        child["extensions"] = dict(scope["extensions"] or {})
     for key in _PASSED_ON:
         if key in scope:
             child[key] = scope[key]

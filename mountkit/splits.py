@@ -9,7 +9,7 @@ import re
 from bisect import bisect
 from collections.abc import Mapping
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,9 +26,16 @@ from mountkit.supervision import (
     run_lifespan,
 )
 from mountkit.telemetry import watch
-from mountkit.traffic import Flight
+from mountkit.traffic import Flight, nowhere
 
 _COOKIE_VALUE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class _Branch(NamedTuple):
+    """What of an app of a split stands in the route."""
+
+    path_format: str
+    name: str
 
 
 class Split:
@@ -108,13 +115,15 @@ class Split:
             send = _set_cookie(send, scope, self._cookie.name, name)
         root_path = scope.get("root_path", "").rstrip("/")
         child_scope = {**scope, "root_path": root_path, "state": child.run.state.copy()}
-        publish = watch(scope, child_scope, root_path, "", name)
-        flight = Flight()
+        flight = scope["route"] = Flight()
+        flight.mount, flight.child, flight.own_root = _Branch("", name), child_scope, root_path
+        publish = watch(scope, child_scope, root_path)
         flight.server_send, flight.on_start, flight.task = send, publish, None
         flight.status, flight.is_complete = 0, False
         try:
             await child.asgi(child_scope, receive, flight.send)
         finally:
+            flight.server_send = nowhere
             if publish is not None:
                 publish()
 

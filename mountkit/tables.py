@@ -73,8 +73,9 @@ class Table(Generic[M]):
 
     def __init__(self, mounts: Iterable[M] = (), *, path_has_root: bool | None = None) -> None:
         self.path_has_root = path_has_root
-        # By number: the mounts, and the rules that they had when they came.
-        self._mounts: list[Any] = []  # None where one was removed
+        #: The mounts by number; `None` where one was removed.
+        self.by_number: list[Any] = []
+        # The rules that they had when they came.
         self._rules: list[Rule] = []
         self._sorted: tuple[M, ...] | None = None
         self._declared: tuple[M, ...] | None = None
@@ -83,11 +84,11 @@ class Table(Generic[M]):
         self.apply(add=mounts)
 
     def _clear(self) -> None:
-        self._mounts.clear()
+        self.by_number.clear()
         self._rules.clear()
         self._live = 0
         self._priorities = 0  # how many mounts have one
-        self._any_host = Tree(self._mounts, self._rules)
+        self._any_host = Tree(self.by_number, self._rules)
         # A host alone, without a port; a number if all that is mounted there is one root.
         self._exact: dict[str, int | Tree] = {}
         # Hosts with ports, wildcards and placeholders.
@@ -97,14 +98,14 @@ class Table(Generic[M]):
         #: Whether any mount has a condition on the host.
         self.has_hosts: bool = False
         self._otherwise: int | None = None  # the mount at the root of any host
-        # The segments of a table whose every mount is found by its first segment, if at all.
-        self._first: dict[str, int | Node] | None = None
+        #: The first segments of a table whose every mount is found by it, if at all; else empty.
+        self.first: dict[str, int | Node] = {}
 
     @property
     def mounts(self) -> Sequence[M]:
         """The mounts in the order in which they are tried."""
         if self._sorted is None:
-            pairs = [(n, mount) for n, mount in enumerate(self._mounts) if mount is not None]
+            pairs = [(n, mount) for n, mount in enumerate(self.by_number) if mount is not None]
             pairs.sort(key=lambda pair: (self._rules[pair[0]].rank, pair[0]))
             self._sorted = tuple(mount for _, mount in pairs)
         return self._sorted
@@ -113,7 +114,7 @@ class Table(Generic[M]):
     def declared(self) -> Sequence[M]:
         """The mounts in the order of their declaration."""
         if self._declared is None:
-            self._declared = tuple(mount for mount in self._mounts if mount is not None)
+            self._declared = tuple(mount for mount in self.by_number if mount is not None)
         return self._declared
 
     def apply(
@@ -143,18 +144,18 @@ class Table(Generic[M]):
         for number, mount in taking:
             self._insert(number, mount)
         for mount in added:
-            self._mounts.append(None)
+            self.by_number.append(None)
             self._rules.append(mount.rule)
-            self._insert(len(self._mounts) - 1, mount)
-        while self._mounts and self._mounts[-1] is None:
-            self._mounts.pop()
+            self._insert(len(self.by_number) - 1, mount)
+        while self.by_number and self.by_number[-1] is None:
+            self.by_number.pop()
             self._rules.pop()
-        if len(self._mounts) > 2 * self._live + _HOLES:
+        if len(self.by_number) > 2 * self._live + _HOLES:
             self._renumber()
         self._sorted = self._declared = None
         self.has_hosts = bool(self._exact or self._trees)
         is_quick = not self.has_hosts and not self._priorities
-        self._first = self._any_host.first if is_quick else None
+        self.first = (self._any_host.first if is_quick else None) or {}
         self._otherwise = self._any_host.otherwise
 
     def validate(
@@ -179,10 +180,10 @@ class Table(Generic[M]):
 
     def _number(self, mount: M) -> int:
         for number in self._numbers_beside(mount.rule):
-            if self._mounts[number] is mount:
+            if self.by_number[number] is mount:
                 return number
         # Its path was set since it was added: it is where it was.
-        for number, known in enumerate(self._mounts):
+        for number, known in enumerate(self.by_number):
             if known is mount:
                 return number
         raise PatternError(f"{mount!r} is not in the table; name a mount that is.")
@@ -222,7 +223,7 @@ class Table(Generic[M]):
 
     def _insert(self, number: int, mount: M) -> None:
         rule = mount.rule
-        self._mounts[number] = mount
+        self.by_number[number] = mount
         self._rules[number] = rule
         self._live += 1
         if rule.priority:
@@ -239,21 +240,21 @@ class Table(Generic[M]):
                 self._exact[name] = number
                 return
             if not isinstance(tree, Tree):
-                before, tree = tree, Tree(self._mounts, self._rules)
+                before, tree = tree, Tree(self.by_number, self._rules)
                 self._exact[name] = tree
                 if before is not None:
                     tree.add(before, self._rules[before])
         else:
             tree = self._trees.get(host.key)
             if tree is None:
-                tree = self._trees[host.key] = Tree(self._mounts, self._rules)
+                tree = self._trees[host.key] = Tree(self.by_number, self._rules)
                 self._patterns.add(host, tree)
                 self._ports += host.port is not None
         tree.add(number, rule)
 
     def _discard(self, number: int) -> None:
         rule = self._rules[number]
-        self._mounts[number] = None
+        self.by_number[number] = None
         self._live -= 1
         if rule.priority:
             self._priorities -= 1
@@ -278,10 +279,10 @@ class Table(Generic[M]):
     def _renumber(self) -> None:
         """Close the holes that changes have left. It comes at most once in as many changes as
         there are mounts, so that a change costs no more for it."""
-        pairs = [(m, r) for m, r in zip(self._mounts, self._rules, strict=True) if m is not None]
+        pairs = [(m, r) for m, r in zip(self.by_number, self._rules, strict=True) if m is not None]
         self._clear()
         for number, (mount, rule) in enumerate(pairs):
-            self._mounts.append(mount)
+            self.by_number.append(mount)
             self._rules.append(rule)
             self._insert(number, mount)
 
@@ -331,8 +332,8 @@ class Table(Generic[M]):
             or (raw_path and 37 in raw_path)
         )
         # 1. By the first segment, in one look-up, where no mount is deeper and none has a host.
-        first = self._first
-        if first is not None and not is_odd and not root_path:
+        first = self.first
+        if first and not is_odd and not root_path:
             parts = path.split("/", 2)  # never further than needed, whatever the path
             if parts[0] or len(parts) == 1:
                 return None
@@ -341,7 +342,7 @@ class Table(Generic[M]):
                 number = number.settle(scope, self._otherwise)
             if isinstance(number, int):
                 prefix = self._rules[number].path.path
-                return self._mounts[number], "", prefix, path[len(prefix) :], {}
+                return self.by_number[number], "", prefix, path[len(prefix) :], {}
             if number is None:
                 return None
             # What is left is a node that does not settle it: `UNDECIDED`.
@@ -407,7 +408,7 @@ class Table(Generic[M]):
                 return self._decide(scope, root_path, rest, host)
             for pattern, tree in trees:
                 if isinstance(tree, int):
-                    return self._mounts[tree], root_path, "", rest, {}
+                    return self.by_number[tree], root_path, "", rest, {}
                 found = tree.walk(scope, root_path, rest)
                 if found is UNDECIDED:
                     return self._decide(scope, root_path, rest, host)
@@ -473,7 +474,7 @@ class Table(Generic[M]):
                 equals = [n for r, n in candidates[position:] if r == rank]
                 number, found = self._negotiate(equals, found, scope, rest, host)
             prefix, params = found
-            return self._mounts[number], root_path, prefix, rest[len(prefix) :], params
+            return self.by_number[number], root_path, prefix, rest[len(prefix) :], params
         return None
 
     def _negotiate(

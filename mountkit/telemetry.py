@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import Scope
 
@@ -27,6 +27,20 @@ _METHODS = frozenset(
 )
 
 
+class Named(Protocol):
+    """What a route is a part of: a mount.
+
+    Attributes:
+        path_format: `/t/{tenant}/{path}`.
+        name: for `url_for`.
+    """
+
+    @property
+    def path_format(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+
+
 class RouteTemplate:
     """What a dispatcher leaves in the `scope["route"]` of its parent.
 
@@ -36,17 +50,15 @@ class RouteTemplate:
     Not a `Mount`: Starlette's middleware would take `root_path` for the route.
 
     Attributes:
-        mount_format: the mount's path format, `/t/{tenant}/{path}`.
-        mount_name: the mount's name.
+        mount: the mount.
         child: the child's scope.
         own_root: the `root_path` that the child was handed.
     """
 
-    # No `__init__`: one is made for each request, and to set four slots is quicker.
-    __slots__ = ("child", "mount_format", "mount_name", "own_root")
+    # No `__init__`: one is made for each request, and to set slots is quicker.
+    __slots__ = ("child", "mount", "own_root")
 
-    mount_format: str
-    mount_name: str | None
+    mount: Named
     child: Scope
     own_root: str
 
@@ -55,7 +67,7 @@ class RouteTemplate:
         """The template below the parent's `root_path`: `/admin/item/{id}`. If the child has no
         route, or shows none (Django), what is known is the mount."""
         child = self.child
-        prefix = self.mount_format.removesuffix("/{path}")
+        prefix = self.mount.path_format.removesuffix("/{path}")
         route = _route_of(child)
         path_format = getattr(route, "path_format", None)
         if not isinstance(path_format, str):
@@ -75,8 +87,8 @@ class RouteTemplate:
         """The child's route's name, else the mount's."""
         route = _route_of(self.child)
         if not isinstance(getattr(route, "path_format", None), str):
-            return self.mount_name
-        return getattr(route, "name", None) or self.mount_name
+            return self.mount.name
+        return getattr(route, "name", None) or self.mount.name
 
     @property
     def endpoint(self) -> Any:
@@ -84,7 +96,7 @@ class RouteTemplate:
         return self.child.get("endpoint")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.path_format!r})"
+        return f"RouteTemplate({self.path_format!r})"
 
 
 def _route_of(child: Scope) -> Any:
@@ -122,26 +134,16 @@ class Publisher:
                 span.update_name(f"{_shown_method(self._parent)} {route}")
 
 
-def watch(
-    parent: Scope, child: Scope, root_path: str, mount_format: str, name: str | None
-) -> Callable[[], None] | None:
-    """Leave the composed route in `parent`, where Starlette's middleware and most exporters look.
+def watch(parent: Scope, child: Scope, root_path: str) -> Callable[[], None] | None:
+    """See whether anybody above has to be told of the route that was left in `parent`.
 
     Args:
         child: the child's scope, before it is called.
         root_path: the `root_path` of `parent`, normalised.
-        mount_format, name: the mount's path format and name.
 
     Returns:
-        What has to be called when the response starts and when it has ended, if anybody above
-        has to be told.
+        What has to be called when the response starts and when it has ended, if so.
     """
-    route = RouteTemplate()
-    route.mount_format = mount_format
-    route.mount_name = name
-    route.child = child
-    route.own_root = child["root_path"]
-    parent["route"] = route
     span = _server_span() if "opentelemetry.trace" in sys.modules else None
     if _FASTAPI_RECORD in parent:
         return Publisher(parent, root_path, span).publish

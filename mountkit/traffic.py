@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+from _thread import get_ident
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -13,6 +14,7 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import PatternError
+from mountkit.telemetry import RouteTemplate
 
 # What a full mount does with one more request.
 WhenFull: TypeAlias = Literal[503, 429, "wait"]
@@ -40,11 +42,22 @@ def public_current_task() -> asyncio.Task[Any] | None:
 
 
 def quick_current_task() -> asyncio.Task[Any] | None:
-    """The same, past the two functions in Python that Python 3.11 has for it."""
-    return _tasks_by_loop.get(asyncio._get_running_loop())
+    """The same. To ask for the running loop is a system call in Python 3.11 (`getpid`), so that the
+    last one is remembered with its thread; a loop that does not run has no current task."""
+    thread, loop = _last[0]
+    if thread == get_ident():
+        task = _tasks_by_loop.get(loop)
+        if task is not None:
+            return task
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        return None
+    _last[0] = (get_ident(), loop)
+    return _tasks_by_loop.get(loop)
 
 
 # Each request asks for its task. Since Python 3.12 the public function is as quick.
+_last: list[tuple[int, Any]] = [(0, None)]
 _tasks_by_loop: dict[Any, asyncio.Task[Any]] = getattr(asyncio.tasks, "_current_tasks", {})
 current_task: Callable[[], asyncio.Task[Any] | None] = (
     public_current_task if sys.version_info >= (3, 12) else quick_current_task
@@ -105,11 +118,16 @@ class Limits:
 _NO_LIMITS = Limits()
 
 
-class Flight:
-    """One request on its way through an app.
+async def nowhere(message: Message) -> None:
+    """What an app sends after its request has ended."""
+
+
+class Flight(RouteTemplate):
+    """One request on its way through an app; its route besides, so that one object is made for it
+    and not two.
 
     Attributes:
-        server_send: the server's `send`.
+        server_send: the server's `send`; `nowhere` once the request has ended.
         on_start: called when the response starts.
         status: of the response, 101 for an accepted websocket; 0 before it has started.
         is_complete: whether the response is out, or the websocket closed.
@@ -210,6 +228,12 @@ class Traffic:
         self.flights.discard(flight)
         if self.emptied is not None and not self.flights:
             self.emptied.set()
+
+    def end(self, flight: Flight) -> None:
+        """Take down that a request has ended, and how."""
+        self.leave(flight)
+        self.count(flight.status)
+        flight.server_send = nowhere  # which would lead from the scope back to the scope
 
     async def carry(self, flight: Flight, app: ASGIApp, scope: Scope, receive: Receive) -> None:
         """Call the app where it needs a cancel scope: within limits, and in trio.

@@ -341,7 +341,7 @@ def test_many_changes_leave_no_holes() -> None:
     for mount in (last, several[-1]):
         table.apply(replace=[(mount, Named("/new"))])
         table.apply(replace=[(table.declared[-1], mount)])
-    assert len(table._mounts) <= 2 * len(table.mounts) + 100
+    assert len(table.by_number) <= 2 * len(table.mounts) + 100
 
 
 def test_hosts_that_gain_and_lose_mounts() -> None:
