@@ -84,16 +84,22 @@ def request_host(scope: Scope) -> HostPort | None:
     return None if found is None else host_of_value(found, scope)
 
 
+def plain_name(value: bytes) -> str | None:
+    """The host that the value of a `Host` header names, if it is a name without a port, as nearly
+    all of them are: one regular expression then does what `parse_host` does."""
+    if len(value) > MAX_HOST_LENGTH:
+        return None
+    match = _NAME.fullmatch(value.decode("latin-1").lower())
+    return None if match is None else match[1]
+
+
 def host_of_value(value: bytes, scope: Scope) -> HostPort | None:
     """The host that the value of a `Host` header names; see `request_host`."""
-    text = value.decode("latin-1")
     default_port = _DEFAULT_PORTS.get(scope.get("scheme", "http"))
-    # Nearly all of them are names, for which one regular expression does what `parse_host` does.
-    if len(text) <= MAX_HOST_LENGTH:
-        match = _NAME.fullmatch(text.lower())
-        if match is not None:
-            return HostPort(match[1], default_port)
-    parsed = parse_host(text)
+    name = plain_name(value)
+    if name is not None:
+        return HostPort(name, default_port)
+    parsed = parse_host(value.decode("latin-1"))
     if parsed is None or parsed.port is not None:
         return parsed
     return HostPort(parsed.host, default_port)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from starlette.types import Scope
 
 from mountkit.exceptions import ConflictError, ImproperRequestError, PatternError
-from mountkit.hosts import HostIndex, HostPattern, HostPort, host_of_value
+from mountkit.hosts import HostIndex, HostPattern, HostPort, host_of_value, plain_name
 from mountkit.paths import has_control, other_views, split_root_path
 from mountkit.rules import Rule
 from mountkit.trees import UNDECIDED, Found, Node, Tree, is_leaf
@@ -53,6 +53,23 @@ class Resolution(NamedTuple, Generic[M]):
     params: dict[str, Any]
 
 
+class Place(NamedTuple):
+    """What is mounted at the host of a request.
+
+    Attributes:
+        host: in its normal form.
+        trees: the most specific first, with what their placeholders hold; a number if all that is
+            mounted there is one root.
+        is_tied: whether two of them are equally specific.
+        generation: the hosts of the table have changed since, if it is an older one.
+    """
+
+    host: HostPort
+    trees: Sequence[tuple[dict[str, Any], int | Tree]]
+    is_tied: bool
+    generation: int
+
+
 # Spellings of known hosts that are remembered, besides two for each host.
 _SPELLINGS = 1000
 # Numbers that were given up, besides as many as are in use, before all are given anew.
@@ -79,7 +96,8 @@ class Table(Generic[M]):
         self._rules: list[Rule] = []
         self._sorted: tuple[M, ...] | None = None
         self._declared: tuple[M, ...] | None = None
-        self._spellings: dict[Any, HostPort] = {}
+        self._places: dict[Any, Place] = {}  # by the spellings of hosts
+        self._generation = 0  # of the hosts
         self._clear()
         self.apply(add=mounts)
 
@@ -232,6 +250,7 @@ class Table(Generic[M]):
         if host is None:
             self._any_host.add(number, rule)
             return
+        self._generation += 1
         tree: int | Tree | None
         if _is_plain(host):
             name = host.key[0]
@@ -261,7 +280,9 @@ class Table(Generic[M]):
         host = rule.host
         if host is None:
             self._any_host.remove(number, rule)
-        elif _is_plain(host):
+            return
+        self._generation += 1
+        if _is_plain(host):
             name = host.key[0]
             known = self._exact[name]
             if isinstance(known, Tree):
@@ -300,7 +321,8 @@ class Table(Generic[M]):
         root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
         if rest[:1] != "/" and (rest or not root_path):
             return None
-        return self._find(scope, root_path, rest, self._host_of(scope) if self.has_hosts else None)
+        place = self._place_of(scope) if self.has_hosts else None
+        return self._find(scope, root_path, rest, place)
 
     def choose(self, scope: Scope) -> Found[M] | None:
         """`find`, for requests as they come from a network: this is where the time of a decision
@@ -323,12 +345,13 @@ class Table(Generic[M]):
         except KeyError:
             raw_path, root_path = scope.get("raw_path"), scope.get("root_path", "")
         # Whether the path may have several views: `paths.is_odd`, without the call. (37 is "%": to
-        # look for a number in bytes is much quicker than to look for bytes.)
+        # look for a number in bytes is much quicker than to look for bytes; of a long path,
+        # `has_control` is quicker than `isprintable`.)
         is_odd = (
             "//" in path
             or "/." in path
             or "\\" in path
-            or not path.isprintable()
+            or (not path.isprintable() if len(path) < 40 else has_control(path))
             or (raw_path and 37 in raw_path)
         )
         # 1. By the first segment, in one look-up, where no mount is deeper and none has a host.
@@ -346,10 +369,10 @@ class Table(Generic[M]):
             if number is None:
                 return None
             # What is left is a node that does not settle it: `UNDECIDED`.
-        host = None
+        place = None
         if self.has_hosts:
-            host = self._host_of(scope)
-            if host is None and not _may_lack_host(scope):
+            place = self._place_of(scope)
+            if place is None and not _may_lack_host(scope):
                 raise ImproperRequestError(
                     "The request has no Host header, several, or no proper one."
                 )
@@ -362,14 +385,14 @@ class Table(Generic[M]):
                 return None
             if is_odd and has_control(path):
                 raise ImproperRequestError(_HAS_CONTROL)
-            return self._find(scope, root_path, rest, host) if root_path and not rest else None
-        found = self._find(scope, root_path, rest, host)
+            return self._find(scope, root_path, rest, place) if root_path and not rest else None
+        found = self._find(scope, root_path, rest, place)
         if is_odd and self._live:
-            self._refuse_other_views(scope, root_path, rest, host, found)
+            self._refuse_other_views(scope, root_path, rest, place, found)
         return found
 
     def _refuse_other_views(
-        self, scope: Scope, root_path: str, rest: str, host: HostPort | None, found: Found[M] | None
+        self, scope: Scope, root_path: str, rest: str, place: Place | None, found: Found[M] | None
     ) -> None:
         if has_control(scope["path"]):
             raise ImproperRequestError(_HAS_CONTROL)
@@ -377,7 +400,7 @@ class Table(Generic[M]):
             if view is None:
                 reason = f"The path {rest!r} may be read as one above {root_path!r}."
                 raise ImproperRequestError(reason)
-            if _choice(found) != _choice(self._find(scope, root_path, view, host)):
+            if _choice(found) != _choice(self._find(scope, root_path, view, place)):
                 raise ImproperRequestError(
                     f"The path {rest!r} may be read as {view!r}, which is another mount's."
                 )
@@ -392,74 +415,83 @@ class Table(Generic[M]):
 
     def knows_host(self, scope: Scope) -> bool:
         """Whether the host of a request is that of any mount."""
-        host = self._host_of(scope)
-        return host is not None and bool(self._trees_of(host))
+        place = self._place_of(scope)
+        return place is not None and bool(place.trees)
 
     def _find(
-        self, scope: Scope, root_path: str, rest: str, host: HostPort | None
+        self, scope: Scope, root_path: str, rest: str, place: Place | None
     ) -> Found[M] | None:
         if self._priorities:
-            return self._decide(scope, root_path, rest, host)
+            return self._decide(scope, root_path, rest, place)
         # 2. By a walk down the segments; a more specific host goes before any path.
         found: Found[M] | None
-        if host is not None:
-            trees = self._trees_of(host)
-            if len(trees) > 1 and any(a.rank == b.rank for (a, _), (b, _) in pairwise(trees)):
-                return self._decide(scope, root_path, rest, host)
-            for pattern, tree in trees:
+        if place is not None:
+            if place.is_tied:
+                return self._decide(scope, root_path, rest, place)
+            for params, tree in place.trees:
                 if isinstance(tree, int):
                     return self.by_number[tree], root_path, "", rest, {}
                 found = tree.walk(scope, root_path, rest)
                 if found is UNDECIDED:
-                    return self._decide(scope, root_path, rest, host)
+                    return self._decide(scope, root_path, rest, place)
                 if found is not None:
-                    if pattern.host is None:
-                        return (*found[:4], {**(pattern.match(host) or {}), **found[4]})
-                    return found
+                    return (*found[:4], {**params, **found[4]}) if params else found
         found = self._any_host.walk(scope, root_path, rest)
         if found is UNDECIDED:
-            return self._decide(scope, root_path, rest, host)
+            return self._decide(scope, root_path, rest, place)
         return found
 
-    def _host_of(self, scope: Scope) -> HostPort | None:
-        """`hosts.request_host`, which remembers the spellings of hosts that are mounted. Those of
-        other hosts are never kept: a client may make up as many as it likes."""
+    def _place_of(self, scope: Scope) -> Place | None:
+        """What is mounted at the host of a request; `None` if it has no proper one (see
+        `hosts.request_host`). Spellings of hosts that are mounted are remembered. Those of others
+        are never kept: a client may make up as many as it likes."""
         value = None
         for name, found in scope["headers"]:
             if name == b"host":
                 if value is not None:
                     return None
                 value = found
+        if value is None:
+            return None
         # A port that is left out is the scheme's; that matters where a mount has a port.
         key = (value, scope.get("scheme")) if self._ports else value
-        host = self._spellings.get(key)
-        if host is None and value is not None:
-            host = host_of_value(value, scope)
-            if host is not None and self._trees_of(host):
-                if len(self._spellings) > _SPELLINGS + 2 * self._live:
-                    self._spellings.clear()
-                self._spellings[key] = host
-        return host
+        place = self._places.get(key)
+        if place is not None and place.generation == self._generation:
+            return place
+        if not self._trees:  # nobody asks for a port
+            name = plain_name(value)
+            if name is not None and name not in self._exact:
+                return _NOWHERE
+        host = host_of_value(value, scope)
+        if host is None:
+            return None
+        place = self._place_at(host)
+        if place.trees:
+            if len(self._places) > _SPELLINGS + 2 * self._live:
+                self._places.clear()
+            self._places[key] = place
+        return place
 
-    def _trees_of(self, host: HostPort) -> Sequence[tuple[HostPattern, int | Tree]]:
-        """What is mounted at a host, the most specific first."""
-        exact = self._exact.get(host.host)
-        if not self._trees:
-            return () if exact is None else ((_EXACT, exact),)
-        trees: list[tuple[HostPattern, int | Tree]] = list(self._patterns.find(host))
-        if exact is not None:
+    def _place_at(self, host: HostPort) -> Place:
+        patterns = list(self._patterns.find(host))
+        is_tied = any(a.rank == b.rank for (a, _), (b, _) in pairwise(patterns))
+        trees: list[tuple[dict[str, Any], int | Tree]] = [
+            (pattern.match(host) or {}, tree) for pattern, tree in patterns
+        ]
+        if host.host in self._exact:
             # Of the patterns only the same host with a port is more specific.
-            at = len(trees) > 0 and trees[0][0].host is not None
-            trees.insert(at, (_EXACT, exact))
-        return trees
+            at = len(patterns) > 0 and patterns[0][0].host is not None
+            trees.insert(at, ({}, self._exact[host.host]))
+        return Place(host, trees, is_tied, self._generation)
 
     def _decide(
-        self, scope: Scope, root_path: str, rest: str, host: HostPort | None
+        self, scope: Scope, root_path: str, rest: str, place: Place | None
     ) -> Found[M] | None:
         """3. Any table, any request: ask all that may match, in their order."""
         rules = self._rules
         numbers = self._any_host.find(rest)
-        for _, tree in () if host is None else self._trees_of(host):
+        host = None if place is None else place.host
+        for _, tree in () if place is None else place.trees:
             if isinstance(tree, int):
                 numbers.append(tree)
             else:
@@ -532,8 +564,8 @@ def _example(rule: Rule) -> str:
     return "" if scope is None else f", such as {describe_request(scope)}"
 
 
-# Stands for the pattern of a host in `Table._exact`.
-_EXACT = HostPattern("exact")
+# A host that is none of the table's. Which one it is does not matter then.
+_NOWHERE = Place(HostPort("", None), (), False, 0)
 
 
 def _is_plain(host: HostPattern) -> bool:

@@ -119,7 +119,7 @@ def hold(table: Table[Spec], taken: Sequence[Spec], scope: Scope) -> None:
     found = table.find(scope)
     assert refusal is not None or table.choose(scope) == found, "The quick way decides otherwise."
     assert scope == before, "The scope was changed."
-    host = table._host_of(scope)
+    host = table._place_of(scope)
     if refusal is None and (host is not None or not table.has_hosts or not scope["headers"]):
         expected = resolve(taken, scope)
         assert (found is None) == (expected is None), (found, expected)

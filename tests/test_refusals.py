@@ -237,4 +237,4 @@ def test_remembered_spellings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     for number in range(50):
         assert table.find(scope_of("/", host=f"x{number}.a.com")) is not None
         assert table.find(scope_of("/", host=f"x{number}.b.com")) is None
-        assert len(table._spellings) <= 6
+        assert len(table._places) <= 6
