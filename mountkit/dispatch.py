@@ -142,21 +142,23 @@ class Dispatcher:
             # agree: nothing climbs, nothing was encoded (37 is "%": to look for a number in bytes
             # is quicker than to look for bytes), nothing is a control character.
             path: str = scope["path"]
+            raw_path = scope["raw_path"]
             before, segment, _ = path.split("/", 2)  # never further, whatever the path
             number = self.table.first.get(segment)
             if (
                 number.__class__ is int
                 and not before
                 and not scope["root_path"]
+                and raw_path
                 and ".." not in path
-                and 37 not in scope["raw_path"]
+                and 37 not in raw_path
                 and path.isprintable()
             ):
                 mount = self.table.by_number[number]
                 own_root = "/" + segment
                 params = None
                 site = self._site
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError):
             pass  # a lifespan has no path, a bare prefix no third part; that costs others nothing
         if mount is None:
             if scope["type"] in ("http", "websocket"):
@@ -170,7 +172,12 @@ class Dispatcher:
                 return
             mount, root_path, prefix, rest, params = found
             own_root = root_path + prefix
-            if not rest or not own_root.isascii() or len(scope["path"]) < len(own_root) + len(rest):
+            if (
+                not rest
+                or not scope.get("raw_path")
+                or not own_root.isascii()
+                or len(scope["path"]) < len(own_root) + len(rest)
+            ):
                 await mount.serve(found, scope, receive, send, self)
                 return
             site = (self, None, root_path) if root_path else self._site

@@ -242,7 +242,14 @@ class Traffic:
             Refused: there was no place for the request, it took too long, or it was cut.
         """
         limits = self.limits or _NO_LIMITS
-        now = anyio.current_time()
+        try:
+            now = anyio.current_time()
+        except RuntimeError:
+            if self.limits is not None:
+                raise
+            # Driven by hand, outside of any event loop: nobody is there to cut it.
+            await app(scope, receive, flight.send)
+            return
         if limits.total_timeout is not None:
             flight.final_deadline = now + limits.total_timeout
         deadline = flight.final_deadline
