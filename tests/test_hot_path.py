@@ -98,6 +98,9 @@ class Outcome:
             app,
             served_scope("/none") | {key: given[key] for key in ("extensions",) if key in given},
         )
+        child.scopes.clear()
+        for mount in mounts:
+            mount.traffic.answers[:] = [0] * 6
         scope = copy.deepcopy(given)
         refusal = app.table.refusal(scope)
         found = None if refusal is not None else app.table.choose(scope)
