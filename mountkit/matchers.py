@@ -248,19 +248,24 @@ class Header(_Value):
         self.raw_wanted: bytes | None = None
         if isinstance(self.wanted, str) and max(self.wanted, default="") <= "\xff":
             self.raw_wanted = self.wanted.encode("latin-1")
+        self._fullmatch = self.wanted.fullmatch if isinstance(self.wanted, re.Pattern) else None
 
     def matches(self, scope: Scope) -> bool:
         # As for every value, in one loop and without lists: headers decide often.
-        name, wanted = self.raw_name, self.wanted
+        name, wanted, fullmatch = self.raw_name, self.wanted, self._fullmatch
         is_there = False
+        if fullmatch is not None:
+            for given, value in scope["headers"]:
+                if given == name:
+                    if len(value) > MAX_VALUE_LENGTH or fullmatch(str(value, "latin-1")) is None:
+                        return False
+                    is_there = True
+            return is_there
         for given, value in scope["headers"]:
             if given == name:
-                if isinstance(wanted, bool):
-                    return wanted
-                if isinstance(wanted, str):
-                    if value != self.raw_wanted:
-                        return False
-                elif len(value) > MAX_VALUE_LENGTH or not wanted.fullmatch(value.decode("latin-1")):
+                if wanted.__class__ is bool:
+                    return wanted is True
+                if value != self.raw_wanted:
                     return False
                 is_there = True
         return is_there or wanted is False
