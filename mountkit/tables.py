@@ -211,9 +211,15 @@ class Table(Generic[M]):
         is_empty = not self._live
         for mount in coming:
             rule = mount.rule
-            # To build large tables is mostly this; the short key of most rules is there already.
-            is_short = rule.host is None and not rule.conditions and not rule.priority
-            other = seen.setdefault(rule.path.key if is_short else rule.key, rule)
+            # To build large tables is mostly this. Most rules say one thing, whose key is there.
+            host, path = rule.host, rule.path
+            key: Any = None
+            if not rule.conditions and not rule.priority:
+                if host is None:
+                    key = path.key
+                elif not path.segments:
+                    key = host.key
+            other = seen.setdefault(rule.key if key is None else key, rule)
             if other is rule and not is_empty:
                 for number in self._numbers_beside(rule):
                     if number not in leaving and self._rules[number].key == rule.key:
@@ -252,10 +258,10 @@ class Table(Generic[M]):
             return
         self._generation += 1
         tree: int | Tree | None
-        if _is_plain(host):
-            name = host.key[0]
+        name = host.host
+        if name is not None and host.port is None:
             tree = self._exact.get(name)
-            if tree is None and is_leaf(rule) and not rule.path.segments:
+            if tree is None and not rule.path.segments and is_leaf(rule):
                 self._exact[name] = number
                 return
             if not isinstance(tree, Tree):

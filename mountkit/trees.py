@@ -93,9 +93,10 @@ class Tree:
         if depth > self._depth:
             self._depth = depth
         node = self._root
-        for segment in segments[:-1]:
-            node = node.child(segment)
-        if segments:
+        if depth > 1:
+            for segment in segments[:-1]:
+                node = node.child(segment)
+        if depth:
             last = segments[-1]
             if isinstance(last, str) and is_leaf(rule) and last not in node.static:
                 node.add_leaf(last, number)
