@@ -38,6 +38,7 @@ from mountkit.supervision import (
     run_lifespan,
 )
 from mountkit.tables import Table
+from mountkit.telemetry import watch
 from mountkit.traffic import Flight, current_task, nowhere
 from mountkit.trees import Found
 
@@ -187,7 +188,6 @@ class Dispatcher:
             [*scope] != self._usual_keys
             or not mount.is_quick
             or (run := mount.child.run).retry_at is not None  # type: ignore[union-attr]
-            or "opentelemetry.trace" in sys.modules
         ):
             if is_from_server(scope):
                 self._usual_keys = [*scope]
@@ -201,13 +201,15 @@ class Dispatcher:
         child["state"] = run.state.copy()
         child[SITE] = site
         if "extensions" in child:
-            child["extensions"] = child["extensions"].copy()
+            child["extensions"] = dict(child["extensions"] or {})
         if params:
             child["path_params"] = params
         # The request is in flight: it can be seen, waited for, cut, and answered if the app fails.
         flight = scope["route"] = Flight()
         flight.mount, flight.child, flight.own_root = mount, child, own_root
-        flight.server_send, flight.on_start = send, None
+        is_traced = "opentelemetry.trace" in sys.modules
+        flight.on_start = publish = watch(scope, child, site[2]) if is_traced else None
+        flight.server_send = send
         flight.status, flight.is_complete = 0, False
         flight.task = task = current_task()
         traffic = mount.traffic
@@ -230,6 +232,8 @@ class Dispatcher:
             status = flight.status
             traffic.answers[status // 100 if status < 600 else 5] += 1
             flight.server_send = nowhere
+            if publish is not None:
+                publish()
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See to what is no mount's."""
