@@ -100,11 +100,24 @@ class TenantResolver(Generic[T]):
         """How many hosts are remembered, those that are nobody's included."""
         return len(self._known) + len(self._unknown)
 
+    @staticmethod
+    def normal(host: str) -> str:
+        """A host that somebody has typed, in the form that `find` gets: what to store of a
+        custom domain. A port is left out.
+
+        Raises:
+            PatternError: it is no host.
+        """
+        name = HostPattern(host).host
+        if name is None:
+            raise PatternError(f"{host!r} is no single host; write one, such as 'a.example.com'.")
+        return name
+
     async def resolve(self, host: str) -> T | None:
         """The tenant of a host, from memory or from `find`.
 
         Args:
-            host: in the form that `find` gets; `hosts.request_host` has it so.
+            host: in the form that `find` gets; `normal` brings it there.
 
         Raises:
             ResolutionError: `find` has raised or took too long, and no stale answer may stand in.
@@ -182,7 +195,7 @@ class TenantResolver(Generic[T]):
         Raises:
             PatternError: one is no host. Nothing is forgotten.
         """
-        names = [_normal(host) for host in hosts]
+        names = [self.normal(host) for host in hosts]
         for name in names or [*self._known, *self._unknown, *self._failures, *self._lookups]:
             self._forget(name)
             if name in self._lookups:
@@ -202,10 +215,3 @@ class TenantResolver(Generic[T]):
         self._known.pop(host, None)
         self._unknown.pop(host, None)
         self._failures.pop(host, None)
-
-
-def _normal(host: str) -> str:
-    name = HostPattern(host).host
-    if name is None:
-        raise PatternError(f"{host!r} is no single host; write one, or none to forget all.")
-    return name

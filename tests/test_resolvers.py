@@ -380,7 +380,7 @@ def test_what_can_never_work_is_refused(arguments: dict[str, Any], message: str)
     [
         pytest.param(
             "*.a.com",
-            "'*.a.com' is no single host; write one, or none to forget all.",
+            "'*.a.com' is no single host; write one, such as 'a.example.com'.",
             id="wildcard",
         ),
         pytest.param(
