@@ -415,12 +415,25 @@ def test_the_command(tmp_path: Path) -> None:
     assert (tmp_path / "control.sqlite3").is_file()
 
 
-def test_a_port_that_is_taken() -> None:
+def test_a_url_that_does_not_work(tmp_path: Path) -> None:
+    """The command says so, without a traceback."""
+    command = saas_command("0", "--data", str(tmp_path), "--database-url", "mysql://localhost/saas")
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert found.returncode == 2
+    assert "error: 'mysql://localhost/saas' is of no kind that is known here" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
     """The message says how to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         found = subprocess.run(
-            saas_command(str(port)), capture_output=True, text=True, check=False, cwd=ROOT
+            saas_command(str(port), "--data", str(tmp_path)),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
         )
     assert found.returncode == 1
     assert f"Port {port} is taken by another program; choose one" in found.stderr

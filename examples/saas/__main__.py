@@ -12,7 +12,9 @@ import sys
 
 import uvicorn
 
+from examples.saas.databases import Databases
 from examples.saas.seed import ADMIN_PASSWORD, SHOPS
+from examples.saas.settings import Settings
 
 
 def places(port: int) -> list[str]:
@@ -78,6 +80,10 @@ def main() -> int:
         os.environ["SAAS_DATA"] = options.data
     if options.database_url:
         os.environ["SAAS_DATABASE_URL"] = options.database_url
+    try:
+        Databases(Settings.from_environ().database_url)
+    except ValueError as exc:
+        parser.error(str(exc))
     return serve(options.port)
 
 

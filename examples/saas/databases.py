@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
-from sqlalchemy import URL, MetaData, make_url, text
+from sqlalchemy import URL, MetaData, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 POOL_SIZE = 2
@@ -58,9 +58,11 @@ class Databases:
         if not self._is_sqlite:
             await self._run("CREATE DATABASE {}", name)
         engine = create_async_engine(self._url_of(name))
-        async with engine.begin() as connection:
-            await connection.run_sync(tables.create_all)
-        await engine.dispose()
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(tables.create_all)
+        finally:
+            await engine.dispose()
 
     async def drop(self, name: str) -> None:
         """Drop a tenant's database, and all that is in it."""
@@ -80,6 +82,8 @@ class Databases:
         """Databases are made and dropped outside of transactions."""
         engine = create_async_engine(self.control, isolation_level="AUTOCOMMIT")
         quoted = engine.dialect.identifier_preparer.quote(str(self._url_of(name).database))
-        async with engine.connect() as connection:
-            await connection.execute(text(statement.format(quoted)))
-        await engine.dispose()
+        try:
+            async with engine.connect() as connection:
+                await connection.exec_driver_sql(statement.format(quoted))
+        finally:
+            await engine.dispose()
