@@ -85,7 +85,12 @@ class Saas:
 
 @contextmanager
 def serve_saas(data: Path, database_url: str = "") -> Iterator[Saas]:
-    env = {"SAAS_DATA": str(data), "SAAS_DATABASE_URL": database_url}
+    env = {
+        "SAAS_DATA": str(data),
+        "SAAS_DATABASE_URL": database_url,
+        "SAAS_DOMAIN": "localhost",
+        "SAAS_SECRET_KEY": "",  # the one in its file
+    }
     with (
         serve("uvicorn-httptools", "examples.saas.main:app", env=env) as server,
         ExitStack() as visitors,
