@@ -34,6 +34,7 @@ class _Lookup(Generic[T]):
         self.entry: _Entry[T] | None = None
         self.failure: str | None = None
         self.is_kept = True  # nobody has invalidated the host since it began
+        self.changes = 0  # those of the resolver when it ended
 
 
 class TenantResolver(Generic[T]):
@@ -95,16 +96,30 @@ class TenantResolver(Generic[T]):
         self._unknown: OrderedDict[str, _Entry[T]] = OrderedDict()
         self._failures: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._lookups: dict[str, _Lookup[T]] = {}
+        self._changes = 0  # how often something was invalidated
 
     def __len__(self) -> int:
         """How many hosts are remembered, those that are nobody's included."""
         return len(self._known) + len(self._unknown)
 
+    @staticmethod
+    def normal(host: str) -> str:
+        """A host that somebody has typed, in the form that `find` gets: what to store of a
+        custom domain. A port is left out.
+
+        Raises:
+            PatternError: it is no host.
+        """
+        name = HostPattern(host).host
+        if name is None:
+            raise PatternError(f"{host!r} is no single host; write one, such as 'a.example.com'.")
+        return name
+
     async def resolve(self, host: str) -> T | None:
         """The tenant of a host, from memory or from `find`.
 
         Args:
-            host: in the form that `find` gets; `hosts.request_host` has it so.
+            host: in the form that `find` gets; `normal` brings it there.
 
         Raises:
             ResolutionError: `find` has raised or took too long, and no stale answer may stand in.
@@ -128,6 +143,8 @@ class TenantResolver(Generic[T]):
                 await self._look_up(host, lookup)
             else:
                 await lookup.ended.wait()
+            if not lookup.is_kept or lookup.changes != self._changes:
+                continue  # it may be older than what has changed
             if lookup.failure is not None:
                 return self._stale(entry, lookup.failure)
             if lookup.entry is not None:
@@ -159,6 +176,7 @@ class TenantResolver(Generic[T]):
         finally:
             if self._lookups.get(host) is lookup:
                 del self._lookups[host]
+            lookup.changes = self._changes
             lookup.ended.set()
 
     async def _ask(self, host: str) -> T | None:
@@ -174,7 +192,7 @@ class TenantResolver(Generic[T]):
 
     def invalidate(self, *hosts: str) -> None:
         """Forget hosts, so that the next request for each looks it up. What is being looked up
-        right now is not remembered.
+        right now is looked up again: no request is served by what was before.
 
         Args:
             hosts: in any spelling; none of them means all.
@@ -182,7 +200,8 @@ class TenantResolver(Generic[T]):
         Raises:
             PatternError: one is no host. Nothing is forgotten.
         """
-        names = [_normal(host) for host in hosts]
+        names = [self.normal(host) for host in hosts]
+        self._changes += 1
         for name in names or [*self._known, *self._unknown, *self._failures, *self._lookups]:
             self._forget(name)
             if name in self._lookups:
@@ -190,7 +209,8 @@ class TenantResolver(Generic[T]):
 
     def invalidate_tenant(self, is_meant: Callable[[T], bool]) -> None:
         """Forget every host of the tenants that a function picks. It is asked for each of those
-        that are remembered."""
+        that are remembered. All that is being looked up right now is looked up again."""
+        self._changes += 1
         for host, entry in [*self._known.items()]:
             if entry.tenant is not None and is_meant(entry.tenant):
                 self._forget(host)
@@ -202,10 +222,3 @@ class TenantResolver(Generic[T]):
         self._known.pop(host, None)
         self._unknown.pop(host, None)
         self._failures.pop(host, None)
-
-
-def _normal(host: str) -> str:
-    name = HostPattern(host).host
-    if name is None:
-        raise PatternError(f"{host!r} is no single host; write one, or none to forget all.")
-    return name

@@ -322,7 +322,11 @@ class TenantApps(Generic[T]):
 
     async def evict(self, tenant: T) -> None:
         """Evict a tenant's app, pinned or not, and return once it is down. Evict it when what it
-        was made of has changed: the next request starts a new one."""
+        was made of has changed: the next request starts a new one.
+
+        A request of this very app that awaits it waits for its own end, and is cut after
+        `drain_timeout`: let another app do it, or a task.
+        """
         record = self._records.get(self._key_of(tenant))
         if record is None:
             return

@@ -26,7 +26,7 @@ GROUPS = {
 METHODS = {
     "Dispatcher": ("change", "add", "remove", "replace", "url_path_for"),
     "Table": ("resolve", "apply", "check"),
-    "TenantResolver": ("resolve", "invalidate", "invalidate_tenant"),
+    "TenantResolver": ("resolve", "invalidate", "invalidate_tenant", "normal"),
     "TenantApps": ("start", "evict", "pin", "unpin"),
     "WSGIBridge": ("close",),
     "Matcher": ("matches",),

@@ -176,8 +176,8 @@ def test_rows_of_the_readme_are_tested() -> None:
 
 
 def test_scripts_of_the_readme_are_there() -> None:
-    """The two that it names can be run."""
+    """Those that it names can be run."""
     text = (ROOT / "README.md").read_text("utf-8")
-    for name in ("scripts/demo", "scripts/test"):
+    for name in ("scripts/demo", "scripts/saas", "scripts/test"):
         assert f"`{name}`" in text
         assert os.access(ROOT / name, os.X_OK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -88,6 +89,8 @@ class Apps:
         async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
             if self.failing.get(tenant) == "lifespan":
                 raise RuntimeError("no migrations")
+            if self.failing.get(tenant) == "lifespan hangs":
+                await anyio.sleep_forever()
             self.log.append(f"{tenant} up")
             yield {"number": len(self.log)}
             self.log.append(f"{tenant} down")
@@ -419,6 +422,31 @@ async def test_the_state_of_the_lifespan_has_the_tenant() -> None:
     assert seen == [{"account": "acme"}] * 2
 
 
+async def test_while_look_ups_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tenants that were known are served by their own apps, for as long as was said; the others,
+    and after that all of them, get 503."""
+    clock = Clock()
+    monkeypatch.setattr("mountkit.resolvers.monotonic", clock)
+    database = Database(acme_com="acme", globex_com="globex")
+    apps = Apps()
+    resolver = TenantResolver(database.find, ttl=60, stale_ttl=30, failure_ttl=0)
+    async with running(TenantApps(resolver, apps.make)) as server:
+
+        async def ask(host: str) -> str:
+            status, _, body = await server.ask("/", host=host)
+            return json.loads(body)["app"] if status == 200 else str(status)
+
+        assert await ask("acme.com") == "acme"
+        database.error = OSError("no route")
+        clock.now += 60
+        assert [await ask(host) for host in ("acme.com", "globex.com")] == ["acme", "503"]
+        clock.now += 30
+        assert [await ask(host) for host in ("acme.com", "globex.com")] == ["503", "503"]
+        database.error = None
+        assert [await ask(host) for host in ("acme.com", "globex.com")] == ["acme", "globex"]
+    assert apps.log.count("acme made") == 1
+
+
 async def test_a_stampede_starts_an_app_once() -> None:
     """The later requests wait for it."""
     apps = Apps()
@@ -480,6 +508,7 @@ async def test_a_later_run() -> None:
         pytest.param("factory", "no database", id="factory-raises"),
         pytest.param("hangs", "It was not made within 0.05 seconds.", id="factory-hangs"),
         pytest.param("lifespan", "no migrations", id="lifespan-raises"),
+        pytest.param("lifespan hangs", "0.05 seconds", id="lifespan-hangs"),
         pytest.param("mount", "without conditions", id="no-mount-for-a-tenant"),
     ],
 )
