@@ -10,6 +10,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Literal, NamedTuple
 
 import starlette.routing
@@ -19,7 +21,7 @@ from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router, replace_params
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import (
     answer,
@@ -29,7 +31,8 @@ from mountkit.answers import (
     is_outside,
     with_ascii_location,
 )
-from mountkit.exceptions import MountkitError, PatternError
+from mountkit.contexts import restore
+from mountkit.exceptions import ImproperResponseError, MountkitError, PatternError
 from mountkit.hosts import HostPort, request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
 from mountkit.matchers import Matcher, Wanted
@@ -394,7 +397,9 @@ class Mount(starlette.routing.Mount):
         if not child["root_path"].isascii():
             send = with_ascii_location(send)
         flight = Flight()
+        flight.scope = scope
         flight.server_send = send
+        flight.context = copy_context()
         flight.on_start = publish
         flight.status = 0
         flight.is_complete = False
@@ -411,7 +416,7 @@ class Mount(starlette.routing.Mount):
             if flight.cuts and flight.settle() and isinstance(exc, asyncio.CancelledError):
                 failure = removed()
             traffic.leave(flight)
-            if is_outside(failure):
+            if is_outside(failure, task):
                 raise
             if publish is not None:
                 publish()
@@ -419,6 +424,8 @@ class Mount(starlette.routing.Mount):
         else:
             if flight.cuts:  # it has ended well all the same
                 flight.settle()
+            elif not flight.is_complete:
+                await self._finish(flight, scope, receive)
         finally:
             # `leave` and `count`, without the calls.
             flights.discard(flight)
@@ -426,6 +433,8 @@ class Mount(starlette.routing.Mount):
                 traffic.emptied.set()
             status = flight.status
             traffic.answers[status // 100 if status < 600 else 5] += 1
+            if flight.is_marked:
+                restore(flight.context)
             if publish is not None:
                 publish()
 
@@ -434,16 +443,23 @@ class Mount(starlette.routing.Mount):
     ) -> None:
         """Answer in the place of an app that has raised, or has used up its time."""
         traffic = self.traffic
+        is_contained = self.errors == "contain" and not self._is_part_of_parent
         if flight.status:  # nobody may answer a second time: the server breaks the connection
             traffic.error = describe(exc)
             if isinstance(exc, Refused):
                 if not flight.is_complete:
                     await self._break_off(exc, flight)
                 return
+            if scope["type"] == "websocket" and not flight.is_complete and is_contained:
+                logger.error("%s raised and is closed with 1011.", self.where, exc_info=exc)
+                await _close(flight)
+                return
             if isinstance(exc, Exception):
-                exc.add_note(f"{self.where}: it had started to answer.")
+                note = f"{self.where}: it had started to answer."
+                if note not in getattr(exc, "__notes__", ()):  # some apps raise the same again
+                    exc.add_note(note)
                 raise exc
-            raise MountkitError(f"{self.where} was ended by {exc!r}.") from exc
+            raise MountkitError(f"{self.where} was ended by {describe(exc)}.") from exc
         if isinstance(exc, Refused):
             if exc.status == 504:
                 traffic.error = str(exc)
@@ -451,18 +467,30 @@ class Mount(starlette.routing.Mount):
             logger.log(level, "%s answers %d: %s", self.where, exc.status, exc)
             await answer(exc.status, scope, receive, flight.send, was_called=True)
             return
-        is_contained = self.errors == "contain" and not self._is_part_of_parent
         if isinstance(exc, Exception):
             if isinstance(exc, (HTTPException, WebSocketException, MultiPartException)):
-                await answer_error(exc, scope, receive, flight.send)
-                return
-            if not is_contained:
+                try:
+                    await answer_error(exc, scope, receive, flight.send)
+                    return
+                except ImproperResponseError as improper:  # its headers are none
+                    exc = improper
+            elif not is_contained:
                 traffic.error = describe(exc)
                 await answer_error(exc, scope, receive, flight.send)
                 return
         traffic.error = describe(exc)
         logger.error("%s raised and answers 500.", self.where, exc_info=exc)
         await answer(500, scope, receive, flight.send, was_called=True)
+
+    async def _finish(self, flight: Flight, scope: Scope, receive: Receive) -> None:
+        """End what an app has returned from without an end. A response that has begun is left to
+        the server, which breaks the connection."""
+        if flight.status and scope["type"] == "websocket":
+            await _close(flight)
+        elif not flight.status:
+            logger.warning("%s returned without an answer and answers 500.", self.where)
+            with suppress(Exception):  # the client may have gone
+                await answer(500, scope, receive, flight.send, was_called=True)
 
     async def _break_off(self, exc: Refused, flight: Flight) -> None:
         """End a response that has begun. ASGI has no message for that; to raise is what breaks
@@ -610,6 +638,16 @@ class Exposure(Mount):
         full = root_path + prefix + self.below
         inner = {**scope, "path": full, "raw_path": encode_path(full).encode("ascii")}
         return super()._child_scope(inner, (self, root_path, prefix, self.below, params), router)
+
+
+async def _close(flight: Flight) -> None:
+    """Close a websocket that its app has left open (RFC 6455, section 7.4.1: 1011), or end the
+    answer that turns it away."""
+    message: Message = {"type": "websocket.close", "code": 1011, "reason": ""}
+    if flight.status != 101:
+        message = {"type": "websocket.http.response.body", "body": b""}
+    with suppress(Exception):  # the client may have gone
+        await flight.send(message)
 
 
 def with_exposures(mounts: Iterable[Mount]) -> Iterator[Mount]:

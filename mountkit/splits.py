@@ -8,6 +8,7 @@ import random
 import re
 from bisect import bisect
 from collections.abc import Mapping
+from contextvars import copy_context
 from itertools import accumulate
 from typing import Any
 
@@ -110,7 +111,8 @@ class Split:
         child_scope = {**scope, "root_path": root_path, "state": child.run.state.copy()}
         publish = watch(scope, child_scope, root_path, "", name)
         flight = Flight()
-        flight.server_send, flight.on_start, flight.task = send, publish, None
+        flight.scope, flight.server_send, flight.context = scope, send, copy_context()
+        flight.on_start, flight.task = publish, None
         flight.status, flight.is_complete = 0, False
         try:
             await child.asgi(child_scope, receive, flight.send)

@@ -6,13 +6,16 @@ import asyncio
 import math
 import sys
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mountkit.contexts import is_current, run_in
 from mountkit.exceptions import PatternError
+from mountkit.guards import admit
 
 # What a full mount does with one more request.
 WhenFull: TypeAlias = Literal[503, 429, "wait"]
@@ -59,7 +62,15 @@ class Refused(Exception):
         self.status = status
 
 
-_ENDS = frozenset(("http.response.body", "websocket.http.response.body", "websocket.close"))
+_ENDS = frozenset(
+    (
+        "http.response.body",
+        "http.response.pathsend",
+        "http.response.zerocopysend",
+        "websocket.http.response.body",
+        "websocket.close",
+    )
+)
 
 
 def removed() -> Refused:
@@ -109,20 +120,30 @@ class Flight:
     """One request on its way through an app.
 
     Attributes:
+        scope: of the request, as the server made it.
         server_send: the server's `send`.
+        context: the context variables before the app was called. The end of the response is sent
+            in it, as uvicorn starts the next request of the connection there and then.
+        is_marked: the app has changed context variables.
         on_start: called when the response starts.
         status: of the response, 101 for an accepted websocket; 0 before it has started.
         is_complete: whether the response is out, or the websocket closed.
         task: asyncio's, which `cut` cancels; without one, or with limits, there is a
             `cancel_scope`.
         cuts: how often it was cut.
+        left, is_translated: see `guards.Progress`.
     """
 
     # No `__init__`: whoever makes one sets the slots, which is quicker. The rest is of the class
     # until it is set.
-    __slots__ = ("__dict__", "is_complete", "on_start", "server_send", "status", "task")
+    __slots__ = (
+        *("__dict__", "context", "is_complete", "on_start", "scope", "server_send", "status"),
+        "task",
+    )
 
+    scope: Scope
     server_send: Send
+    context: Context
     on_start: Callable[[], None] | None
     status: int
     is_complete: bool
@@ -132,20 +153,36 @@ class Flight:
     final_deadline: float = math.inf
     cuts: int = 0
     cancelled_before: int = 0
+    left: int | None = None
+    is_translated: bool = False
+    is_marked: bool = False
 
     async def send(self, message: Message) -> None:
-        """What the app is given as its `send`."""
-        kind = message["type"]
+        """What the app is given as its `send`.
+
+        Raises:
+            ImproperResponseError: it is no message that may come now.
+        """
+        admitted = admit(self, message)
+        if admitted is None:
+            return
+        kind = admitted["type"]
         if not self.status and kind in _STARTS:
             accepted = 101 if kind == "websocket.accept" else 403
-            self.status = message.get("status", accepted)
+            self.status = admitted.get("status", accepted)
             if self.is_timed:
                 self.cancel_scope.deadline = self.final_deadline
             if self.on_start is not None:
                 self.on_start()
-        await self.server_send(message)
-        if kind in _ENDS and not message.get("more_body"):
-            self.is_complete = True
+        if kind not in _ENDS or admitted.get("more_body"):
+            await self.server_send(admitted)
+            return
+        if is_current(self.context):
+            await self.server_send(admitted)
+        else:
+            self.is_marked = True
+            await run_in(self.context, self.server_send(admitted))
+        self.is_complete = True
 
     def cut(self) -> None:
         """Cancel it. Entering an anyio scope for every request would cost asyncio more than all
