@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit.answers import answer
 from mountkit.exceptions import ImproperRequestError, MountkitError, PatternError
 from mountkit.interfaces import adapt
+from mountkit.paths import is_target
 from mountkit.routing import (
     Exposure,
     Mount,
@@ -135,6 +136,9 @@ class Dispatcher:
                 return
             if found is not None:
                 await found[0].serve(found, scope, receive, send, self)
+                return
+            if scope["path"][:1] != "/" and not (self.table.is_empty or is_target(scope)):
+                await answer(400, scope, receive, send)
                 return
             if self.unknown_host != "default" and not self.table.knows_host(scope):
                 await answer(self.unknown_host, scope, receive, send)
@@ -387,4 +391,4 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
             f"Scope type {scope['type']!r} is none of 'http', 'websocket' and 'lifespan'; "
             "give the dispatcher a default app that knows it."
         )
-    await answer(404, scope, receive, send)
+    await answer(501 if scope.get("method") == "CONNECT" else 404, scope, receive, send)

@@ -306,6 +306,17 @@ def is_odd(scope: Scope) -> bool:
     )
 
 
+def is_target(scope: Scope) -> bool:
+    """Whether a path that does not begin with a slash may be one all the same (RFC 9112, section
+    3.2): that of the root below a `root_path`, "*" of OPTIONS, and the host of CONNECT, which has
+    its own answer. A whole URL is none: servers that leave it in the path have not looked whether
+    its host is the one of `Host`."""
+    method = scope.get("method")
+    if scope["path"] == "*":
+        return method == "OPTIONS"
+    return method == "CONNECT" or (not scope["path"] and bool(scope.get("root_path")))
+
+
 def has_control(path: str) -> bool:
     """Whether a path has a control character in it (RFC 3986 knows none)."""
     return _CONTROL.search(path) is not None

@@ -376,6 +376,10 @@ class Mount(starlette.routing.Mount):
             await answer_unavailable(own_child.run.retry_at, scope, receive, send)
             traffic.count(503)
             return
+        if scope.get("method") == "CONNECT":  # RFC 9110, section 9.3.6: there is no tunnel here
+            await answer(501, scope, receive, send)
+            traffic.count(501)
+            return
         root_path = found[1]
         if not found[3]:
             location = self._slash_redirect(scope, found)

@@ -33,7 +33,7 @@ class Says:
         seen = {
             "app": self.name,
             "path": scope["path"],
-            "raw_path": scope["raw_path"].decode("latin-1"),
+            "raw_path": (scope["raw_path"] or b"").decode("latin-1"),
             "root_path": scope["root_path"],
             "params": scope.get("path_params", {}),
             "scheme": scope["scheme"],
@@ -41,8 +41,8 @@ class Says:
             "headers": [[k.decode("latin-1"), v.decode("latin-1")] for k, v in scope["headers"]],
             "keys": sorted(scope),
             "mark": mark.get(),
-            "state": repr(scope["state"]),
-            "extensions": sorted(scope["extensions"]),
+            "state": repr(scope.get("state", {})),
+            "extensions": sorted(scope.get("extensions") or {}),
         }
         mark.set(self.name)
         body = json.dumps(seen).encode()
@@ -101,7 +101,6 @@ def paths() -> list[Mount]:
         Mount("/v1.0+(x)[y]*", Says("literal")),
         Mount("/a", Dispatcher([Mount("/a", Says("aa")), Mount("/", Says("a"))])),
         Mount("/wsgi", wsgi),
-        Mount("/slashes", Says("slashes"), redirect_slashes=True),
         Mount("/bücher", Says("books")),
     ]
 
@@ -125,12 +124,32 @@ def conditions() -> list[Mount]:
     ]
 
 
+async def cookies(scope: Scope, receive: Receive, send: Send) -> None:
+    """Sets the same name twice."""
+    headers = [
+        (b"content-length", b"0"),
+        (b"set-cookie", b"a=1; Path=/"),
+        (b"set-cookie", b"a=2; Path=/cookies"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def redirects() -> list[Mount]:
+    return [
+        Mount("/slashes", Says("slashes"), redirect_slashes=True),
+        Mount("/cookies", cookies, redirect_slashes=False),
+        Mount("/{x}", Says("placeholder"), redirect_slashes=True),
+    ]
+
+
 tables: dict[str, ASGIApp] = {
     "paths": Dispatcher(paths()),
     "rooted": Dispatcher([*paths(), Mount("/", Says("root"))]),
     "hosts": Dispatcher(hosts(), default=Says("default"), unknown_host=421),
     "hosts-404": Dispatcher(hosts(), default=Says("default"), unknown_host=404),
     "hosts-default": Dispatcher(hosts(), default=Says("default")),
+    "redirects": Dispatcher(redirects()),
     "headers": Dispatcher(conditions()),
     "trusting": ForwardedMiddleware(Dispatcher(hosts()), trusted=["127.0.0.0/8", "::1"]),
     "doubting": ForwardedMiddleware(Dispatcher(hosts()), trusted=["10.0.0.0/8"]),
