@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import Any
+
+from starlette.types import Message, Send
 
 
 def is_current(context: Context) -> bool:
@@ -16,21 +18,25 @@ def is_current(context: Context) -> bool:
         return False
 
 
-async def run_in(context: Context, awaitable: Awaitable[None]) -> None:
-    """Await something in another context, in the same task. Not twice at a time in the same one."""
-    await _InContext(context, awaitable)
+async def send_in(context: Context, send: Send, message: Message) -> None:
+    """Send a message in another context, in the same task. Not twice at a time in the same one."""
+    await _InContext(context, _sent(send, message))
+
+
+async def _sent(send: Send, message: Message) -> None:
+    await send(message)  # granian returns what can be awaited, and is no coroutine
 
 
 class _InContext:
-    """Drives an awaitable as `yield from` does (PEP 380), each step of it in a context."""
+    """Drives a coroutine as `await` does (PEP 380), each step of it in a context."""
 
-    def __init__(self, context: Context, awaitable: Awaitable[None]) -> None:
+    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, None]) -> None:
         self._context = context
-        self._awaitable = awaitable
+        self._coroutine = coroutine
 
     def __await__(self) -> Generator[Any, Any, None]:
-        steps = self._awaitable.__await__()
-        step, value = steps.send, None
+        step: Callable[[Any], Any] = self._coroutine.send
+        value: Any = None
         while True:
             try:
                 waited_for = self._context.run(step, value)
@@ -38,9 +44,9 @@ class _InContext:
                 return
             try:
                 value = yield waited_for
-                step = steps.send
+                step = self._coroutine.send
             except BaseException as exc:
-                step, value = steps.throw, exc
+                step, value = self._coroutine.throw, exc
 
 
 def restore(context: Context) -> None:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit.answers import answer
 from mountkit.exceptions import ImproperRequestError, MountkitError, PatternError
 from mountkit.interfaces import adapt
-from mountkit.paths import is_target
+from mountkit.paths import target_refusal
 from mountkit.routing import (
     Exposure,
     Mount,
@@ -137,9 +137,11 @@ class Dispatcher:
             if found is not None:
                 await found[0].serve(found, scope, receive, send, self)
                 return
-            if scope["path"][:1] != "/" and not (self.table.is_empty or is_target(scope)):
-                await answer(400, scope, receive, send)
-                return
+            if scope["path"][:1] != "/" or scope.get("method") == "CONNECT":
+                status = None if self.table.is_empty else target_refusal(scope)
+                if status is not None:
+                    await answer(status, scope, receive, send)
+                    return
             if self.unknown_host != "default" and not self.table.knows_host(scope):
                 await answer(self.unknown_host, scope, receive, send)
                 return
@@ -391,4 +393,4 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
             f"Scope type {scope['type']!r} is none of 'http', 'websocket' and 'lifespan'; "
             "give the dispatcher a default app that knows it."
         )
-    await answer(501 if scope.get("method") == "CONNECT" else 404, scope, receive, send)
+    await answer(404, scope, receive, send)

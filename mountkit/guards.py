@@ -177,7 +177,11 @@ def checked_start(message: Message) -> tuple[Message, int | None]:
     headers = message.get("headers", ())
     if type(headers) is not list and type(headers) is not tuple:
         message = {**message, "headers": (headers := _pairs(headers))}
-    return message, _check_headers(headers)
+    length, is_doubled = _check_headers(headers)
+    if is_doubled and length is not None:  # RFC 9112, section 6.2: nobody may send it twice
+        others = [pair for pair in headers if _names[pair[0]] is not _LENGTH]
+        message = {**message, "headers": [*others, (_LENGTH, b"%d" % length)]}
+    return message, length
 
 
 def checked_accept(message: Message) -> Message:
@@ -220,13 +224,14 @@ def _pairs(headers: Any) -> list[Any]:
     return list(headers)  # an iterator can be read once
 
 
-def _check_headers(headers: Iterable[Any]) -> int | None:
-    """Where the body ends, if they say it.
+def _check_headers(headers: Iterable[Any]) -> tuple[int | None, bool]:
+    """The length of the body, if they say it, and whether they say it more than once.
 
     This is on the way of every response. Names are known after they came once; of the values a
     control character is searched in all of them together.
     """
     length: int | None = None
+    is_doubled = False
     codings = 0
     values = []
     pair: Any = None
@@ -243,6 +248,7 @@ def _check_headers(headers: Iterable[Any]) -> int | None:
                         f"The Content-Length {_short(value)} is none, or a second one; leave it to "
                         "the framework."
                     )
+                is_doubled = length is not None
                 length = int(value)
             elif framing is _CODING:
                 codings += 1
@@ -267,7 +273,7 @@ def _check_headers(headers: Iterable[Any]) -> int | None:
         raise ImproperResponseError(
             "The response has a Content-Length and a Transfer-Encoding; leave both to the server."
         )
-    return length
+    return length, is_doubled
 
 
 def _check_name(name: Any) -> None:

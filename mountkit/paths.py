@@ -306,15 +306,18 @@ def is_odd(scope: Scope) -> bool:
     )
 
 
-def is_target(scope: Scope) -> bool:
-    """Whether a path that does not begin with a slash may be one all the same (RFC 9112, section
-    3.2): that of the root below a `root_path`, "*" of OPTIONS, and the host of CONNECT, which has
-    its own answer. A whole URL is none: servers that leave it in the path have not looked whether
-    its host is the one of `Host`."""
-    method = scope.get("method")
-    if scope["path"] == "*":
-        return method == "OPTIONS"
-    return method == "CONNECT" or (not scope["path"] and bool(scope.get("root_path")))
+def target_refusal(scope: Scope) -> int | None:
+    """The status for a request whose target is no path (RFC 9112, section 3.2), if it is none.
+
+    CONNECT asks for a tunnel, which ASGI does not have. A whole URL is refused, as a server that
+    leaves it in the path has not looked whether its host is that of `Host`. "*" is for OPTIONS.
+    """
+    path, method = scope["path"], scope.get("method")
+    if method == "CONNECT":
+        return 501
+    if path[:1] == "/" or (path == "*" and method == "OPTIONS"):
+        return None
+    return None if not path and scope.get("root_path") else 400
 
 
 def has_control(path: str) -> bool:

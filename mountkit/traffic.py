@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.contexts import is_current, run_in
+from mountkit.contexts import is_current, send_in
 from mountkit.exceptions import PatternError
 from mountkit.guards import admit
 
@@ -181,7 +181,7 @@ class Flight:
             await self.server_send(admitted)
         else:
             self.is_marked = True
-            await run_in(self.context, self.server_send(admitted))
+            await send_in(self.context, self.server_send, admitted)
         self.is_complete = True
 
     def cut(self) -> None:

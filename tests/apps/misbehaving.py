@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import anyio
+import sniffio
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
@@ -114,6 +116,28 @@ async def returning_something(scope: Scope, receive: Receive, send: Send) -> Any
     await send(START)
     await send(BODY)
     return "something"
+
+
+async def leaking(scope: Scope, receive: Receive, send: Send) -> None:
+    """Leaves a task behind that fails."""
+    if sniffio.current_async_library() == "asyncio":
+
+        async def fail() -> None:
+            raise RuntimeError("boom")
+
+        left_behind.append(asyncio.create_task(fail()))
+    await send(START)
+    await send(BODY)
+
+
+left_behind: list[Any] = []
+
+
+async def blocking(scope: Scope, receive: Receive, send: Send) -> None:
+    """Holds up the loop: nobody can take it from there, but it ends."""
+    time.sleep(0.2)  # noqa: ASYNC251
+    await send(START)
+    await send(BODY)
 
 
 async def never(scope: Scope, receive: Receive, send: Send) -> None:
@@ -267,6 +291,8 @@ HTTP: dict[str, Fault] = {
     # Afterwards.
     "receives-on": receiving_on,
     "returns-something": returning_something,
+    "leaks-a-task": leaking,
+    "blocks": blocking,
 }
 
 WEBSOCKET: dict[str, Fault] = {
@@ -353,5 +379,4 @@ def limited() -> list[Mount]:
         Mount("/never", never, response_timeout=0.2),
         Mount("/never-ends", never_ends, total_timeout=0.2),
         Mount("/stubborn", stubborn, response_timeout=0.2),
-        Mount("/full", never, max_concurrency=1, response_timeout=2),
     ]
