@@ -478,7 +478,7 @@ class Mount(starlette.routing.Mount):
                     return
                 except ImproperResponseError as improper:  # its headers are none
                     exc = improper
-            elif not is_contained:
+            if not is_contained:
                 traffic.error = describe(exc)
                 await answer_error(exc, scope, receive, flight.send)
                 return

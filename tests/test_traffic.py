@@ -283,6 +283,15 @@ async def test_ctrl_c_goes_on(exc: BaseException) -> None:
     assert server.messages == []
 
 
+def test_ctrl_c_of_a_runner_goes_on(anyio_backend: str) -> None:
+    """The handlers that asyncio and trio install raise it."""
+    app = Dispatcher([Mount("/bad", raising(KeyboardInterrupt()))])
+    server = Running(app)
+    with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+        anyio.run(app, scope_of("/bad"), server.receive, server.send, backend=anyio_backend)
+    assert server.messages == []
+
+
 def handles_itself(signum: int, frame: Any) -> None:
     """What uvicorn, hypercorn and granian install."""
 
