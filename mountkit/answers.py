@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
+from functools import partial
 from http import HTTPStatus
 from time import monotonic
+from typing import Any
 
 import anyio
 from starlette.exceptions import HTTPException
@@ -33,22 +37,56 @@ def with_ascii_location(send: Send) -> Send:
     return encode
 
 
-def is_outside(exc: BaseException) -> bool:
-    """Whether an exception has come from outside of the app: Ctrl-C, or a cancellation. An app
-    that raises `SystemExit`, or a `CancelledError` of its own, is not to end the server."""
+def is_outside(exc: BaseException, task: Any = None) -> bool:
+    """Whether an exception has come from outside of the app: Ctrl-C, a cancellation, or the end of
+    a coroutine that nobody awaits any more. An app that raises `SystemExit`, or any of these by
+    itself, is not to end the server.
+
+    Args:
+        task: asyncio's, in which the app was called.
+    """
     if isinstance(exc, Exception):
         return False
+    if isinstance(exc, GeneratorExit):
+        return not _is_in_task(task)
     if isinstance(exc, anyio.get_cancelled_exc_class()):
         task = current_task()  # none in trio, where nobody can raise a cancellation of his own
         return task is None or task.cancelling() > 0
     if isinstance(exc, BaseExceptionGroup):
-        return exc.subgroup((KeyboardInterrupt, GeneratorExit)) is not None
-    return isinstance(exc, (KeyboardInterrupt, GeneratorExit))
+        return any(is_outside(part, task) for part in exc.exceptions)
+    return isinstance(exc, KeyboardInterrupt) and _may_be_ctrl_c()
+
+
+def _may_be_ctrl_c() -> bool:
+    """Whether a signal may raise here. Servers have handlers of their own, which raise nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    handler = signal.getsignal(signal.SIGINT)
+    if isinstance(handler, partial):  # of asyncio.Runner
+        handler = handler.func
+    module = getattr(handler, "__module__", None) or ""
+    return handler is signal.default_int_handler or module.startswith(("asyncio.run", "trio."))
+
+
+def _is_in_task(task: Any) -> bool:
+    if task is not None:
+        return task is current_task()
+    try:
+        anyio.get_current_task()
+    except RuntimeError:
+        return False
+    return True
 
 
 def describe(exc: BaseException) -> str:
     """An exception in a line."""
-    return str(exc) if isinstance(exc, Refused) else f"{type(exc).__name__}: {exc}"
+    if isinstance(exc, Refused):
+        return str(exc)
+    name = type(exc).__name__
+    try:
+        return f"{name}: {exc}"
+    except Exception:
+        return name
 
 
 async def answer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextvars import copy_context
 from functools import partial
 from typing import Any, Literal
 
@@ -14,8 +15,10 @@ from starlette.routing import BaseRoute, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
+from mountkit.contexts import restore
 from mountkit.exceptions import ImproperRequestError, MountkitError, PatternError
 from mountkit.interfaces import adapt
+from mountkit.paths import target_refusal
 from mountkit.routing import (
     Exposure,
     Mount,
@@ -39,7 +42,7 @@ from mountkit.supervision import (
 )
 from mountkit.tables import Table
 from mountkit.telemetry import watch
-from mountkit.traffic import Flight, current_task, nowhere
+from mountkit.traffic import Flight, current_task
 from mountkit.trees import Found
 
 #: Seconds that requests in flight have when their mount leaves.
@@ -188,6 +191,7 @@ class Dispatcher:
             [*scope] != self._usual_keys
             or not mount.is_quick
             or (run := mount.child.run).retry_at is not None  # type: ignore[union-attr]
+            or scope["method"] == "CONNECT"
         ):
             if is_from_server(scope):
                 self._usual_keys = [*scope]
@@ -209,7 +213,7 @@ class Dispatcher:
         flight.mount, flight.child, flight.own_root = mount, child, own_root
         is_traced = "opentelemetry.trace" in sys.modules
         flight.on_start = publish = watch(scope, child, site[2]) if is_traced else None
-        flight.server_send = send
+        flight.scope, flight.server_send, flight.context = scope, send, copy_context()
         flight.status, flight.is_complete = 0, False
         flight.task = task = current_task()
         traffic = mount.traffic
@@ -225,13 +229,17 @@ class Dispatcher:
         else:
             if flight.cuts:
                 flight.settle()
+            elif not flight.is_complete:
+                await mount.finish(flight, scope, receive)
         finally:  # `Traffic.end`, without the calls
             flights.discard(flight)
             if traffic.emptied is not None and not flights:
                 traffic.emptied.set()
             status = flight.status
             traffic.answers[status // 100 if status < 600 else 5] += 1
-            flight.server_send = nowhere
+            if flight.is_marked:
+                restore(flight.context)
+            flight.scope = flight.server_send = flight.context = None
             if publish is not None:
                 publish()
 
@@ -241,6 +249,11 @@ class Dispatcher:
             await self._lifespan(scope, receive, send)
             return
         is_request = scope["type"] in ("http", "websocket")
+        if is_request and (scope["path"][:1] != "/" or scope.get("method") == "CONNECT"):
+            status = None if self.table.is_empty else target_refusal(scope)
+            if status is not None:
+                await answer(status, scope, receive, send)
+                return
         if is_request and self.unknown_host != "default" and not self.table.knows_host(scope):
             await answer(self.unknown_host, scope, receive, send)
             return

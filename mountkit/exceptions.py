@@ -31,6 +31,10 @@ class ImproperRequestError(MountkitError):
     """A request that nobody is to answer, because two readers may take it for different ones."""
 
 
+class ImproperResponseError(MountkitError, RuntimeError):
+    """A mounted app has sent what is no response, or a second one; nothing of it went out."""
+
+
 def shown(app: object) -> str:
     """`repr(app)` for messages; its class where that raises, as CherryPy's does outside of a
     request."""

@@ -306,6 +306,20 @@ def is_odd(scope: Scope) -> bool:
     )
 
 
+def target_refusal(scope: Scope) -> int | None:
+    """The status for a request whose target is no path (RFC 9112, section 3.2), if it is none.
+
+    CONNECT asks for a tunnel, which ASGI does not have. A whole URL is refused, as a server that
+    leaves it in the path has not looked whether its host is that of `Host`. "*" is for OPTIONS.
+    """
+    path, method = scope["path"], scope.get("method")
+    if method == "CONNECT":
+        return 501
+    if path[:1] == "/" or (path == "*" and method == "OPTIONS"):
+        return None
+    return None if not path and scope.get("root_path") else 400
+
+
 def has_control(path: str) -> bool:
     """Whether a path has a control character in it (RFC 3986 knows none)."""
     # In C, and a fourth of the time of a regular expression or of `isprintable`.

@@ -10,6 +10,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Literal, NamedTuple
 
 import starlette.routing
@@ -19,7 +21,7 @@ from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router, replace_params
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import (
     answer,
@@ -29,7 +31,7 @@ from mountkit.answers import (
     is_outside,
     with_ascii_location,
 )
-from mountkit.exceptions import MountkitError, PatternError
+from mountkit.exceptions import ImproperResponseError, MountkitError, PatternError
 from mountkit.hosts import HostPort, request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
 from mountkit.matchers import Matcher, Wanted
@@ -57,6 +59,7 @@ logger: logging.Logger = logging.getLogger("mountkit")
 # The toolkit's one key. A router has to put what `matches` returns into its own scope;
 # `handle` takes it out again, and everything else that `matches` has put there with it.
 _KEY = "mountkit"
+_SILENT = "It returned without an answer."
 _MATCHED_KEYS = ("path_params", "app_root_path", "root_path", "endpoint")
 
 
@@ -377,6 +380,10 @@ class Mount(starlette.routing.Mount):
             await answer_unavailable(own_child.run.retry_at, scope, receive, send)
             traffic.count(503)
             return
+        if scope.get("method") == "CONNECT":  # RFC 9110, section 9.3.6: there is no tunnel here
+            await answer(501, scope, receive, send)
+            traffic.count(501)
+            return
         root_path = found[1]
         if not found[3]:
             location = self._slash_redirect(scope, found)
@@ -391,7 +398,8 @@ class Mount(starlette.routing.Mount):
         flight = scope["route"] = Flight()
         flight.mount, flight.child, flight.own_root = self, child, child["root_path"]
         flight.on_start = publish = watch(scope, child, root_path)
-        flight.server_send, flight.status, flight.is_complete = send, 0, False
+        flight.scope, flight.server_send, flight.context = scope, send, copy_context()
+        flight.status, flight.is_complete = 0, False
         flight.task = task = None if traffic.limits is not None else current_task()
         traffic.flights.add(flight)
         try:
@@ -404,6 +412,8 @@ class Mount(starlette.routing.Mount):
         else:
             if flight.cuts:  # it has ended well all the same
                 flight.settle()
+            elif not flight.is_complete:
+                await self.finish(flight, scope, receive)
         finally:
             traffic.end(flight)
             if publish is not None:
@@ -416,7 +426,7 @@ class Mount(starlette.routing.Mount):
         if flight.cuts and flight.settle() and isinstance(exc, asyncio.CancelledError):
             exc = removed()
         self.traffic.leave(flight)
-        if is_outside(exc):
+        if is_outside(exc, flight.task):
             raise exc
         if flight.on_start is not None:
             flight.on_start()
@@ -427,16 +437,23 @@ class Mount(starlette.routing.Mount):
     ) -> None:
         """Answer in the place of an app that has raised, or has used up its time."""
         traffic = self.traffic
+        is_contained = self.errors == "contain" and not self._is_part_of_parent
         if flight.status:  # nobody may answer a second time: the server breaks the connection
             traffic.error = describe(exc)
             if isinstance(exc, Refused):
                 if not flight.is_complete:
                     await self._break_off(exc, flight)
                 return
+            if scope["type"] == "websocket" and not flight.is_complete and is_contained:
+                logger.error("%s raised and is closed with 1011.", self.where, exc_info=exc)
+                await _close(flight)
+                return
             if isinstance(exc, Exception):
-                exc.add_note(f"{self.where}: it had started to answer.")
+                note = f"{self.where}: it had started to answer."
+                if note not in getattr(exc, "__notes__", ()):  # some apps raise the same again
+                    exc.add_note(note)
                 raise exc
-            raise MountkitError(f"{self.where} was ended by {exc!r}.") from exc
+            raise MountkitError(f"{self.where} was ended by {describe(exc)}.") from exc
         if isinstance(exc, Refused):
             if exc.status == 504:
                 traffic.error = str(exc)
@@ -444,11 +461,13 @@ class Mount(starlette.routing.Mount):
             logger.log(level, "%s answers %d: %s", self.where, exc.status, exc)
             await answer(exc.status, scope, receive, flight.send, was_called=True)
             return
-        is_contained = self.errors == "contain" and not self._is_part_of_parent
         if isinstance(exc, Exception):
             if isinstance(exc, (HTTPException, WebSocketException, MultiPartException)):
-                await answer_error(exc, scope, receive, flight.send)
-                return
+                try:
+                    await answer_error(exc, scope, receive, flight.send)
+                    return
+                except ImproperResponseError as improper:  # its headers are none
+                    exc = improper
             if not is_contained:
                 traffic.error = describe(exc)
                 await answer_error(exc, scope, receive, flight.send)
@@ -456,6 +475,19 @@ class Mount(starlette.routing.Mount):
         traffic.error = describe(exc)
         logger.error("%s raised and answers 500.", self.where, exc_info=exc)
         await answer(500, scope, receive, flight.send, was_called=True)
+
+    async def finish(self, flight: Flight, scope: Scope, receive: Receive) -> None:
+        """See to an app that has returned without an end. A response is left to the server, which
+        answers 500 if it has not begun, and else breaks the connection."""
+        if scope["type"] == "websocket" and flight.status:
+            await _close(flight)
+        elif not flight.status:
+            if self.traffic.error != _SILENT:  # once is enough
+                logger.warning("%s returned without an answer.", self.where)
+                self.traffic.error = _SILENT
+            if scope["type"] == "websocket":
+                with suppress(Exception):  # the client may have gone
+                    await answer(500, scope, receive, flight.send, was_called=True)
 
     async def _break_off(self, exc: Refused, flight: Flight) -> None:
         """End a response that has begun. ASGI has no message for that; to raise is what breaks
@@ -610,6 +642,16 @@ class Exposure(Mount):
         full = root_path + prefix + self.below
         inner = {**scope, "path": full, "raw_path": encode_path(full).encode("ascii")}
         return super()._child_scope(inner, (self, root_path, prefix, self.below, params), router)
+
+
+async def _close(flight: Flight) -> None:
+    """Close a websocket that its app has left open (RFC 6455, section 7.4.1: 1011), or end the
+    answer that turns it away."""
+    message: Message = {"type": "websocket.close", "code": 1011, "reason": ""}
+    if flight.status != 101:
+        message = {"type": "websocket.http.response.body", "body": b""}
+    with suppress(Exception):  # the client may have gone
+        await flight.send(message)
 
 
 def with_exposures(mounts: Iterable[Mount]) -> Iterator[Mount]:

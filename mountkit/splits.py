@@ -8,6 +8,7 @@ import random
 import re
 from bisect import bisect
 from collections.abc import Mapping
+from contextvars import copy_context
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from mountkit.supervision import (
     run_lifespan,
 )
 from mountkit.telemetry import watch
-from mountkit.traffic import Flight, nowhere
+from mountkit.traffic import Flight
 
 _COOKIE_VALUE = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -118,12 +119,13 @@ class Split:
         flight = scope["route"] = Flight()
         flight.mount, flight.child, flight.own_root = _Branch("", name), child_scope, root_path
         publish = watch(scope, child_scope, root_path)
-        flight.server_send, flight.on_start, flight.task = send, publish, None
+        flight.scope, flight.server_send, flight.context = scope, send, copy_context()
+        flight.on_start, flight.task = publish, None
         flight.status, flight.is_complete = 0, False
         try:
             await child.asgi(child_scope, receive, flight.send)
         finally:
-            flight.server_send = nowhere
+            flight.scope = flight.server_send = flight.context = None
             if publish is not None:
                 publish()
 

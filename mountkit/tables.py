@@ -120,6 +120,11 @@ class Table(Generic[M]):
         self.first: dict[str, int | Node] = {}
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it has no mounts."""
+        return not self._live
+
+    @property
     def mounts(self) -> Sequence[M]:
         """The mounts in the order in which they are tried."""
         if self._sorted is None:
@@ -560,7 +565,9 @@ def _choice(found: Found[Any] | None) -> Any:
 
 
 def _may_lack_host(scope: Scope) -> bool:
-    return scope.get("http_version") == "1.0" and all(k != b"host" for k, _ in scope["headers"])
+    # granian writes "1", and puts an empty header there.
+    is_old = scope.get("http_version") in ("1.0", "1")
+    return is_old and not any(k == b"host" and v for k, v in scope["headers"])
 
 
 def _example(rule: Rule) -> str:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import anyio
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope
 
+from mountkit.contexts import is_current, restore, send_in
 from mountkit.exceptions import PatternError
+from mountkit.guards import admit
 from mountkit.telemetry import RouteTemplate
 
 # What a full mount does with one more request.
@@ -72,7 +74,15 @@ class Refused(Exception):
         self.status = status
 
 
-_ENDS = frozenset(("http.response.body", "websocket.http.response.body", "websocket.close"))
+_ENDS = frozenset(
+    (
+        "http.response.body",
+        "http.response.pathsend",
+        "http.response.zerocopysend",
+        "websocket.http.response.body",
+        "websocket.close",
+    )
+)
 
 
 def removed() -> Refused:
@@ -118,29 +128,37 @@ class Limits:
 _NO_LIMITS = Limits()
 
 
-async def nowhere(message: Message) -> None:
-    """What an app sends after its request has ended."""
-
-
 class Flight(RouteTemplate):
     """One request on its way through an app; its route besides, so that one object is made for it
     and not two.
 
     Attributes:
-        server_send: the server's `send`; `nowhere` once the request has ended.
+        scope: of the request, as the server made it.
+        server_send: the server's `send`.
+        context: the context variables before the app was called. The end of the response is sent
+            in it, as uvicorn starts the next request of the connection there and then.
+            These three are `None` once the request has ended: they lead from the scope, which
+            holds this, back to the scope.
+        is_marked: the app has changed context variables.
         on_start: called when the response starts.
         status: of the response, 101 for an accepted websocket; 0 before it has started.
         is_complete: whether the response is out, or the websocket closed.
         task: asyncio's, which `cut` cancels; without one, or with limits, there is a
             `cancel_scope`.
         cuts: how often it was cut.
+        left, is_translated: see `guards.Progress`.
     """
 
     # No `__init__`: whoever makes one sets the slots, which is quicker. The rest is of the class
     # until it is set.
-    __slots__ = ("__dict__", "is_complete", "on_start", "server_send", "status", "task")
+    __slots__ = (
+        *("__dict__", "context", "is_complete", "on_start", "scope", "server_send", "status"),
+        "task",
+    )
 
-    server_send: Send
+    scope: Any
+    server_send: Any
+    context: Any
     on_start: Callable[[], None] | None
     status: int
     is_complete: bool
@@ -150,20 +168,38 @@ class Flight(RouteTemplate):
     final_deadline: float = math.inf
     cuts: int = 0
     cancelled_before: int = 0
+    left: int | None = None
+    is_translated: bool = False
+    is_marked: bool = False
 
     async def send(self, message: Message) -> None:
-        """What the app is given as its `send`."""
-        kind = message["type"]
+        """What the app is given as its `send`.
+
+        Raises:
+            ImproperResponseError: it is no message that may come now.
+        """
+        if self.server_send is None:
+            return  # its request has ended
+        admitted = admit(self, message)
+        if admitted is None:
+            return
+        kind = admitted["type"]
         if not self.status and kind in _STARTS:
             accepted = 101 if kind == "websocket.accept" else 403
-            self.status = message.get("status", accepted)
+            self.status = admitted.get("status", accepted)
             if self.is_timed:
                 self.cancel_scope.deadline = self.final_deadline
             if self.on_start is not None:
                 self.on_start()
-        await self.server_send(message)
-        if kind in _ENDS and not message.get("more_body"):
-            self.is_complete = True
+        if kind not in _ENDS or admitted.get("more_body"):
+            await self.server_send(admitted)
+            return
+        if is_current(self.context):
+            await self.server_send(admitted)
+        else:
+            self.is_marked = True
+            await send_in(self.context, self.server_send, admitted)
+        self.is_complete = True
 
     def cut(self) -> None:
         """Cancel it. Entering an anyio scope for every request would cost asyncio more than all
@@ -233,7 +269,9 @@ class Traffic:
         """Take down that a request has ended, and how."""
         self.leave(flight)
         self.count(flight.status)
-        flight.server_send = nowhere  # which would lead from the scope back to the scope
+        if flight.is_marked:
+            restore(flight.context)
+        flight.scope = flight.server_send = flight.context = None
 
     async def carry(self, flight: Flight, app: ASGIApp, scope: Scope, receive: Receive) -> None:
         """Call the app where it needs a cancel scope: within limits, and in trio.

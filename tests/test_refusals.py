@@ -139,6 +139,42 @@ async def test_an_app_without_mounts_is_not_touched() -> None:
     assert (await asked(app, request("/static/..%2Fx")))[0][0]["status"] == 200
 
 
+@pytest.mark.parametrize("app", [None, PlainTextResponse("site")], ids=["alone", "default"])
+@pytest.mark.parametrize(
+    ("target", "method", "root_path", "status"),
+    [
+        pytest.param("http://evil.com/admin", "GET", "", 400, id="18-whole-url"),
+        pytest.param("admin", "GET", "", 400, id="19-no-slash"),
+        pytest.param("@evil.com", "GET", "", 400, id="19-at"),
+        pytest.param("*", "GET", "", 400, id="19-star"),
+        pytest.param("", "GET", "", 400, id="19-empty"),
+        pytest.param("", "GET", "/outer", None, id="19-empty-below-a-root-path"),
+        pytest.param("*", "OPTIONS", "", None, id="19-star-of-options"),
+        pytest.param("a.com:443", "CONNECT", "", 501, id="21-connect"),
+        pytest.param("/nobody", "CONNECT", "", 501, id="21-connect-to-a-path"),
+        pytest.param("/admin", "CONNECT", "", 501, id="21-connect-to-a-mount"),
+    ],
+)
+async def test_targets_that_are_no_path(
+    app: Any, target: str, method: str, root_path: str, status: int | None
+) -> None:
+    """Faults 18, 19 and 21: no app is called, but where HTTP has another form of target."""
+    dispatcher = Dispatcher(mounts(), default=app)
+    scope = scope_of(target, raw_path=target.encode(), method=method, root_path=root_path)
+    sent, error = await asked(dispatcher, scope)
+    assert error is None
+    assert sent[0]["status"] == (status or (200 if app else 404))
+    sent, _ = await asked(LifespanMiddleware(PlainTextResponse("site")), scope)
+    assert sent[0]["status"] == 200  # there are no mounts that it could be taken for
+
+
+async def test_a_websocket_with_a_whole_url() -> None:
+    """Fault 19: refused as well."""
+    scope = scope_of("http://a.com/admin", type="websocket")
+    sent, _ = await asked(Dispatcher(mounts(), default=PlainTextResponse("site")), scope)
+    assert sent == [{"type": "websocket.close", "code": 1000, "reason": ""}]
+
+
 def test_paths_that_are_none() -> None:
     """Match nothing, and are nobody's to refuse."""
     assert Table(mounts()).refusal(scope_of("*", raw_path=b"%2a")) is None
@@ -192,6 +228,8 @@ HOSTS = [
         pytest.param(["a.example.com"], "1.1", 200, id="tenant"),
         pytest.param(["other.com"], "1.1", 200, id="unknown"),
         pytest.param([], "1.0", 200, id="missing-in-1.0"),
+        pytest.param([""], "1", 200, id="missing-in-1.0-of-granian"),
+        pytest.param([""], "1.1", 400, id="empty"),
         pytest.param([], "1.1", 400, id="missing"),
         pytest.param([], "2", 400, id="missing-in-2"),
         pytest.param(["a.example.com", "b.example.com"], "1.1", 400, id="two"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +27,7 @@ from mountkit import (
     PatternError,
     traffic,
 )
+from mountkit.answers import is_outside
 from tests.conftest import ClientFactory
 from tests.reference import scope_of
 from tests.test_changes import Slow, ask
@@ -267,21 +270,83 @@ async def test_a_cancellation_of_the_apps_own(anyio_backend: str) -> None:
 
 @pytest.mark.parametrize(
     "exc",
-    [
-        KeyboardInterrupt(),
-        GeneratorExit(),
-        BaseExceptionGroup("", [KeyboardInterrupt()]),
-    ],
-    ids=["ctrl-c", "generator", "group"],
+    [KeyboardInterrupt(), BaseExceptionGroup("", [ValueError(), KeyboardInterrupt()])],
+    ids=["alone", "group"],
 )
-async def test_what_comes_from_outside_goes_on(exc: BaseException) -> None:
-    """Ctrl-C is the server's."""
+async def test_ctrl_c_goes_on(exc: BaseException) -> None:
+    """It is the server's, as long as a signal raises it."""
     app = Dispatcher([Mount("/bad", raising(exc))])
     server = Running(app)
     with pytest.raises(BaseException) as caught:  # noqa: PT011
         await app(scope_of("/bad"), server.receive, server.send)
     assert caught.value is exc
     assert server.messages == []
+
+
+def test_ctrl_c_of_a_runner_goes_on(anyio_backend: str) -> None:
+    """The handlers that asyncio and trio install raise it."""
+    app = Dispatcher([Mount("/bad", raising(KeyboardInterrupt()))])
+    server = Running(app)
+    with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+        anyio.run(app, scope_of("/bad"), server.receive, server.send, backend=anyio_backend)
+    assert server.messages == []
+
+
+def handles_itself(signum: int, frame: Any) -> None:
+    """What uvicorn, hypercorn and granian install."""
+
+
+@pytest.mark.parametrize("thread", ["main", "other"])
+def test_an_app_that_raises_ctrl_c(
+    anyio_backend: str, thread: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 64. No signal raises where the server handles it, or in another thread: it is an
+    error of the app."""
+    app = Dispatcher([Mount("/bad", raising(KeyboardInterrupt()))])
+    found: list[Any] = []
+
+    def run() -> None:
+        found.append(anyio.run(asked, app, scope_of("/bad"), backend=anyio_backend))
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        if thread == "main":
+            signal.signal(signal.SIGINT, handles_itself)
+            run()
+        else:
+            other = threading.Thread(target=run)
+            other.start()
+            other.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    [(sent, error)] = found
+    assert (sent[0]["status"], error) == (500, None)
+
+
+@pytest.mark.parametrize("options", [{}, {"total_timeout": 5}], ids=["plain", "limited"])
+async def test_an_app_that_raises_the_end_of_a_generator(options: Any) -> None:
+    """Fault 64. Nobody has closed its coroutine."""
+    app = Dispatcher([Mount("/bad", raising(GeneratorExit()), **options)])
+    sent, error = await asked(app, scope_of("/bad"))
+    assert (sent[0]["status"], error) == (500, None)
+
+
+def test_a_coroutine_that_is_closed(caplog: pytest.LogCaptureFixture) -> None:
+    """Is not answered for: nobody awaits it any more."""
+    server = Running(Dispatcher([]))
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def begin() -> Any:
+        app = Dispatcher([Mount("/slow", waits)])
+        call = app(scope_of("/slow"), server.receive, server.send)
+        call.send(None)
+        return call
+
+    asyncio.run(begin()).close()
+    assert (server.messages, caplog.records) == ([], [])
+    assert is_outside(GeneratorExit())
 
 
 async def test_a_cancelled_request_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
