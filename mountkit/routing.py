@@ -50,7 +50,16 @@ from mountkit.sites import SITE, site_of
 from mountkit.supervision import Child, Health, Status, Supervision
 from mountkit.tables import Resolution, Table
 from mountkit.telemetry import watch
-from mountkit.traffic import Flight, Limits, Refused, Traffic, WhenFull, current_task, removed
+from mountkit.traffic import (
+    SILENT,
+    Flight,
+    Limits,
+    Refused,
+    Traffic,
+    WhenFull,
+    current_task,
+    removed,
+)
 from mountkit.trees import Found
 from mountkit.wsgi import WSGIBridge
 
@@ -59,7 +68,6 @@ logger: logging.Logger = logging.getLogger("mountkit")
 # The toolkit's one key. A router has to put what `matches` returns into its own scope;
 # `handle` takes it out again, and everything else that `matches` has put there with it.
 _KEY = "mountkit"
-_SILENT = "It returned without an answer."
 _MATCHED_KEYS = ("path_params", "app_root_path", "root_path", "endpoint")
 
 
@@ -413,7 +421,7 @@ class Mount(starlette.routing.Mount):
             if flight.cuts:  # it has ended well all the same
                 flight.settle()
             elif not flight.is_complete:
-                await self.finish(flight, scope, receive)
+                await self._finish(flight, scope, receive)
         finally:
             traffic.end(flight)
             if publish is not None:
@@ -476,18 +484,23 @@ class Mount(starlette.routing.Mount):
         logger.error("%s raised and answers 500.", self.where, exc_info=exc)
         await answer(500, scope, receive, flight.send, was_called=True)
 
-    async def finish(self, flight: Flight, scope: Scope, receive: Receive) -> None:
+    def note_silence(self) -> None:
+        """Take down, once, that the app has returned without an answer."""
+        if self.traffic.error is not SILENT:
+            logger.warning("%s returned without an answer.", self.where)
+            self.traffic.error = SILENT
+
+    async def _finish(self, flight: Flight, scope: Scope, receive: Receive) -> None:
         """See to an app that has returned without an end. A response is left to the server, which
         answers 500 if it has not begun, and else breaks the connection."""
-        if scope["type"] == "websocket" and flight.status:
-            await _close(flight)
-        elif not flight.status:
-            if self.traffic.error != _SILENT:  # once is enough
-                logger.warning("%s returned without an answer.", self.where)
-                self.traffic.error = _SILENT
-            if scope["type"] == "websocket":
-                with suppress(Exception):  # the client may have gone
-                    await answer(500, scope, receive, flight.send, was_called=True)
+        if not flight.status:
+            self.note_silence()
+        if scope["type"] == "websocket":
+            if flight.status:
+                await _close(flight)
+                return
+            with suppress(Exception):  # the client may have gone
+                await answer(500, scope, receive, flight.send, was_called=True)
 
     async def _break_off(self, exc: Refused, flight: Flight) -> None:
         """End a response that has begun. ASGI has no message for that; to raise is what breaks

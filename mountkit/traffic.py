@@ -21,6 +21,8 @@ from mountkit.telemetry import RouteTemplate
 # What a full mount does with one more request.
 WhenFull: TypeAlias = Literal[503, 429, "wait"]
 
+#: The error of a mount whose app has returned and said nothing.
+SILENT = "It returned without an answer."
 # How often a request is cancelled that does not heed it, and the seconds that it has each time.
 _CUTS = 3
 _CUT_GRACE = 1.0
