@@ -134,7 +134,7 @@ class Table(Generic[M]):
 
         Raises:
             ConflictError: two mounts would take exactly the same requests.
-            PatternError: a mount to be removed or replaced is not in the table.
+            PatternError: a mount to be removed or replaced is not in the table, or named twice.
             In both cases nothing has changed.
         """
         leaving, taking, added = self._plan(add, remove, replace)
@@ -172,7 +172,11 @@ class Table(Generic[M]):
     ) -> tuple[set[int], list[tuple[int, M]], list[M]]:
         """The numbers that leave, the mounts that come for a number, and those for a new one."""
         taking = [(self._number(old), new) for old, new in replace]
-        leaving = {self._number(mount) for mount in remove} | {number for number, _ in taking}
+        leaving: set[int] = set()
+        for number in chain((number for number, _ in taking), map(self._number, remove)):
+            if number in leaving:
+                raise PatternError(f"{self._mounts[number]!r} is to leave twice; name it once.")
+            leaving.add(number)
         added = list(add)
         self._refuse_conflicts(chain((new for _, new in taking), added), leaving)
         return leaving, taking, added
@@ -194,12 +198,14 @@ class Table(Generic[M]):
             rule = mount.rule
             # To build large tables is mostly this; the short key of most rules is there already.
             is_short = rule.host is None and not rule.conditions and not rule.priority
-            other = seen.setdefault(rule.path.key if is_short else rule.key, rule)
-            if other is rule and not is_empty:
+            key = rule.path.key if is_short else rule.key
+            other = seen.get(key)
+            seen[key] = rule
+            if other is None and not is_empty:
                 for number in self._numbers_beside(rule):
                     if number not in leaving and self._rules[number].key == rule.key:
                         other = self._rules[number]
-            if other is not rule:
+            if other is not None:
                 raise ConflictError(
                     f"Mount({rule!r}) at {rule.where} takes exactly the requests of "
                     f"Mount({other!r}) at {other.where}{_example(other)}; remove one, or give it "
