@@ -42,7 +42,7 @@ class Lifespan:
         self._received = False
         # "up": it has answered, and nobody watches it yet.
         self._phase: Literal["startup", "up", "serving", "shutdown", "done"] = "startup"
-        self._on_end: Callable[[str, BaseException | None], None] | None = None
+        self._on_end: Callable[[str, BaseException | None], None] = lambda reason, exception: None
         self._answered = False
         self._failed = False
         self._is_cut_off = False  # by an event loop that is being closed, and not by this
@@ -91,16 +91,13 @@ class Lifespan:
         """Have a function called if the app, which is up, ends before it is stopped, with the
         reason and what it raised; at once if it has ended already."""
         self._on_end = on_end
-        if self._phase == "up":
-            self._phase = "serving"
-            if self._ended.is_set():
-                self._tell()
+        self._phase = "serving"
+        if self._ended.is_set():
+            self._tell()
 
     def _tell(self) -> None:
-        if self._on_end is not None:
-            self._on_end(
-                f"It ended its lifespan while it was serving: {self._reason()}", self.exception
-            )
+        reason = f"It ended its lifespan while it was serving: {self._reason()}"
+        self._on_end(reason, self.exception)
 
     async def stop(self, seconds: float) -> None:
         """Let the app shut down, and wait until its task has ended. One that is starting still, or
