@@ -33,6 +33,7 @@ from mountkit.supervision import (
     Child,
     Health,
     Supervisor,
+    check_seconds,
     run_lifespan,
 )
 from mountkit.tables import Table
@@ -60,6 +61,7 @@ class Dispatcher:
 
     Raises:
         ConflictError: two mounts would take exactly the same requests.
+        PatternError: an option can never work.
 
     Attributes:
         table: the compiled `Table`, which decides.
@@ -89,6 +91,10 @@ class Dispatcher:
         self._changing: dict[int, Mount] = {}
         check_one_of("unknown_host", unknown_host, ("default", 404, 421))
         self.unknown_host: Literal["default", 404, 421] = unknown_host
+        check_seconds("startup_timeout", startup_timeout)
+        check_seconds("shutdown_timeout", shutdown_timeout)
+        check_seconds("total_startup_timeout", total_startup_timeout)
+        check_seconds("total_shutdown_timeout", total_shutdown_timeout)
         self.startup_timeout = startup_timeout
         self.shutdown_timeout = shutdown_timeout
         self.total_startup_timeout = total_startup_timeout
@@ -228,6 +234,7 @@ class Dispatcher:
             LifespanError: an app did not start, and is not to be isolated.
             In each case nothing has changed. That an app did not stop well is logged.
         """
+        check_seconds("drain_timeout", drain_timeout, least="from 0")
         coming, leaving, pairs = _mounts(add), _mounts(remove), _pairs(replace)
         news = {id(new): new for new in (*coming, *(new for _, new in pairs))}
         olds = {id(old): old for old in (*leaving, *(old for old, _ in pairs))}

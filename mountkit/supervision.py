@@ -23,7 +23,7 @@ import anyio.abc
 from anyio.lowlevel import checkpoint_if_cancelled
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.exceptions import LifespanError
+from mountkit.exceptions import LifespanError, PatternError
 from mountkit.lifespans import Lifespan
 
 logger: logging.Logger = logging.getLogger("mountkit")
@@ -66,6 +66,19 @@ class Health:
     error: str | None
 
 
+def check_seconds(option: str, value: Any, *, least: str = "above 0") -> None:
+    """Refuse what is no time limit.
+
+    Raises:
+        PatternError: it is neither a number of seconds nor `None`.
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (is_number and (value > 0 or (value == 0 and least != "above 0"))):
+        raise PatternError(
+            f"{option}={value!r} is no number of seconds {least}; write e.g. 10, or None."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Supervision:
     """How one app is started and stopped.
@@ -76,6 +89,9 @@ class Supervision:
             `"isolate"`: the others serve, its mount answers 503, and it is started again.
         independent: it may start at the same time as its neighbours that are independent too.
         share: keys of the parent's state that it sees in its own.
+
+    Raises:
+        PatternError: a timeout is no number of seconds.
     """
 
     startup_timeout: float | None = None
@@ -83,6 +99,10 @@ class Supervision:
     on_failure: Literal["fail", "isolate"] = "fail"
     independent: bool = False
     share: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_seconds("startup_timeout", self.startup_timeout)
+        check_seconds("shutdown_timeout", self.shutdown_timeout)
 
 
 class Run:
@@ -641,7 +661,8 @@ async def run_lifespan(
             with anyio.CancelScope(shield=True):
                 failures = await supervisor.stop_all(total_shutdown_timeout)
             supervisor.register.reports.remove(report)
-            if answer.get("type") != "lifespan.shutdown.complete":
+            # The log has them in any case: not every server tells of a failed shutdown.
+            if REGISTER not in scope or answer.get("type") != "lifespan.shutdown.complete":
                 for _, failure in failures:
                     logger.error("%s", failure, exc_info=failure.__cause__)
             task_group.cancel_scope.cancel()

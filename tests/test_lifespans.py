@@ -168,16 +168,28 @@ async def test_a_failing_stop_does_not_keep_the_others_up(how: str, reason: str)
     assert [line for line in log if line.endswith("down")] == ["c down", "b down", "a down"]
 
 
-async def test_every_failing_stop_is_reported() -> None:
-    """Two failures make one message of two lines."""
+@pytest.mark.parametrize("is_nested", [False, True], ids=["flat", "nested"])
+async def test_every_failing_stop_is_reported(
+    is_nested: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two failures make one message of two lines. The log has them too, once, as there are servers
+    that tell nobody."""
     log: Log = []
     mounts = [Mount(f"/{name}", actor(name, log, shutdown="fails")) for name in "ab"]
+    if is_nested:
+        mounts = [Mount("/n", Dispatcher(mounts))]
     server = Server(log)
     with pytest.raises(LifespanError, match=r"(?s)'/b'.*b cannot\n.*'/a'.*a cannot") as caught:
         await server.run(Dispatcher(mounts))
     assert server.messages[-1]["type"] == "lifespan.shutdown.failed"
-    assert isinstance(caught.value.__cause__, ExceptionGroup)
-    assert len(caught.value.__cause__.exceptions) == 2
+    cause = caught.value.__cause__
+    if is_nested:
+        assert cause is not None
+        cause = cause.__cause__
+    assert isinstance(cause, ExceptionGroup)
+    assert len(cause.exceptions) == 2
+    lines = "\n".join(record.getMessage() for record in caplog.records)
+    assert (lines.count("a cannot"), lines.count("b cannot")) == (1, 1)
 
 
 async def test_a_failure_while_unwinding_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -387,6 +387,35 @@ async def test_an_isolated_mount_tries_again_what_has_failed_elsewhere() -> None
 # Timeouts.
 
 
+@pytest.mark.parametrize("value", [0, -1, "5", True])
+@pytest.mark.parametrize(
+    ("make", "option"),
+    [
+        (lambda **options: Mount("/a", Flaky(0), **options), "startup_timeout"),
+        (lambda **options: Mount("/a", Flaky(0), **options), "shutdown_timeout"),
+        (Dispatcher, "startup_timeout"),
+        (Dispatcher, "shutdown_timeout"),
+        (Dispatcher, "total_startup_timeout"),
+        (Dispatcher, "total_shutdown_timeout"),
+    ],
+)
+def test_a_timeout_is_a_number_above_0(make: Any, option: str, value: Any) -> None:
+    """Anything else is refused when it is written, not when the server starts."""
+    with pytest.raises(PatternError, match=f"^{option}={value!r} is no number of seconds above 0;"):
+        make(**{option: value})
+
+
+@pytest.mark.parametrize("value", [-1, "5"])
+async def test_a_drain_timeout_is_a_number_from_0(value: Any) -> None:
+    """0 cuts at once."""
+    mount = Mount("/a", Flaky(0))
+    app = Dispatcher([mount])
+    with pytest.raises(PatternError, match=f"^drain_timeout={value!r} is no number of seconds"):
+        await app.remove(mount, drain_timeout=value)
+    await app.remove(mount, drain_timeout=0)
+    assert app.routes == []
+
+
 @pytest.mark.parametrize("which", ["startup", "shutdown"])
 async def test_timeout_of_a_mount(which: str) -> None:
     """Goes before the dispatcher's."""
