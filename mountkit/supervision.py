@@ -48,9 +48,9 @@ class Health:
 
     Attributes:
         mount: its host and path.
-        status: `"starting"`: its app is not up yet. `"draining"`: it gets no new requests, and
-            those in flight are waited for. `"failed"`: its app did not start, or its lifespan
-            has ended.
+        status: `"starting"`: its app is not up yet, or not any more. `"draining"`: it gets no new
+            requests, and those in flight are waited for. `"failed"`: its app did not start, or
+            its lifespan has ended.
         since: when it came into that status, in seconds since the epoch.
         in_flight: requests and websockets that it works on.
         answered: those that have ended, by class: `{"2xx": 5}`; an accepted websocket is
@@ -85,8 +85,9 @@ class Supervision:
 
     Attributes:
         startup_timeout, shutdown_timeout: seconds; `None` is what the dispatcher says.
-        on_failure: `"fail"`: an app that does not start fails the server's startup.
-            `"isolate"`: the others serve, its mount answers 503, and it is started again.
+        on_failure: `"fail"`: an app that does not start fails the server's startup, and one whose
+            lifespan ends while it serves has failed. `"isolate"`: the others serve, its mount
+            answers 503, and it is started again.
         independent: it may start at the same time as its neighbours that are independent too.
         share: keys of the parent's state that it sees in its own.
 
