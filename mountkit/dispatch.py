@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Literal
@@ -38,6 +38,7 @@ from mountkit.supervision import (
     Child,
     Health,
     Supervisor,
+    check_seconds,
     run_lifespan,
 )
 from mountkit.tables import Table
@@ -68,6 +69,7 @@ class Dispatcher:
 
     Raises:
         ConflictError: two mounts would take exactly the same requests.
+        PatternError: an option can never work.
 
     Attributes:
         table: the compiled `Table`, which decides.
@@ -99,6 +101,10 @@ class Dispatcher:
         self._changing: dict[int, Mount] = {}
         check_one_of("unknown_host", unknown_host, ("default", 404, 421))
         self.unknown_host: Literal["default", 404, 421] = unknown_host
+        check_seconds("startup_timeout", startup_timeout)
+        check_seconds("shutdown_timeout", shutdown_timeout)
+        check_seconds("total_startup_timeout", total_startup_timeout)
+        check_seconds("total_shutdown_timeout", total_shutdown_timeout)
         self.startup_timeout = startup_timeout
         self.shutdown_timeout = shutdown_timeout
         self.total_startup_timeout = total_startup_timeout
@@ -338,13 +344,14 @@ class Dispatcher:
                 its own mount waits for itself: do it in another task.
 
         Raises:
-            PatternError: a mount is not in the table, or drains still.
+            PatternError: a mount is not in the table, is named twice, or drains still.
             ConflictError: two mounts would take exactly the same requests.
             LifespanError: an app did not start, and is not to be isolated.
             In each case nothing has changed. That an app did not stop well is logged.
         """
-        coming, leaving, pairs = _mounts(add), _mounts(remove), list(replace)
-        news = {id(new): new for new in (*coming, *_mounts(new for _, new in pairs))}
+        check_seconds("drain_timeout", drain_timeout, least="from 0")
+        coming, leaving, pairs = _mounts(add), _mounts(remove), _pairs(replace)
+        news = {id(new): new for new in (*coming, *(new for _, new in pairs))}
         olds = {id(old): old for old in (*leaving, *(old for old, _ in pairs))}
         for mount in news.values():
             if id(mount) in self._changing:
@@ -360,11 +367,13 @@ class Dispatcher:
         supervisor = self._supervisors[-1] if self._supervisors else None
         if supervisor is not None:
             await self._start(news, supervisor)
-        try:
-            self.table.apply(add=coming, remove=leaving, replace=pairs)
-        except MountkitError:  # another change was quicker
-            await self._retire(news, supervisor, 0)
-            raise
+            try:
+                self.table.validate(add=coming, remove=leaving, replace=pairs)
+            except MountkitError:  # another change was quicker
+                with anyio.CancelScope(shield=True):
+                    await supervisor.stop_some(children_of(news.values()))
+                raise
+        self.table.apply(add=coming, remove=leaving, replace=pairs)
         for mount in mounts_of(olds.values()):
             mount.traffic.draining_since = time.time()
         self._changing |= olds
@@ -493,6 +502,18 @@ def _mounts(mounts: Mapping[str, Any] | Iterable[Mount]) -> list[Mount]:
                 f"{mount!r} is no mountkit.Mount; write Mount('/path', app), or a mapping of "
                 "paths to apps."
             )
+    return found
+
+
+def _pairs(pairs: Iterable[tuple[Mount, Mount]]) -> list[tuple[Mount, Mount]]:
+    found = []
+    for pair in pairs:
+        if not isinstance(pair, Sequence) or len(pair) != 2:
+            raise PatternError(
+                f"{pair!r} is no pair of mounts; write replace=[(old, new)], two Mount objects."
+            )
+        old, new = _mounts(pair)
+        found.append((old, new))
     return found
 
 

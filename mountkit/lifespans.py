@@ -6,6 +6,7 @@ asgi-lifespan tells them), or returns before it has answered it; such an app is 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Literal
@@ -17,7 +18,7 @@ from mountkit.exceptions import LifespanError
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
-# An app has answered its shutdown: how long its task may still go on, in seconds.
+# An app has answered its shutdown, or was cancelled: how long its task may still go on, in seconds.
 _EXIT_GRACE = 1.0
 
 
@@ -27,25 +28,24 @@ class Lifespan:
     Args:
         name: of the app, for messages.
         scope: what the app is called with.
-        on_end: called with the reason if it ends while it serves.
 
     Attributes:
         exception: what the app raised, if it did.
     """
 
-    def __init__(
-        self, app: ASGIApp, name: str, scope: Scope, on_end: Callable[[str], None]
-    ) -> None:
+    def __init__(self, app: ASGIApp, name: str, scope: Scope) -> None:
         self.app = app
         self.name = name
         self.scope = scope
-        self.on_end = on_end
         self.exception: BaseException | None = None
         self.message: str | None = None  # of startup.failed or shutdown.failed
         self._received = False
-        self._phase: Literal["startup", "serving", "shutdown", "done"] = "startup"
+        # "up": it has answered, and nobody watches it yet.
+        self._phase: Literal["startup", "up", "serving", "shutdown", "done"] = "startup"
+        self._on_end: Callable[[str, BaseException | None], None] = lambda reason, exception: None
         self._answered = False
         self._failed = False
+        self._is_cut_off = False  # by an event loop that is being closed, and not by this
         self._startup = anyio.Event()
         self._stopping = anyio.Event()
         self._shutdown = anyio.Event()
@@ -54,7 +54,7 @@ class Lifespan:
         self._cancel_scope = anyio.CancelScope(shield=True)
 
     async def start(self, start_soon: Callable[..., None], seconds: float | None) -> bool:
-        """Run the app up to its answer.
+        """Run the app up to its answer. If this is cancelled, `stop` is still to be called.
 
         Args:
             start_soon: of the task group that the app is to run in.
@@ -66,13 +66,8 @@ class Lifespan:
             LifespanError: it failed, raised, or did not answer in time.
         """
         start_soon(self._run, name=f"mountkit lifespan of {self.name}")
-        try:
-            with anyio.move_on_after(seconds):
-                await self._startup.wait()
-        except BaseException:  # cancelled: nobody will stop it
-            with anyio.CancelScope(shield=True):
-                await self._abandon()
-            raise
+        with anyio.move_on_after(seconds):
+            await self._startup.wait()
         if not self._startup.is_set():
             await self._abandon()
             raise LifespanError(f"{self.name} did not start within {seconds:g} seconds.")
@@ -92,13 +87,28 @@ class Lifespan:
             ) from self.exception
         return False
 
+    def watch(self, on_end: Callable[[str, BaseException | None], None]) -> None:
+        """Have a function called if the app, which is up, ends before it is stopped, with the
+        reason and what it raised; at once if it has ended already."""
+        self._on_end = on_end
+        self._phase = "serving"
+        if self._ended.is_set():
+            self._tell()
+
+    def _tell(self) -> None:
+        reason = f"It ended its lifespan while it was serving: {self._reason()}"
+        self._on_end(reason, self.exception)
+
     async def stop(self, seconds: float) -> None:
-        """Let the app shut down, and wait until its task has ended.
+        """Let the app shut down, and wait until its task has ended. One that is starting still, or
+        has said that it failed, is cancelled.
 
         Raises:
             LifespanError: it failed, raised, or did not answer in time.
         """
-        died = self._ended.is_set()
+        if self._phase in ("startup", "done"):
+            await self._abandon()
+            return
         self._phase = "shutdown"
         self._failed = False
         self._stopping.set()
@@ -108,9 +118,11 @@ class Lifespan:
         with anyio.move_on_after(_EXIT_GRACE if in_time else 0):
             await self._ended.wait()
         await self._abandon()
+        if self._is_cut_off:
+            return
         if not in_time:
             raise LifespanError(f"{self.name} did not stop within {seconds:.3g} seconds.")
-        if self._failed or (self.exception is not None and not died):
+        if self._failed or self.exception is not None:
             raise LifespanError(f"{self.name} failed to stop: {self._reason()}") from self.exception
 
     def _reason(self) -> str:
@@ -119,25 +131,30 @@ class Lifespan:
         return repr(self.exception) if self.exception is not None else "it gave no reason."
 
     async def _abandon(self) -> None:
+        """Cancel the app, and wait until it has ended; not for ever, as some do not heed it, such
+        as those that wait for a thread."""
+        self._phase = "done"
         self._cancel_scope.cancel()
-        await self._ended.wait()
+        with anyio.move_on_after(_EXIT_GRACE):
+            await self._ended.wait()
+        if not self._ended.is_set():
+            logger.error("%s was cancelled and does not end; its task is left behind.", self.name)
 
     async def _run(self) -> None:
         try:
             with self._cancel_scope:
                 await self.app(self.scope, self._receive, self._send)
         except KeyboardInterrupt:
+            self._phase = "done"
             raise
         except BaseException as exc:  # SystemExit, CancelledError, …: siblings must live
             self.exception = exc
+            if _is_cancelled():
+                self._is_cut_off = True
+                self._phase = "done"
         finally:
             if self._phase == "serving":
-                logger.error(
-                    "%s ended its lifespan while it was serving.",
-                    self.name,
-                    exc_info=self.exception,
-                )
-                self.on_end(f"It ended its lifespan while it was serving: {self._reason()}")
+                self._tell()
             for event in (self._startup, self._shutdown, self._ended):
                 event.set()
 
@@ -157,7 +174,7 @@ class Lifespan:
             self._answered = True
             self._startup.set()
             if self._phase == "startup":
-                self._phase = "serving"
+                self._phase = "up"
         elif kind in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
             self._shutdown.set()
         else:
@@ -166,3 +183,12 @@ class Lifespan:
             self._failed = True
             self._phase = "done"
             self.message = message.get("message") or None
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled this very task of asyncio. (In trio nobody can.)"""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and task.cancelling() > 0

@@ -119,10 +119,11 @@ class Mount(starlette.routing.Mount):
             parent's lifespan when the app starts, and those of each request.
         startup_timeout, shutdown_timeout: seconds that the app's lifespan may take; by default
             what the dispatcher says.
-        on_failure: what happens if the app does not start. `"fail"`: the server does not start.
-            `"isolate"`: the others serve, this mount answers 503 with `Retry-After`, and the app
-            is started again after 1, 2, 4, … 60 seconds; the same if its lifespan ends while it
-            serves.
+        on_failure: what happens if the app does not start. `"fail"`: the server does not start;
+            if its lifespan ends while it serves, it is served on, and `Readiness` says that it
+            has failed. `"isolate"`: the others serve, this mount answers 503 with `Retry-After`,
+            and the app is started again after 1, 2, 4, … 60 seconds; the same if its lifespan
+            ends while it serves.
         independent: start it at the same time as the neighbours that say so too.
         max_concurrency: how many requests and websockets it takes at a time; `None` sets no
             limit.

@@ -20,9 +20,10 @@ from typing import Any, Literal, TypeAlias
 
 import anyio
 import anyio.abc
+from anyio.lowlevel import checkpoint_if_cancelled
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.exceptions import LifespanError
+from mountkit.exceptions import LifespanError, PatternError
 from mountkit.lifespans import Lifespan
 
 logger: logging.Logger = logging.getLogger("mountkit")
@@ -47,9 +48,9 @@ class Health:
 
     Attributes:
         mount: its host and path.
-        status: `"starting"`: its app is not up yet. `"draining"`: it gets no new requests, and
-            those in flight are waited for. `"failed"`: its app did not start, or its lifespan
-            has ended.
+        status: `"starting"`: its app is not up yet, or not any more. `"draining"`: it gets no new
+            requests, and those in flight are waited for. `"failed"`: its app did not start, or
+            its lifespan has ended.
         since: when it came into that status, in seconds since the epoch.
         in_flight: requests and websockets that it works on.
         answered: those that have ended, by class: `{"2xx": 5}`; an accepted websocket is
@@ -65,16 +66,33 @@ class Health:
     error: str | None
 
 
+def check_seconds(option: str, value: Any, *, least: str = "above 0") -> None:
+    """Refuse what is no time limit.
+
+    Raises:
+        PatternError: it is neither a number of seconds nor `None`.
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (is_number and (value > 0 or (value == 0 and least != "above 0"))):
+        raise PatternError(
+            f"{option}={value!r} is no number of seconds {least}; write e.g. 10, or None."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Supervision:
     """How one app is started and stopped.
 
     Attributes:
         startup_timeout, shutdown_timeout: seconds; `None` is what the dispatcher says.
-        on_failure: `"fail"`: an app that does not start fails the server's startup.
-            `"isolate"`: the others serve, its mount answers 503, and it is started again.
+        on_failure: `"fail"`: an app that does not start fails the server's startup, and one whose
+            lifespan ends while it serves has failed. `"isolate"`: the others serve, its mount
+            answers 503, and it is started again.
         independent: it may start at the same time as its neighbours that are independent too.
         share: keys of the parent's state that it sees in its own.
+
+    Raises:
+        PatternError: a timeout is no number of seconds.
     """
 
     startup_timeout: float | None = None
@@ -82,6 +100,10 @@ class Supervision:
     on_failure: Literal["fail", "isolate"] = "fail"
     independent: bool = False
     share: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_seconds("startup_timeout", self.startup_timeout)
+        check_seconds("shutdown_timeout", self.shutdown_timeout)
 
 
 class Run:
@@ -93,6 +115,7 @@ class Run:
         status: `"failed"` if it did not start, or its lifespan has ended while it served.
         since: when it came into that status, in seconds since the epoch.
         error: why it has failed.
+        failure: what it raised, if it failed to start and is not isolated.
         retry_at: for an app whose mount answers 503, the time (`time.monotonic()`) at which it
             is started again.
     """
@@ -100,12 +123,14 @@ class Run:
     __slots__ = (
         "app",
         "error",
+        "failure",
         "is_stopping",
         "lifespan",
         "restart",
         "retry_at",
         "settled",
         "since",
+        "starting",
         "state",
         "status",
         "users",
@@ -117,10 +142,12 @@ class Run:
         self.status: Literal["starting", "serving", "failed"] = "starting"
         self.since: float = time.time()
         self.error: str | None = None
+        self.failure: LifespanError | None = None
         self.retry_at: float | None = None
         self.users: int = 0  # the mounts that hold it
         self.lifespan: Lifespan | None = None  # for apps that support it
-        self.restart: anyio.CancelScope | None = None
+        self.starting: anyio.CancelScope | None = None  # around its first start
+        self.restart: Job | None = None
         self.is_stopping: bool = False
         # Set once it is up or has failed, then replaced and set once it is gone.
         self.settled: anyio.Event = anyio.Event()
@@ -195,6 +222,33 @@ class Register:
         context.run(partial(self.task_group.start_soon, function, *args, name=name))
 
 
+class Job:
+    """Some work in a task of its own, until it has ended or is cancelled.
+
+    Attributes:
+        ended: set then.
+    """
+
+    def __init__(self) -> None:
+        self._cancel_scope = anyio.CancelScope()
+        self.ended: anyio.Event = anyio.Event()
+
+    def start(self, register: Register, work: Callable[[], Awaitable[None]], *, name: str) -> None:
+        """Begin with it."""
+        register.start_soon(self._run, work, name=name)
+
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            with self._cancel_scope:
+                await work()
+        finally:
+            self.ended.set()
+
+    def cancel(self) -> None:
+        """Cancel it. It has not ended yet then."""
+        self._cancel_scope.cancel()
+
+
 class Supervisor:
     """The apps of one dispatcher, while a server runs it.
 
@@ -220,7 +274,7 @@ class Supervisor:
         self._held: dict[int, Child] = {}  # by identity, in the order of their start
         self._queues: list[deque[Child]] = []  # of those that are to be started yet
         self._is_stopped = False
-        self._work: dict[anyio.CancelScope, anyio.Event] = {}
+        self._work: set[Job] = set()
         self.is_any_supported: bool = False  # whether any app that was started supports lifespans
 
     async def start_all(self, children: Sequence[Child]) -> None:
@@ -237,29 +291,36 @@ class Supervisor:
                 if not child.supervision.independent:
                     await self.start(child)
                     continue
-                group = [child]
-                while queue and queue[0].supervision.independent:
+                group, apps = [child], {id(child.app)}
+                # One app is started once, so that another mount of it is for the next group.
+                while queue and queue[0].supervision.independent and id(queue[0].app) not in apps:
                     group.append(queue.popleft())
+                    apps.add(id(group[-1].app))
                 await self._start_together(group)
         finally:
             self._queues.remove(queue)
 
     async def _start_together(self, children: Sequence[Child]) -> None:
         errors: list[LifespanError] = []
-        order = {id(child): child for child in children if id(child) not in self._held}
+        coming = [id(child) for child in children if id(child) not in self._held]
 
         async def start(child: Child) -> None:
             try:
                 await self.start(child)
             except LifespanError as exc:
                 errors.append(exc)
+                task_group.cancel_scope.cancel()  # the others would come up for nothing
 
-        async with anyio.create_task_group() as task_group:
-            for child in order.values():
-                task_group.start_soon(start, child)
-        # They stop in the reverse of their order, whichever was up first.
-        for key in [key for key in order if key in self._held]:
-            self._held[key] = self._held.pop(key)
+        try:
+            async with anyio.create_task_group() as task_group:
+                for child in children:
+                    task_group.start_soon(start, child)
+        finally:
+            # They stop in the reverse of their order, whichever was up first.
+            for key in [key for key in coming if key in self._held]:
+                self._held[key] = self._held.pop(key)
+        if len(errors) > 1:
+            raise _several(errors)
         if errors:
             raise errors[0]
 
@@ -282,39 +343,64 @@ class Supervisor:
             )
         if id(child) in self._held:
             return None
-        if self._is_stopped:
-            raise LifespanError(f"{child.name} was not started: the server is shutting down.")
         child.is_started = True
+        key, runs = id(child.app), self.register.runs
+        if key in self.register.above and key in runs:  # that one waits for this
+            child.run = runs[key]
+            return None
+        self._held[id(child)] = child
+        own = child.run = Run(child.app)
+        own.users = 1
+        refusal, is_kept = None, False
+        try:
+            with anyio.CancelScope() as own.starting:
+                other = await self._other_run(child)
+                if other is not None:
+                    child.run = other
+                    other.users += 1
+                    return None
+                runs[key] = own
+                if child.has_lifespan:
+                    refusal = await self._start(child, own, scope)
+                else:
+                    own.turn("serving", None)
+                is_kept = True
+        except BaseException as exc:
+            if isinstance(exc, LifespanError) and self._may_isolate(child, own):
+                self._isolate(child, own, str(exc), exc.__cause__)
+                is_kept = True
+                return None
+            own.turn("failed", str(exc))
+            own.failure = exc if isinstance(exc, LifespanError) else None
+            self._held.pop(id(child), None)
+            raise
+        finally:
+            if not is_kept and runs.get(key) is own:
+                del runs[key]
+            own.starting = None
+            own.settled.set()
+        if not is_kept and self._is_stopped:
+            raise _shutting_down(child)
+        return refusal
+
+    async def _other_run(self, child: Child) -> Run | None:
+        """The run of the app that another mount has started; `None` if it is to be started.
+
+        Raises:
+            LifespanError: another mount has just tried to start it, or the server is shutting
+                down.
+        """
         runs = self.register.runs
         run = runs.get(id(child.app))
         while run is not None and (run.is_stopping or run.status == "starting"):
-            if id(child.app) in self.register.above:  # it waits for this
-                child.run = run
-                return None
-            await run.settled.wait()  # for another mount of the same app
+            await run.settled.wait()
+            if run.failure is not None and child.supervision.on_failure == "fail":
+                raise LifespanError(str(run.failure)) from run.failure.__cause__
             run = runs.get(id(child.app))
-        self._held[id(child)] = child
-        if run is not None:
-            child.run = run
-            run.users += 1
-            return None
-        child.run = run = runs[id(child.app)] = Run(child.app)
-        run.users = 1
-        refusal = None
-        try:
-            if child.has_lifespan:
-                refusal = await self._start(child, run, scope)
-            run.turn("serving", None)
-        except BaseException as exc:
-            if isinstance(exc, LifespanError) and child.supervision.on_failure == "isolate":
-                self._isolate(child, run, str(exc))
-            else:
-                run.turn("failed", str(exc))
-                del self._held[id(child)], runs[id(child.app)]
-                raise
-        finally:
-            run.settled.set()
-        return refusal
+        await checkpoint_if_cancelled()
+        if self._is_stopped:
+            raise _shutting_down(child)
+        return run
 
     async def _start(
         self, child: Child, run: Run, scope: Scope | None = None
@@ -329,56 +415,78 @@ class Supervisor:
         scope = {**scope, REGISTER: replace(self.register, above=above)}
         run.state = scope.get("state", {})
         timeout = child.supervision.startup_timeout
-        lifespan = Lifespan(
-            child.asgi, child.name, scope, lambda error: self._lost(child, run, error)
-        )
-        if await lifespan.start(
-            self.register.start_soon, self._startup_timeout if timeout is None else timeout
-        ):
-            run.lifespan = lifespan
-            self.is_any_supported = True
-            return None
-        return lifespan.exception
+        lifespan = Lifespan(child.asgi, child.name, scope)
+        try:
+            is_supported = await lifespan.start(
+                self.register.start_soon, self._startup_timeout if timeout is None else timeout
+            )
+            await checkpoint_if_cancelled()
+        except LifespanError:
+            raise
+        except BaseException:  # cancelled, perhaps just as it came up
+            with anyio.CancelScope(shield=True):
+                await self._stop_quietly(partial(self._stop_lifespan, child, lifespan))
+            raise
+        run.retry_at = run.restart = None
+        run.turn("serving", None)
+        if not is_supported:
+            return lifespan.exception
+        run.lifespan = lifespan
+        self.is_any_supported = True
+        lifespan.watch(partial(self._lost, child, run))
+        return None
 
-    def _lost(self, child: Child, run: Run, error: str) -> None:
+    def _lost(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
         """An app's lifespan has ended while it was serving."""
+        run.lifespan = None
         if child.supervision.on_failure == "isolate":
-            run.lifespan = None
-            self._isolate(child, run, error)
+            self._isolate(child, run, error, exception)
         else:
             run.turn("failed", error)
+            logger.error(
+                "%s has failed, and is served on. %s", child.name, error, exc_info=exception
+            )
 
-    def _isolate(self, child: Child, run: Run, error: str) -> None:
+    def _may_isolate(self, child: Child, run: Run) -> bool:
+        is_running = self.register.runs.get(id(child.app)) is run and not run.is_stopping
+        return is_running and child.supervision.on_failure == "isolate"
+
+    def _isolate(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
         run.turn("failed", error)
-        run.retry_at = time.monotonic() + _FIRST_DELAY
-        run.restart = anyio.CancelScope()
-        self.register.start_soon(
-            self._restart, child, run, run.restart, name=f"mountkit restart of {child.name}"
+        run.restart = Job()
+        self._put_off(child, run, _FIRST_DELAY, exception)
+        run.restart.start(
+            self.register,
+            partial(self._restart, child, run),
+            name=f"mountkit restart of {child.name}",
         )
 
-    async def _restart(self, child: Child, run: Run, cancel_scope: anyio.CancelScope) -> None:
+    def _put_off(
+        self, child: Child, run: Run, delay: float, exception: BaseException | None
+    ) -> None:
+        run.retry_at = time.monotonic() + delay
+        logger.error(
+            "%s is not up and answers 503; it is started again in %g seconds. %s",
+            child.name,
+            delay,
+            run.error,
+            exc_info=exception,
+        )
+
+    async def _restart(self, child: Child, run: Run) -> None:
         """Start an app again and again, after longer and longer pauses, until it is up."""
         delay = _FIRST_DELAY
-        with cancel_scope:
-            while True:
-                logger.error(
-                    "%s is not up and answers 503; it is started again in %g seconds. %s",
-                    child.name,
-                    delay,
-                    run.error,
-                )
-                run.retry_at = time.monotonic() + delay
-                await anyio.sleep(delay)
-                try:
-                    await self._start(child, run)
-                except LifespanError as exc:
-                    run.error = str(exc)
-                    delay = min(delay * 2, _LONGEST_DELAY)
-                else:
-                    run.retry_at = run.restart = None
-                    run.turn("serving", None)
-                    logger.warning("%s is up again.", child.name)
-                    return
+        while True:
+            await anyio.sleep(delay)
+            try:
+                await self._start(child, run)
+            except LifespanError as exc:
+                run.error = str(exc)
+                delay = min(delay * 2, _LONGEST_DELAY)
+                self._put_off(child, run, delay, exc.__cause__)
+            else:
+                logger.warning("%s is up again.", child.name)
+                return
 
     async def stop(self, child: Child, seconds: float = math.inf) -> None:
         """Let go of an app that `start` has started, and stop it if nobody else holds it.
@@ -404,52 +512,60 @@ class Supervisor:
 
     async def _stop(self, child: Child, run: Run, seconds: float) -> None:
         run.is_stopping = True
+        if run.starting is not None:  # whoever starts it sees to the rest
+            run.starting.cancel()
+            await run.settled.wait()
+            return
         run.settled = anyio.Event()
         try:
             if run.restart is not None:
                 run.restart.cancel()
+                await run.restart.ended.wait()
             if run.lifespan is not None:
-                timeout = child.supervision.shutdown_timeout
-                timeout = self._shutdown_timeout if timeout is None else timeout
-                await run.lifespan.stop(seconds if timeout is None else min(timeout, seconds))
+                await self._stop_lifespan(child, run.lifespan, seconds)
         finally:
+            run.turn("starting", None)  # it is not up
             del self.register.runs[id(child.app)]
             run.settled.set()
+
+    async def _stop_lifespan(
+        self, child: Child, lifespan: Lifespan, seconds: float = math.inf
+    ) -> None:
+        timeout = child.supervision.shutdown_timeout
+        timeout = self._shutdown_timeout if timeout is None else timeout
+        await lifespan.stop(seconds if timeout is None else min(timeout, seconds))
 
     async def stop_some(self, children: Iterable[Child]) -> None:
         """Let go of some apps, the last one first, and log what went wrong."""
         for child in [*children][::-1]:
-            try:
-                await self.stop(child)
-            except LifespanError as exc:
-                logger.error("%s", exc, exc_info=exc.__cause__)
+            await self._stop_quietly(partial(self.stop, child))
+
+    async def _stop_quietly(self, stop: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await stop()
+        except LifespanError as exc:
+            logger.error("%s", exc, exc_info=exc.__cause__)
 
     async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work to its end, even if the caller is cancelled; `stop_all` cancels it."""
         if self._is_stopped:
             await work()
         else:
-            await self.spawn(work).wait()
+            await self.spawn(work).ended.wait()
 
-    def spawn(self, work: Callable[[], Awaitable[None]]) -> anyio.Event:
-        """Do some work in a task of its own, until `stop_all` cancels it.
-
-        Returns:
-            What is set once it has ended.
-        """
-        cancel_scope, ended = anyio.CancelScope(), anyio.Event()
-        self._work[cancel_scope] = ended
+    def spawn(self, work: Callable[[], Awaitable[None]]) -> Job:
+        """Do some work in a task of its own, until `stop_all` cancels it."""
+        job = Job()
+        self._work.add(job)
 
         async def run() -> None:
             try:
-                with cancel_scope:
-                    await work()
+                await work()
             finally:
-                del self._work[cancel_scope]
-                ended.set()
+                self._work.discard(job)
 
-        self.register.start_soon(run, name="mountkit change")
-        return ended
+        job.start(self.register, run, name="mountkit change")
+        return job
 
     async def stop_all(self, seconds: float | None = None) -> list[tuple[Child, LifespanError]]:
         """Let go of every app, the last one first.
@@ -461,11 +577,14 @@ class Supervisor:
             What went wrong. Whatever one app does, the others are stopped.
         """
         self._is_stopped = True
-        for cancel_scope, ended in [*self._work.items()]:
-            cancel_scope.cancel()
-            await ended.wait()
         errors: list[tuple[Child, LifespanError]] = []
         deadline = math.inf if seconds is None else time.monotonic() + seconds
+        while self._work:
+            jobs = [*self._work]
+            for job in jobs:
+                job.cancel()
+            for job in jobs:
+                await job.ended.wait()
         for child in [*self._held.values()][::-1]:
             try:
                 await self.stop(child, max(0.0, deadline - time.monotonic()))
@@ -509,7 +628,7 @@ async def run_lifespan(
         Exception: what the wrapped app raised, as if nothing stood before it.
     """
     await receive()
-    answer: Message = {"type": "lifespan.shutdown.complete"}
+    answer: Message = {}
     error: BaseException | None = None
     refusal: BaseException | None = None
     starting: Child | None = None
@@ -532,37 +651,54 @@ async def run_lifespan(
                 raise refusal
             await send({"type": "lifespan.startup.complete"})
             await receive()
+            answer = {"type": "lifespan.shutdown.complete"}
         except LifespanError as exc:
             answer = {"type": "lifespan.startup.failed", "message": str(exc)}
             error = _to_raise(starting, exc, wrapped)
         except Exception as exc:  # out of the server's own functions: not to be put in a group
-            answer, error = {}, exc
+            error = exc
         finally:
             running.remove(supervisor)
             with anyio.CancelScope(shield=True):
                 failures = await supervisor.stop_all(total_shutdown_timeout)
             supervisor.register.reports.remove(report)
+            # The log has them in any case: not every server tells of a failed shutdown.
+            if REGISTER not in scope or answer.get("type") != "lifespan.shutdown.complete":
+                for _, failure in failures:
+                    logger.error("%s", failure, exc_info=failure.__cause__)
             task_group.cancel_scope.cancel()
-    if answer.get("type") == "lifespan.shutdown.complete" and failures:
-        message = "\n".join(str(failure) for _, failure in failures)
-        answer = {"type": "lifespan.shutdown.failed", "message": message}
-        error = _to_raise(*failures[-1], wrapped) if len(failures) == 1 else LifespanError(message)
-    else:
-        for _, failure in failures:
-            logger.error("%s", failure)
-    if answer:
-        await send(answer)
+        if failures and answer.get("type") == "lifespan.shutdown.complete":
+            together = _several([failure for _, failure in failures])
+            answer = {"type": "lifespan.shutdown.failed", "message": str(together)}
+            error = together if len(failures) > 1 else _to_raise(*failures[0], wrapped)
+        # Now, as an app that does not heed its end may hold up that of the task group.
+        if answer:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await send(answer)
+            except Exception as exc:
+                error = exc
     if error is not None:
         raise error
 
 
+def _several(errors: Sequence[LifespanError]) -> LifespanError:
+    """Several failures as one."""
+    several = LifespanError("\n".join(map(str, errors)))
+    several.__cause__ = ExceptionGroup("The failures one by one", errors)
+    return several
+
+
+def _shutting_down(child: Child) -> LifespanError:
+    return LifespanError(f"{child.name} was not started: the server is shutting down.")
+
+
 @contextmanager
 def _time_limit(seconds: float | None) -> Iterator[None]:
-    try:
-        with anyio.fail_after(seconds):
-            yield
-    except TimeoutError as exc:
-        raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.") from exc
+    with anyio.move_on_after(seconds) as cancel_scope:
+        yield
+    if cancel_scope.cancelled_caught:
+        raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.")
 
 
 def _to_raise(

@@ -158,7 +158,7 @@ class Table(Generic[M]):
 
         Raises:
             ConflictError: two mounts would take exactly the same requests.
-            PatternError: a mount to be removed or replaced is not in the table.
+            PatternError: a mount to be removed or replaced is not in the table, or named twice.
             In both cases nothing has changed.
         """
         leaving, taking, added = self._plan(add, remove, replace)
@@ -196,7 +196,11 @@ class Table(Generic[M]):
     ) -> tuple[set[int], list[tuple[int, M]], list[M]]:
         """The numbers that leave, the mounts that come for a number, and those for a new one."""
         taking = [(self._number(old), new) for old, new in replace]
-        leaving = {self._number(mount) for mount in remove} | {number for number, _ in taking}
+        leaving: set[int] = set()
+        for number in chain((number for number, _ in taking), map(self._number, remove)):
+            if number in leaving:
+                raise PatternError(f"{self.by_number[number]!r} is to leave twice; name it once.")
+            leaving.add(number)
         added = list(add)
         self._refuse_conflicts(chain((new for _, new in taking), added), leaving)
         return leaving, taking, added
@@ -224,12 +228,15 @@ class Table(Generic[M]):
                     key = path.key
                 elif not path.segments:
                     key = host.key
-            other = seen.setdefault(rule.key if key is None else key, rule)
-            if other is rule and not is_empty:
+            if key is None:
+                key = rule.key
+            other = seen.get(key)
+            seen[key] = rule
+            if other is None and not is_empty:
                 for number in self._numbers_beside(rule):
                     if number not in leaving and self._rules[number].key == rule.key:
                         other = self._rules[number]
-            if other is not rule:
+            if other is not None:
                 raise ConflictError(
                     f"Mount({rule!r}) at {rule.where} takes exactly the requests of "
                     f"Mount({other!r}) at {other.where}{_example(other)}; remove one, or give it "

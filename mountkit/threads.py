@@ -40,30 +40,34 @@ class ThreadPool:
             self.pending += 1
             if self._threads < min(self.pending, self.limit):
                 self._threads += 1
-                threading.Thread(target=self._work, name=self.name, daemon=True).start()
-        self._jobs.put(job)
+                thread = threading.Thread(
+                    target=self._work, args=(self._jobs,), name=self.name, daemon=True
+                )
+                thread.start()
+            self._jobs.put(job)
 
     def close(self) -> None:
-        """End the threads, each after the job that it is at; jobs that wait are run before."""
+        """End the threads, each after the job that it is at; jobs that wait are run before. What
+        is submitted later gets threads of its own, however long these may take."""
         with self._lock:
             for _ in range(self._threads):
                 self._jobs.put(None)
+            self._threads = 0
+            self._jobs = SimpleQueue()
 
-    def _work(self) -> None:
-        while self._work_on_next():
+    def _work(self, jobs: SimpleQueue[Job | None]) -> None:
+        while self._work_on_next(jobs):
             pass
 
-    def _work_on_next(self) -> bool:
-        """Wait for a job and do it; `False` if the thread is to end, and is counted no more."""
-        job = self._jobs.get()
-        if job is not None:
-            job()
+    def _work_on_next(self, jobs: SimpleQueue[Job | None]) -> bool:
+        """Wait for a job and do it; `False` if the thread is to end."""
+        job = jobs.get()
+        if job is None:
+            return False
+        job()
         with self._lock:
-            if job is None:
-                self._threads -= 1
-            else:
-                self.pending -= 1
-        return job is not None
+            self.pending -= 1
+        return True
 
 
 def loop_caller() -> Callable[[Callable[[], Any]], None]:

@@ -149,6 +149,12 @@ def match_path(spec: Spec, path: str) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
+def _split_port(host: str) -> tuple[str, str]:
+    """A host and its port, or `""`; the colon of `{t:int}` begins none."""
+    name, colon, port = host.rpartition(":")
+    return (name, port) if colon and port.isdigit() else (host, "")
+
+
 def match_host(spec: Spec, scope: Scope) -> dict[str, Any] | None:
     """The placeholders of the host."""
     if spec.host is None:
@@ -159,9 +165,9 @@ def match_host(spec: Spec, scope: Scope) -> dict[str, Any] | None:
     request = re.fullmatch(r"([^:]*?)\.?(?::([0-9]*))?", hosts[0].lower())
     if request is None:
         return None
-    pattern, _, port = (
-        spec.host.lower().partition(":") if "}" not in spec.host else (spec.host, "", "")
-    )
+    pattern, port = _split_port(spec.host)
+    if "}" not in pattern:
+        pattern = pattern.lower()
     if port and int(request[2] or 80) != int(port):
         return None
     star = pattern.startswith("*.")
@@ -213,7 +219,7 @@ def order(spec: Spec) -> tuple[Any, ...]:
     if spec.host is None:
         host: tuple[Any, ...] = (2,)
     else:
-        name, _, port = spec.host.partition(":") if "}" not in spec.host else (spec.host, "", "")
+        name, port = _split_port(spec.host)
         if "*" in name or "{" in name:
             literal = len(_PLACEHOLDER.sub("", name).replace("*", ""))
             typed = sum(match[2] == "int" for match in _PLACEHOLDER.finditer(name))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import sys
+import threading
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from copy import copy
+from functools import partial
 from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,6 +34,7 @@ from mountkit import (
     MountkitError,
     PatternError,
     Split,
+    WSGIBridge,
 )
 from tests.reference import scope_of
 from tests.test_lifespans import Log, actor
@@ -284,6 +291,64 @@ async def test_a_mount_cannot_leave_and_come_in_one_change() -> None:
         assert app.routes == [mount]
 
 
+def named_twice(a: Mount, b: Mount) -> list[Any]:
+    """Changes that name one mount twice, of a dispatcher that has `a` and `b`."""
+    new = Mount("/new", actor("new", []))
+    return [
+        {"add": [new, new]},
+        {"add": [a]},
+        {"remove": [a, a]},
+        {"replace": [(a, new), (a, Mount("/other", actor("other", [])))]},
+        {"remove": [a], "replace": [(a, new)]},
+        {"replace": [(a, new), (b, new)]},
+    ]
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("is_running", [True, False], ids=["running", "not-running"])
+async def test_a_mount_that_is_named_twice(number: int, is_running: bool) -> None:
+    """Is refused: it would be in the table twice, or leave and stay."""
+    log: Log = []
+    a, b = Mount("/a", actor("a", log)), Mount("/b", actor("b", log))
+    app = Dispatcher([a, b])
+    change = named_twice(a, b)[number]
+    if is_running:
+        async with running(app):
+            with pytest.raises((ConflictError, PatternError)):
+                await app.change(**change)
+            assert log == ["a up", "b up"]
+    else:
+        with pytest.raises((ConflictError, PatternError)):
+            await app.change(**change)
+    assert app.routes == [a, b]
+
+
+@pytest.mark.parametrize("what", ["/a", ("/a", "/b"), ("/a",)], ids=["path", "paths", "one"])
+async def test_replace_takes_pairs_of_mounts(what: Any) -> None:
+    """Anything else is refused, with what to write."""
+    with pytest.raises(PatternError, match="; write "):
+        await Dispatcher().change(replace=[what])
+
+
+async def test_a_mount_that_went_can_come_back() -> None:
+    """The same `Mount` object, once it is out; its app starts anew, and WSGI threads too."""
+    log: Log = []
+
+    def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"w"]
+
+    a, w = Mount("/a", actor("a", log)), Mount("/w", wsgi)
+    app = Dispatcher()
+    async with running(app) as server:
+        for _ in range(2):
+            await app.change(add=[a, w])
+            assert [await status_of(server, path) for path in ("/a", "/w")] == [200, 200]
+            assert {health.status for health in app.health} == {"serving"}
+            await app.change(remove=[a, w])
+    assert log == ["a up", "a down"] * 2
+
+
 async def test_dispatchers_that_mount_each_other() -> None:
     """An app that is starting does not wait for itself."""
     log: Log = []
@@ -517,6 +582,152 @@ async def test_a_shutdown_does_not_wait_for_a_drain() -> None:
         await asked.ended.wait()
 
 
+class Starting:
+    """An app whose startup goes on until it is let go."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.go = anyio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        self.log.append("starting")
+        try:
+            await self.go.wait()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+        finally:
+            self.log.append("down")
+
+
+async def test_a_shutdown_while_an_app_is_added() -> None:
+    """Its start is given up, whoever adds it hears of that, and the server ends."""
+    log: Log = []
+    errors: list[LifespanError] = []
+    app = Dispatcher({"/a": actor("a", log)})
+
+    async def add() -> None:
+        mounts = [Mount("/b", actor("b", log)), Mount("/s", Starting(log))]
+        try:
+            await app.change(add=mounts)
+        except LifespanError as exc:
+            errors.append(exc)
+
+    async with anyio.create_task_group() as tasks:
+        async with running(app) as server:
+            tasks.start_soon(add)
+            await until(lambda: log[-1] == "starting")
+        assert server.answered == ["startup.complete", "shutdown.complete"]
+    assert log == ["a up", "b up", "starting", "down", "b down", "a down"]
+    [error] = errors
+    assert "'/s'" in str(error)
+    assert "was not started: the server is shutting down" in str(error)
+    assert len(app.routes) == 1
+    assert [health.status for health in app.health] == ["starting"]
+
+
+async def test_a_shutdown_while_two_mounts_of_an_app_are_added() -> None:
+    """The one that waits for the other's start gives up too."""
+    log: Log = []
+    starting = Starting(log)
+    errors: list[str] = []
+    app = Dispatcher()
+
+    async def add(path: str) -> None:
+        try:
+            await app.add(Mount(path, starting, on_failure="isolate"))
+        except LifespanError as exc:
+            errors.append(str(exc))
+
+    async with anyio.create_task_group() as tasks, running(app):
+        for path in ("/1", "/2"):
+            tasks.start_soon(add, path)
+        await until(lambda: len(app.health) == 2 and log == ["starting"])
+        await anyio.sleep(0.01)
+        assert [health.status for health in app.health] == ["starting"] * 2
+    assert log == ["starting", "down"]
+    assert len(errors) == 2
+
+
+@pytest.mark.parametrize("independent", [True, False])
+async def test_a_mount_goes_while_it_starts(independent: bool) -> None:
+    """In the server's startup; its start is given up, and the others come up."""
+    log: Log = []
+    mount = Mount("/s", Starting(log), independent=independent)
+    last = Mount("/last", actor("last", log), independent=independent)
+    app = Dispatcher([mount, last])
+    async with anyio.create_task_group() as tasks:
+
+        async def remove() -> None:
+            await until(lambda: "starting" in log)
+            await app.remove(mount)
+
+        tasks.start_soon(remove)
+        async with running(app):
+            assert app.routes == [last]
+            await until(lambda: not [h for h in app.health if h.mount == "/s"])
+            assert sorted(log) == ["down", "last up", "starting"]
+    assert sorted(log) == ["down", "last down", "last up", "starting"]
+
+
+async def test_a_refused_change_whose_caller_is_cancelled() -> None:
+    """What it has started is stopped all the same."""
+    log: Log = []
+    old = Mount("/x", actor("old", log))
+    app = Dispatcher([old])
+    cancel_scope = anyio.CancelScope()
+
+    async def slow_to_stop(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await app.replace(old, Mount("/x", actor("quicker", log)))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        cancel_scope.cancel()
+        await anyio.lowlevel.checkpoint()
+        log.append("down")
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async with running(app):
+        with cancel_scope, pytest.raises(PatternError, match="is not in the table"):
+            await app.replace(old, Mount("/x", slow_to_stop))
+        assert log == ["old up", "quicker up", "old down", "down"]
+        assert len(app.routes) == len(app.health) == 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_cost_of_a_change_does_not_grow_with_the_table(anyio_backend: str) -> None:
+    """Counted in calls, of Python's functions and of C's: as many in a table of 2000 mounts as
+    in one of 20."""
+    calls = []
+    for count in (20, 2000):
+        child = actor("steady", [])
+        mounts = [Mount(f"/{number}", child) for number in range(count)]
+        hosts = [Mount("/", child, host=f"{number}.example.com") for number in range(count)]
+        app = Dispatcher([*mounts, *hosts])
+        counted = 0
+
+        def count_call(frame: Any, event: str, argument: Any) -> None:
+            nonlocal counted
+            counted += 1
+
+        async with running(app):
+            news = [Mount("/new", actor("new", [])), Mount("/", actor("h", []), host="h.org")]
+            for is_warm in (False, True):
+                counted = 0
+                sys.setprofile(count_call if is_warm else None)
+                try:
+                    await app.change(add=news)
+                    middle = Mount("/10", actor("middle", []))
+                    await app.replace(mounts[10], middle)
+                    await app.change(remove=news, replace=[(middle, mounts[10])])
+                finally:
+                    sys.setprofile(None)
+        calls.append(counted)
+    few, many = calls
+    assert many < 1.2 * few
+
+
 async def test_no_app_is_added_during_the_shutdown() -> None:
     """It would never be stopped."""
     log: Log = []
@@ -728,16 +939,42 @@ async def test_the_threads_of_a_removed_wsgi_app_end(is_running: bool) -> None:
 
     mount = Mount("/w", wsgi)
     app = Dispatcher([mount])
-    pool = mount.child.asgi._pool  # type: ignore[union-attr]
+    before = set(threading.enumerate())
     if is_running:
         async with running(app) as server:
             assert await status_of(server, "/w") == 200
             await app.remove(mount)
     else:
         assert await status_of(Running(app), "/w") == 200
-        assert pool._threads == 1
+        [_] = set(threading.enumerate()) - before
         await app.remove(mount)
-    await until(lambda: pool._threads == 0)
+    await until(lambda: set(threading.enumerate()) <= before)
+
+
+async def test_a_wsgi_mount_that_comes_back_has_threads_of_its_own() -> None:
+    """Those that hung when it went take nothing from it."""
+    hangs = threading.Event()
+    calls = itertools.count()
+
+    def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if next(calls) == 0:
+            hangs.wait(30)
+        start_response("200 OK", [])
+        return [b"w"]
+
+    mount = Mount("/w", wsgi, bridge=partial(WSGIBridge, threads=1))
+    app = Dispatcher([mount])
+    try:
+        async with running(app) as server, anyio.create_task_group() as tasks:
+            asked = ask(tasks, app, scope_of("/w"))
+            await until(lambda: next(copy(calls)) == 1)
+            await app.remove(mount, drain_timeout=0)
+            await asked.ended.wait()
+            assert asked.status == 503
+            await app.add(mount)
+            assert await status_of(server, "/w") == 200
+    finally:
+        hangs.set()
 
 
 async def test_nothing_keeps_a_removed_app_alive() -> None:

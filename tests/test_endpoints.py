@@ -135,13 +135,29 @@ async def test_an_app_that_dies_and_comes_back(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_an_app_that_dies_and_is_not_isolated() -> None:
-    """It is served on, and has failed."""
+    """It is served on, and has failed: the process is not ready any more, as it would not have
+    started either."""
     flaky = Flaky(0)
     mount = Mount("/flaky", flaky)
-    async with running(Dispatcher([mount])) as server:
+    app = Dispatcher([mount, Mount("/readyz", Readiness()), Mount("/livez", Liveness())])
+    async with running(app) as server:
+        assert (await server.ask("/readyz"))[0] == 200
         flaky.dies.set()
         await until(lambda: mount.health.status == "failed")
+        assert "died" in (mount.health.error or "")
         assert (await server.ask("/flaky"))[0] == 200
+        status, _, body = await server.ask("/readyz")
+        assert (status, body) == (503, b'{"status":"not ready","not serving":{"/flaky":"failed"}}')
+        assert (await server.ask("/livez"))[0] == 200
+
+
+async def test_the_health_of_apps_that_were_stopped() -> None:
+    """They are not up."""
+    mount = Mount("/a", actor("a", []))
+    app = Dispatcher([mount])
+    async with running(app):
+        assert [health.status for health in app.health] == ["serving"]
+    assert [health.status for health in app.health] == ["starting"]
 
 
 async def test_an_app_without_lifespan_serves() -> None:

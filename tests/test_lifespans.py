@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -35,6 +37,8 @@ def actor(name: str, log: Log, startup: str = "ok", shutdown: str = "ok") -> ASG
             raise RuntimeError(f"{name} raises")
         if how == "exits":
             raise SystemExit(3)
+        if how == "returns":
+            return
         outcome = "failed" if how == "fails" else "complete"
         message = {"type": f"lifespan.{kind}.{outcome}"}
         if how == "fails":
@@ -164,14 +168,28 @@ async def test_a_failing_stop_does_not_keep_the_others_up(how: str, reason: str)
     assert [line for line in log if line.endswith("down")] == ["c down", "b down", "a down"]
 
 
-async def test_every_failing_stop_is_reported() -> None:
-    """Two failures make one message of two lines."""
+@pytest.mark.parametrize("is_nested", [False, True], ids=["flat", "nested"])
+async def test_every_failing_stop_is_reported(
+    is_nested: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two failures make one message of two lines. The log has them too, once, as there are servers
+    that tell nobody."""
     log: Log = []
     mounts = [Mount(f"/{name}", actor(name, log, shutdown="fails")) for name in "ab"]
+    if is_nested:
+        mounts = [Mount("/n", Dispatcher(mounts))]
     server = Server(log)
-    with pytest.raises(LifespanError, match=r"(?s)'/b'.*b cannot\n.*'/a'.*a cannot"):
+    with pytest.raises(LifespanError, match=r"(?s)'/b'.*b cannot\n.*'/a'.*a cannot") as caught:
         await server.run(Dispatcher(mounts))
     assert server.messages[-1]["type"] == "lifespan.shutdown.failed"
+    cause = caught.value.__cause__
+    if is_nested:
+        assert cause is not None
+        cause = cause.__cause__
+    assert isinstance(cause, ExceptionGroup)
+    assert len(cause.exceptions) == 2
+    lines = "\n".join(record.getMessage() for record in caplog.records)
+    assert (lines.count("a cannot"), lines.count("b cannot")) == (1, 1)
 
 
 async def test_a_failure_while_unwinding_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -257,6 +275,149 @@ async def test_a_start_that_is_cancelled_stops_what_is_up() -> None:
     assert log == ["a up", "b hangs", "b down", "a down"] or log == [
         *("a up", "b hangs", "a down", "b down")
     ]
+
+
+async def test_a_start_that_is_cancelled_as_the_app_comes_up() -> None:
+    """It is shut down like any other: it has answered, and may have opened things."""
+    log: Log = []
+    server = Server(log)
+    with anyio.CancelScope() as cancel_scope:
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            cancel_scope.cancel()
+            log.append((await receive())["type"])
+            await send({"type": "lifespan.shutdown.complete"})
+
+        await server.run(Dispatcher({"/a": app}))
+    assert log == ["lifespan.shutdown"]
+
+
+async def test_a_failed_stop_of_a_cancelled_server_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """There is nobody to answer to."""
+    log: Log = []
+    app = Dispatcher({"/a": actor("a", log, shutdown="raises"), "/b": actor("b", log)})
+    with anyio.CancelScope() as cancel_scope:
+        server = Server(log, on_complete=cancel_scope.cancel)
+
+        async def receive() -> Message:
+            await anyio.lowlevel.checkpoint()
+            return await server.receive()
+
+        await app({"type": "lifespan"}, receive, server.send)
+    assert log == ["a up", "b up", "startup.complete", "b down", "a down"]
+    [record] = caplog.records
+    assert "failed to stop: RuntimeError('a raises')" in record.getMessage()
+    assert record.exc_info is not None
+
+
+@pytest.mark.parametrize("phase", ["startup", "shutdown"])
+async def test_an_app_that_does_not_heed_its_end(
+    phase: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that waits for a thread, say: the others are stopped, and the server hears of it."""
+    monkeypatch.setattr("mountkit.lifespans._EXIT_GRACE", 0.02)
+    log: Log = []
+    let_go = anyio.Event()
+
+    async def stubborn(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if phase == "shutdown":
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        with anyio.CancelScope(shield=True):
+            await let_go.wait()
+        log.append("stubborn ends")
+
+    class PatientServer(Server):
+        async def send(self, message: Message) -> None:
+            await super().send(message)
+            if message["type"].endswith(".failed"):
+                let_go.set()
+
+    mounts = [
+        Mount("/a", actor("a", log)),
+        Mount("/stubborn", stubborn, startup_timeout=0.02, shutdown_timeout=0.02),
+    ]
+    verb = "start" if phase == "startup" else "stop"
+    with pytest.raises(LifespanError, match=rf"did not {verb} within 0\.02 seconds"):
+        await PatientServer(log).run(Dispatcher(mounts))
+    assert log[-3:] == ["a down", f"{phase}.failed", "stubborn ends"]
+    assert "was cancelled and does not end; its task is left behind." in caplog.text
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("first", ["server", "apps"])
+async def test_a_loop_that_is_closed_is_no_failure(
+    anyio_backend: str, first: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Servers that are forced to end cancel every task: nothing died, and nothing is said."""
+    log: Log = []
+    ready = anyio.Event()
+    server = Server(log, on_complete=ready.set)
+    forever = anyio.Event()
+
+    async def receive() -> Message:
+        if server.messages:
+            await forever.wait()
+        return {"type": "lifespan.startup"}
+
+    fails_then = actor("fails", log)
+
+    async def says_it_failed(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await fails_then(scope, receive, send)
+        except BaseException:  # as Starlette does it
+            await send({"type": "lifespan.shutdown.failed", "message": "cancelled"})
+            raise
+
+    app = Dispatcher(
+        [
+            Mount("/a", actor("a", log)),
+            Mount("/b", actor("b", log), on_failure="isolate"),
+            Mount("/c", says_it_failed),
+        ]
+    )
+    here = asyncio.all_tasks()
+    servers = asyncio.create_task(app({"type": "lifespan"}, receive, server.send))
+    await ready.wait()
+    tasks = asyncio.all_tasks() - here
+    for task in sorted(tasks, key=lambda task: (task is servers) is (first == "apps")):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert asyncio.all_tasks() == here
+    assert sorted(log[4:]) == ["a down", "b down", "fails down"]
+    assert caplog.records == []
+
+
+async def test_a_timeout_error_of_the_preparation_is_its_own() -> None:
+    """It is not the limit that `total_startup_timeout` sets."""
+
+    async def prepare() -> None:
+        raise TimeoutError("the database")
+
+    server = Server([])
+    with pytest.raises(TimeoutError, match="the database"):
+        await run_lifespan(
+            {"type": "lifespan"}, server.receive, server.send, tuple, prepare=prepare, running=[]
+        )
+
+
+async def test_what_the_server_raises_at_a_failure_comes_out_as_it_is() -> None:
+    """Hypercorn ends itself so."""
+
+    class ServerError(Exception):
+        pass
+
+    async def send(message: Message) -> None:
+        raise ServerError
+
+    app = Dispatcher({"/a": actor("a", [], "fails")})
+    with pytest.raises(ServerError):
+        await app({"type": "lifespan"}, Server([]).receive, send)
 
 
 async def test_the_servers_own_error_comes_out_as_it_is() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
 import anyio.abc
 import pytest
+import trio
+import trio.lowlevel
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -53,9 +57,12 @@ class Running:
 
     async def ask(self, path: str, **options: Any) -> tuple[int, dict[str, str], bytes]:
         sent: list[Message] = []
+        events: list[Message] = [{"type": "http.request"}]
 
         async def receive() -> Message:
-            return {"type": "http.request"}
+            if events:
+                return events.pop()
+            return await anyio.sleep_forever()  # until the client goes, and it does not
 
         async def send(message: Message) -> None:
             sent.append(message)
@@ -159,12 +166,17 @@ async def test_an_isolated_app_that_dies(caplog: pytest.LogCaptureFixture) -> No
         await until(lambda: app.routes[0].child.run.error is None)  # type: ignore[attr-defined]
         assert (await server.ask("/flaky"))[::2] == (200, b'{"start":2}')
     assert flaky.stops == 1
-    lines = [record.getMessage() for record in caplog.records if record.name == "mountkit"]
-    assert sum("ended its lifespan while it was serving." in line for line in lines) == 1
+    error, up_again = [record for record in caplog.records if record.name == "mountkit"]
+    assert error.getMessage().startswith("The app mounted at '/flaky' (")
+    assert "is started again in 0.01 seconds. It ended its lifespan while it was serving: " in (
+        error.getMessage()
+    )
+    assert error.exc_info is not None
+    assert up_again.getMessage().endswith("is up again.")
 
 
-async def test_an_app_that_dies_and_is_not_isolated() -> None:
-    """Is logged, and served on: whether it needs its lifespan is not known."""
+async def test_an_app_that_dies_and_is_not_isolated(caplog: pytest.LogCaptureFixture) -> None:
+    """Is logged once, and served on: whether it needs its lifespan is not known."""
     flaky = Flaky(0)
     app = Dispatcher({"/flaky": flaky})
     async with running(app) as server:
@@ -175,6 +187,27 @@ async def test_an_app_that_dies_and_is_not_isolated() -> None:
         assert (await server.ask("/flaky"))[0] == 200
     assert server.answered == ["startup.complete", "shutdown.complete"]
     assert flaky.starts == 1
+    [record] = [record for record in caplog.records if record.name == "mountkit"]
+    assert record.getMessage().startswith("The app mounted at '/flaky' (")
+    assert "has failed, and is served on. It ended its lifespan" in record.getMessage()
+
+
+async def answers_and_dies(scope: Scope, receive: Receive, send: Send) -> None:
+    """Dies before anybody could have seen that it is up."""
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    raise RuntimeError("at once")
+
+
+@pytest.mark.parametrize("on_failure", ["fail", "isolate"])
+async def test_an_app_that_dies_as_soon_as_it_is_up(on_failure: Any) -> None:
+    """Has failed, and does not count as up."""
+    mount = Mount("/a", answers_and_dies, on_failure=on_failure)
+    async with running(Dispatcher([mount])) as server:
+        assert server.answered == ["startup.complete"]
+        assert mount.health.status == "failed"
+        assert "RuntimeError('at once')" in (mount.health.error or "")
+    assert server.answered == ["startup.complete", "shutdown.complete"]
 
 
 async def test_an_isolated_app_that_is_mounted_twice() -> None:
@@ -274,7 +307,113 @@ async def test_independent_apps_of_which_one_fails() -> None:
     assert sorted(log) == ["a down", "a up", "b down", "startup.failed"]
 
 
+async def test_a_failure_ends_the_starts_beside_it() -> None:
+    """The server hears of it at once, whatever the others still do."""
+    log: Log = []
+    app = Dispatcher(
+        [
+            Mount("/a", actor("a", log, "hangs"), independent=True),
+            Mount("/b", actor("b", log, "fails"), independent=True),
+        ],
+        startup_timeout=None,
+    )
+    with pytest.raises(LifespanError, match=r"'/b'.* failed to start: b cannot$"):
+        await Server(log).run(app)
+    assert sorted(log) == ["a down", "a hangs", "b down", "startup.failed"]
+
+
+async def test_starts_that_fail_together_are_all_reported() -> None:
+    """In one message, a line for each."""
+    mounts = [Mount(f"/{name}", actor(name, Log(), "raises"), independent=True) for name in "ab"]
+    with pytest.raises(LifespanError) as caught:
+        await Server(Log()).run(Dispatcher(mounts))
+    lines = sorted(str(caught.value).split("\n"))
+    assert [line.partition(" (")[0] for line in lines] == [
+        "The app mounted at '/a'",
+        "The app mounted at '/b'",
+    ]
+    assert isinstance(caught.value.__cause__, ExceptionGroup)
+
+
+@pytest.mark.parametrize("depth", ["beside", "below"])
+@pytest.mark.parametrize("how", ["ok", "raises"])
+async def test_an_app_of_two_independent_mounts_starts_once(depth: str, how: str) -> None:
+    """Whether it comes up or not."""
+    starts = 0
+    inner = actor("shared", Log(), how)
+
+    async def shared(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal starts
+        starts += 1
+        await anyio.sleep(0.01)
+        await inner(scope, receive, send)
+
+    apps = [shared, shared] if depth == "beside" else [Dispatcher({"/x": shared}) for _ in "ab"]
+    app = Dispatcher([Mount(f"/{n}", app, independent=True) for n, app in enumerate(apps)])
+    if how == "ok":
+        await Server(Log()).run(app)
+    else:
+        with pytest.raises(LifespanError, match="shared raises"):
+            await Server(Log()).run(app)
+    assert starts == 1
+
+
+async def test_an_isolated_mount_tries_again_what_has_failed_elsewhere() -> None:
+    """A mount that waited for another's start of its app has a rule of its own."""
+    flaky = Flaky(1)
+    started = anyio.Event()
+
+    async def slow_flaky(scope: Scope, receive: Receive, send: Send) -> None:
+        started.set()
+        await anyio.sleep(0.01)
+        await flaky(scope, receive, send)
+
+    app = Dispatcher()
+    async with running(app), anyio.create_task_group() as tasks:
+
+        async def add_one_that_fails() -> None:
+            with pytest.raises(LifespanError, match="start 1"):
+                await app.add(Mount("/fails", slow_flaky))
+
+        tasks.start_soon(add_one_that_fails)
+        await started.wait()
+        await app.add(Mount("/isolated", slow_flaky, on_failure="isolate"))
+        assert flaky.starts == 2
+        assert [(health.mount, health.status) for health in app.health] == [
+            ("/isolated", "serving")
+        ]
+
+
 # Timeouts.
+
+
+@pytest.mark.parametrize("value", [0, -1, "5", True])
+@pytest.mark.parametrize(
+    ("make", "option"),
+    [
+        (lambda **options: Mount("/a", Flaky(0), **options), "startup_timeout"),
+        (lambda **options: Mount("/a", Flaky(0), **options), "shutdown_timeout"),
+        (Dispatcher, "startup_timeout"),
+        (Dispatcher, "shutdown_timeout"),
+        (Dispatcher, "total_startup_timeout"),
+        (Dispatcher, "total_shutdown_timeout"),
+    ],
+)
+def test_a_timeout_is_a_number_above_0(make: Any, option: str, value: Any) -> None:
+    """Anything else is refused when it is written, not when the server starts."""
+    with pytest.raises(PatternError, match=f"^{option}={value!r} is no number of seconds above 0;"):
+        make(**{option: value})
+
+
+@pytest.mark.parametrize("value", [-1, "5"])
+async def test_a_drain_timeout_is_a_number_from_0(value: Any) -> None:
+    """0 cuts at once."""
+    mount = Mount("/a", Flaky(0))
+    app = Dispatcher([mount])
+    with pytest.raises(PatternError, match=f"^drain_timeout={value!r} is no number of seconds"):
+        await app.remove(mount, drain_timeout=value)
+    await app.remove(mount, drain_timeout=0)
+    assert app.routes == []
 
 
 @pytest.mark.parametrize("which", ["startup", "shutdown"])
@@ -390,58 +529,123 @@ def test_shared_state_at_the_start(client: ClientFactory) -> None:
 
 # The grid.
 
-STARTUPS = ["ok", "raises", "fails", "hangs", "unsupported", "returns", "returns late"]
-SHUTDOWNS = ["ok", "raises", "fails", "hangs"]
+STARTUPS = ["ok", "raises", "fails", "hangs", "exits", "unsupported", "returns", "returns late"]
+SHUTDOWNS = ["ok", "raises", "fails", "hangs", "exits", "returns"]
+#: How the message of a failure ends.
+REASONS = {
+    ("startup", "raises"): "raised while it started: RuntimeError('x raises')",
+    ("startup", "exits"): "raised while it started: SystemExit(3)",
+    ("startup", "fails"): "failed to start: x cannot",
+    ("startup", "hangs"): "did not start within 0.02 seconds.",
+    ("shutdown", "raises"): "failed to stop: RuntimeError('x raises')",
+    ("shutdown", "exits"): "failed to stop: SystemExit(3)",
+    ("shutdown", "fails"): "failed to stop: x cannot",
+    ("shutdown", "hangs"): "did not stop within 0.02 seconds.",
+}
 
 
-def one(app: ASGIApp, log: Log) -> list[Mount]:
-    return [Mount("/x", app)]
+@dataclass
+class Shape:
+    """Mounts, one of which (or two) is of the app in question."""
+
+    mounts: list[Mount]
+    before: list[str]
+    after: list[str]
+    at: Mount
+    around: Mount | None = None
+
+    def message(self, phase: str, how: str) -> str:
+        """What the server hears of a failure."""
+        message = f"The app mounted at '/x' ({self.at.rule.where}) {REASONS[phase, how]}"
+        if self.around is not None:
+            verb = "start" if phase == "startup" else "stop"
+            where = self.around.rule.where
+            message = f"The app mounted at '/n' ({where}) failed to {verb}: {message}"
+        return message
 
 
-def several(app: ASGIApp, log: Log) -> list[Mount]:
-    return [Mount("/a", actor("a", log)), Mount("/x", app), Mount("/b", actor("b", log))]
+def one(x: Mount, log: Log) -> Shape:
+    return Shape([x], [], [], x)
 
 
-def nested(app: ASGIApp, log: Log) -> list[Mount]:
-    inner = Dispatcher([Mount("/b", actor("b", log)), Mount("/x", app)], shutdown_timeout=0.02)
-    inner.startup_timeout = 0.02
-    return [Mount("/a", actor("a", log)), Mount("/n", inner, shutdown_timeout=5)]
+def several(x: Mount, log: Log) -> Shape:
+    return Shape([Mount("/a", actor("a", log)), x, Mount("/b", actor("b", log))], ["a"], ["b"], x)
 
 
-def twice(app: ASGIApp, log: Log) -> list[Mount]:
-    return [Mount("/a", actor("a", log)), Mount("/x", app), Mount("/y", app)]
+def nested(x: Mount, log: Log) -> Shape:
+    inner = Mount("/n", Dispatcher([Mount("/b", actor("b", log)), x]))
+    return Shape([Mount("/a", actor("a", log)), inner], ["a", "b"], [], x, inner)
+
+
+def twice(x: Mount, log: Log) -> Shape:
+    assert x.child is not None
+    return Shape([Mount("/a", actor("a", log)), x, Mount("/y", x.child.app)], ["a"], [], x)
 
 
 @pytest.mark.parametrize("shape", [one, several, nested, twice])
 @pytest.mark.parametrize("shutdown", SHUTDOWNS)
 @pytest.mark.parametrize("startup", STARTUPS)
 async def test_grid(
-    startup: str, shutdown: str, shape: Callable[[ASGIApp, Log], list[Mount]]
+    startup: str, shutdown: str, shape: Callable[[Mount, Log], Shape], anyio_backend_name: str
 ) -> None:
     """Whatever an app does: the server hears the truth, once; who came up goes down, once; in
     reverse; and nothing is left."""
     log: Log = []
-    mounts = shape(actor("x", log, startup, shutdown), log)
-    timeouts = {"startup_timeout": 0.05, "shutdown_timeout": 0.05}
-    if shape is nested:
-        timeouts = {"startup_timeout": 5, "shutdown_timeout": 5}
+    x = Mount(
+        "/x",
+        actor("x", log, startup, shutdown),
+        startup_timeout=0.02 if startup == "hangs" else 60,
+        shutdown_timeout=0.02 if shutdown == "hangs" else 60,
+    )
+    found = shape(x, log)
     server = Server(log)
+    tasks = count_tasks(anyio_backend_name)
+    error = None
     try:
-        await server.run(Dispatcher(mounts, **timeouts))  # type: ignore[arg-type]
-        error = None
+        await server.run(Dispatcher(found.mounts))
     except LifespanError as exc:
         error = str(exc)
-    answers = [line for line in log if line.startswith(("startup.", "shutdown."))]
-    if startup in ("raises", "fails", "hangs"):
-        assert answers == ["startup.failed"]
-    elif startup == "ok" and shutdown != "ok":
-        assert answers == ["startup.complete", "shutdown.failed"]
+    assert count_tasks(anyio_backend_name) == tasks
+
+    up = [f"{name} up" for name in found.before]
+    down = [f"{name} down" for name in reversed(found.before)]
+    later_up = [f"{name} up" for name in found.after]
+    later_down = [f"{name} down" for name in reversed(found.after)]
+    hangs = ["x hangs"]
+    complete: Message = {"type": "lifespan.startup.complete"}
+    stopped: Message = {"type": "lifespan.shutdown.complete"}
+    if ("startup", startup) in REASONS:
+        message = found.message("startup", startup)
+        expected = [*up, *(hangs if startup == "hangs" else []), "x down", *down]
+        assert log == [*expected, "startup.failed"]
+        assert server.messages == [{"type": "lifespan.startup.failed", "message": message}]
+        assert error == message
+    elif startup == "ok":
+        answer = "shutdown.complete"
+        if ("shutdown", shutdown) in REASONS:
+            answer = "shutdown.failed"
+            error_expected = found.message("shutdown", shutdown)
+            stopped = {"type": "lifespan.shutdown.failed", "message": error_expected}
+            assert error == error_expected
+        else:
+            assert error is None
+        assert log == [
+            *(*up, "x up", *later_up, "startup.complete", *later_down),
+            *(*(hangs if shutdown == "hangs" else []), "x down", *down, answer),
+        ]
+        assert server.messages == [complete, stopped]
     else:
-        assert answers == ["startup.complete", "shutdown.complete"]
-    assert (error is None) is (answers[-1] == "shutdown.complete")
-    assert error is None or "/x" in error
-    up = [line.removesuffix(" up") for line in log if line.endswith(" up")]
-    down = [line.removesuffix(" down") for line in log if line.endswith(" down")]
-    assert [name for name in down if name in up] == up[::-1]
-    assert len(set(down)) == len(down)
-    assert (startup == "ok") is ("x" in up)
+        own = ["x down"] if startup == "returns late" else []
+        assert log == [
+            *(*up, *own, *later_up, "startup.complete"),
+            *(*later_down, *down, "shutdown.complete"),
+        ]
+        assert server.messages == [complete, stopped]
+        assert error is None
+
+
+def count_tasks(backend: str) -> int:
+    """How many tasks there are."""
+    if backend == "asyncio":
+        return len(asyncio.all_tasks())
+    return trio.lowlevel.current_statistics().tasks_living

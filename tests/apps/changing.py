@@ -1,7 +1,8 @@
 """A dispatcher whose mounts come and go while it is asked.
 
 `/control/change?count=N` adds, replaces and removes that many mounts, one after the other; the
-apps below `/tenant/N` say whether they were up when a request reached them.
+apps below `/tenant/N`, and the one at `/passing` that comes and goes, say whether they were up when
+a request reached them.
 """
 
 from __future__ import annotations
@@ -85,11 +86,12 @@ async def change(request: Request) -> JSONResponse:
     """Each step adds a mount, replaces a steady one, and removes the one that was added."""
     for step in range(int(request.query_params["count"])):
         number = step % STEADY
-        passing = Mount(f"/passing/{step}", Tenant(f"p{step}"))
+        passing = Mount("/passing", Tenant("passing"))
         new = Mount(f"/tenant/{number}", Tenant(f"t{number}"))
         await app.change(add=[passing], replace=[(current[number], new)], drain_timeout=10)
         current[number] = new
-        await app.remove(passing)
+        await anyio.sleep(0.002)
+        await app.remove(passing, drain_timeout=10)
     return JSONResponse({**counts, "mounts": len(app.routes)})
 
 
