@@ -97,9 +97,13 @@ def url_context(request: Request) -> dict[str, Any]:
     return {"mount_url_for": mount_url_for, "mount_path_for": mount_path_for}
 
 
+# Starlette and its like; Flask, Bottle, WebOb; Django; Falcon; CherryPy.
+_HOLDERS = ("scope", "environ", "META", "env", "wsgi_environ")
+
+
 def _scope_of(where: Any) -> Scope:
     """The connection scope that is behind a request of any framework."""
-    for attribute in ("scope", "environ", "META"):  # Starlette, Quart; Flask, WebOb; Django
+    for attribute in _HOLDERS:
         where = getattr(where, attribute, where)
     if isinstance(where, dict):
         scope: Scope = where.get("asgi.scope", where)
