@@ -56,7 +56,7 @@ class OpenAPI:
             `"outer:inner"`.
         exclude: names of mounts that are not shown.
         swagger_ui: the URL of a directory that has `swagger-ui-bundle.js`,
-            `swagger-ui-standalone-preset.js` and `swagger-ui.css`.
+            `swagger-ui-standalone-preset.js` and `swagger-ui.css`; a path is one of this site.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class OpenAPI:
             return PlainTextResponse("Not Found", 404)
         apps = await self._published(site, scope)
         if rest == "/":
-            return HTMLResponse(self._page(apps))
+            return HTMLResponse(self._page(apps, site.root_path))
         if rest == "/openapi.json":
             return JSONResponse(merge(apps, site.root_path, self.title, self.version))
         for app in apps:
@@ -133,12 +133,14 @@ class OpenAPI:
             for app in found
         ]
 
-    def _page(self, apps: Iterable[Published]) -> str:
+    def _page(self, apps: Iterable[Published], root_path: str) -> str:
+        is_ours = re.match("/(?!/)", self.swagger_ui)
+        base = encode_path(root_path) + self.swagger_ui if is_ours else self.swagger_ui
         urls = [{"url": "./openapi.json", "name": self.title}]
         urls += [{"url": f"./apps/{app.key}.json", "name": app.title} for app in apps]
         return _PAGE.format(
             title=html.escape(self.title),
-            base=html.escape(self.swagger_ui),
+            base=html.escape(base),
             urls=json.dumps(urls).replace("<", "\\u003c"),  # no "</script>" out of a title
         )
 

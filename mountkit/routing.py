@@ -106,6 +106,9 @@ class Mount(starlette.routing.Mount):
             such as `("session", "user", "auth")`.
         share: keys of the parent's `request.state` that the app finds in its own: those of the
             parent's lifespan when the app starts, and those of each request.
+        lifespan: `"on"`; `"startup-only"`: the app is started and is not told to stop, for one
+            whose shutdown ends the process; its task is ended last, after the server knows that
+            all others have stopped. `"off"`: the app's lifespan is somebody else's.
         startup_timeout, shutdown_timeout: seconds that the app's lifespan may take; by default
             what the dispatcher says.
         on_failure: what happens if the app does not start. `"fail"`: the server does not start.
@@ -160,6 +163,7 @@ class Mount(starlette.routing.Mount):
         expose: Iterable[str] | Mapping[str, str] = (),
         scope_keys: Iterable[str] = (),
         share: Iterable[str] = (),
+        lifespan: Literal["on", "startup-only", "off"] = "on",
         startup_timeout: float | None = None,
         shutdown_timeout: float | None = None,
         on_failure: Literal["fail", "isolate"] = "fail",
@@ -202,10 +206,16 @@ class Mount(starlette.routing.Mount):
             raise PatternError(f"Mount({path!r}) has nothing to serve; pass app= or routes=.")
         else:
             check_one_of("on_failure", on_failure, ("fail", "isolate"))
+            check_one_of("lifespan", lifespan, ("on", "startup-only", "off"))
             supervision = Supervision(
-                startup_timeout, shutdown_timeout, on_failure, independent, tuple(share)
+                startup_timeout,
+                shutdown_timeout,
+                on_failure,
+                independent,
+                tuple(share),
+                is_kept=lifespan == "startup-only",
             )
-            app = self._adopt(app, interface, bridge, supervision)
+            app = self._adopt(app, interface, bridge, supervision, lifespan != "off")
         super().__init__(
             self.rule.path.path, app, name=name, middleware=middleware, max_body_size=max_body_size
         )
@@ -226,13 +236,14 @@ class Mount(starlette.routing.Mount):
         interface: Interface | Literal["auto"],
         bridge: Callable[[Any], ASGIApp],
         supervision: Supervision,
+        has_lifespan: bool,
     ) -> ASGIApp:
         asgi, found = adapt(app, interface, bridge)
         self.child = Child(
             app,
             asgi,
             self.where,
-            has_lifespan=found != "wsgi",
+            has_lifespan=has_lifespan and found != "wsgi",
             supervision=supervision,
             close=asgi.close if isinstance(asgi, WSGIBridge) else lambda: None,
         )

@@ -75,6 +75,8 @@ class Supervision:
             `"isolate"`: the others serve, its mount answers 503, and it is started again.
         independent: it may start at the same time as its neighbours that are independent too.
         share: keys of the parent's state that it sees in its own.
+        is_kept: it is not told to stop; its task is ended once the server knows that all others
+            have stopped.
     """
 
     startup_timeout: float | None = None
@@ -82,6 +84,7 @@ class Supervision:
     on_failure: Literal["fail", "isolate"] = "fail"
     independent: bool = False
     share: tuple[str, ...] = ()
+    is_kept: bool = False
 
 
 class Run:
@@ -185,6 +188,12 @@ class Register:
     reports: list[Callable[[], Iterable[Health]]] = field(default_factory=list)
     above: frozenset[int] = frozenset()
     context: Context = field(default_factory=copy_context)
+
+    async def end(self) -> None:
+        """End the tasks of the apps that were kept when everything was stopped."""
+        for run in [*self.runs.values()][::-1]:
+            if run.lifespan is not None:
+                await run.lifespan.abandon()
 
     def start_soon(
         self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, name: str
@@ -403,6 +412,8 @@ class Supervisor:
             child.close()
 
     async def _stop(self, child: Child, run: Run, seconds: float) -> None:
+        if child.supervision.is_kept and run.lifespan is not None:
+            return  # `Register.end` ends it; a mount that comes until then finds it running
         run.is_stopping = True
         run.settled = anyio.Event()
         try:
@@ -517,41 +528,51 @@ async def run_lifespan(
         supervisor = Supervisor(
             scope, task_group, startup_timeout=startup_timeout, shutdown_timeout=shutdown_timeout
         )
+        register = supervisor.register
         running.append(supervisor)
-        supervisor.register.reports.append(report)
+        register.reports.append(report)
         try:
-            with _time_limit(total_startup_timeout):
-                if wrapped is not None:
-                    starting = wrapped
-                    refusal = await supervisor.start(wrapped, scope)
-                    starting = None
-                await supervisor.start_all(list(children()))
-                if prepare is not None:
-                    await prepare()
-            if is_transparent and refusal is not None and not supervisor.is_any_supported:
-                raise refusal
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-        except LifespanError as exc:
-            answer = {"type": "lifespan.startup.failed", "message": str(exc)}
-            error = _to_raise(starting, exc, wrapped)
-        except Exception as exc:  # out of the server's own functions: not to be put in a group
-            answer, error = {}, exc
+            try:
+                with _time_limit(total_startup_timeout):
+                    if wrapped is not None:
+                        starting = wrapped
+                        refusal = await supervisor.start(wrapped, scope)
+                        starting = None
+                    await supervisor.start_all(list(children()))
+                    if prepare is not None:
+                        await prepare()
+                if is_transparent and refusal is not None and not supervisor.is_any_supported:
+                    raise refusal
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+            except LifespanError as exc:
+                answer = {"type": "lifespan.startup.failed", "message": str(exc)}
+                error = _to_raise(starting, exc, wrapped)
+            except Exception as exc:  # out of the server's own functions: not to be put in a group
+                answer, error = {}, exc
+            finally:
+                running.remove(supervisor)
+                with anyio.CancelScope(shield=True):
+                    failures = await supervisor.stop_all(total_shutdown_timeout)
+                register.reports.remove(report)
+            if answer.get("type") == "lifespan.shutdown.complete" and failures:
+                message = "\n".join(str(failure) for _, failure in failures)
+                answer = {"type": "lifespan.shutdown.failed", "message": message}
+                is_one = len(failures) == 1
+                error = _to_raise(*failures[-1], wrapped) if is_one else LifespanError(message)
+            else:
+                for _, failure in failures:
+                    logger.error("%s", failure)
+            if answer:
+                try:
+                    await send(answer)
+                except Exception as exc:
+                    error = exc
         finally:
-            running.remove(supervisor)
             with anyio.CancelScope(shield=True):
-                failures = await supervisor.stop_all(total_shutdown_timeout)
-            supervisor.register.reports.remove(report)
+                if REGISTER not in scope:
+                    await register.end()
             task_group.cancel_scope.cancel()
-    if answer.get("type") == "lifespan.shutdown.complete" and failures:
-        message = "\n".join(str(failure) for _, failure in failures)
-        answer = {"type": "lifespan.shutdown.failed", "message": message}
-        error = _to_raise(*failures[-1], wrapped) if len(failures) == 1 else LifespanError(message)
-    else:
-        for _, failure in failures:
-            logger.error("%s", failure)
-    if answer:
-        await send(answer)
     if error is not None:
         raise error
 

@@ -565,6 +565,21 @@ def test_a_title_is_text(client: ClientFactory) -> None:
     assert text.count("</script>") == 3
 
 
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("/swagger/", "/outer/swagger"),
+        ("//cdn.example.com/s", "//cdn.example.com/s"),
+        ("https://cdn.example.com/s", "https://cdn.example.com/s"),
+    ],
+)
+def test_a_copy_of_swagger_ui(client: ClientFactory, url: str, base: str) -> None:
+    """A path is below the server's `root_path`."""
+    session = client(Dispatcher({"/docs": OpenAPI(swagger_ui=url)}), root_path="/outer")
+    text = session.get("/outer/docs/").text
+    assert f'src="{base}/swagger-ui-bundle.js"' in text
+
+
 @pytest.mark.parametrize("path", ["/docs/x", "/docs/apps/x.json"])
 def test_nothing_else(client: ClientFactory, path: str) -> None:
     """404."""
