@@ -33,6 +33,7 @@ from mountkit.exceptions import MountkitError, PatternError
 from mountkit.hosts import HostPort, request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
 from mountkit.matchers import Matcher, Wanted
+from mountkit.mending import Mending
 from mountkit.paths import (
     encode_path,
     has_control,
@@ -95,6 +96,11 @@ class Mount(starlette.routing.Mount):
             redirected.
         convention: which scope the app gets; see `mountkit.scopes.Convention`. By default
             `"spec"`, or `"strip"` for the apps that are known to need it.
+        mend_redirects: give the prefix to redirects of the app that leave it: to a path, or to
+            a URL at the host of the request. For apps that do not know their prefix; a redirect
+            that leads to another mount on purpose is led astray.
+        cookie_path: keep the cookies of the app to itself: a path outside of the prefix gets it,
+            `Path=/` becomes the prefix.
         interface: `"asgi3"`, `"asgi2"` or `"wsgi"`, where it cannot be recognised.
         bridge: makes an ASGI app of a WSGI one: `partial(WSGIBridge, threads=4)`,
             `a2wsgi.WSGIMiddleware`. Without effect on other apps.
@@ -139,6 +145,8 @@ class Mount(starlette.routing.Mount):
     """
 
     rule: Rule
+    #: Whether one of its pages was seen to ask for what is outside of the prefix.
+    has_escaped: bool = False
 
     def __init__(
         self,
@@ -158,6 +166,8 @@ class Mount(starlette.routing.Mount):
         exact: bool = False,
         redirect_slashes: bool | Literal["navigate"] = "navigate",
         convention: Convention | None = None,
+        mend_redirects: bool = False,
+        cookie_path: bool = False,
         interface: Interface | Literal["auto"] = "auto",
         bridge: Callable[[Any], ASGIApp] = WSGIBridge,
         expose: Iterable[str] | Mapping[str, str] = (),
@@ -222,6 +232,15 @@ class Mount(starlette.routing.Mount):
         # Routes and bare routers are a part of the parent app, and see its scope.
         self._is_part_of_parent = isinstance(self._base_app, Router)
         self.convention: Convention = self._chosen_convention(convention)
+        #: Whether its cookies are kept to the prefix.
+        self.has_own_cookies: bool = cookie_path
+        if mend_redirects or cookie_path:
+            if self.convention in ("none", "whole"):
+                raise PatternError(
+                    f"convention={self.convention!r} hides the prefix from what mend_redirects= "
+                    "and cookie_path= would do; leave them out, or write convention='strip'."
+                )
+            self.app = Mending(self.app, redirects=mend_redirects, cookies=cookie_path)
         # Whether the app gets a copy of the scope, as it is and with nothing of the parent's.
         self._is_simple = (
             not self._is_part_of_parent
