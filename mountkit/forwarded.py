@@ -19,6 +19,15 @@ from mountkit.hosts import parse_host
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws")}
 _SCHEMES["wss"] = _SCHEMES["https"]
+# What frameworks would apply once more: NiceGUI doubles a prefix, Bottle and Gradio make their URLs
+# of whatever host is said.
+_USED_UP = frozenset(
+    (
+        *(b"x-forwarded-host", b"x-forwarded-prefix", b"x-forwarded-proto"),
+        *(b"script-name", b"x-script-name"),  # a proxy passes them on from anybody
+    )
+)
+_NOT_BELIEVED = _USED_UP | {b"forwarded", b"x-forwarded-for", b"x-forwarded-port"}
 
 
 class ForwardedMiddleware:
@@ -26,11 +35,13 @@ class ForwardedMiddleware:
 
         app = ForwardedMiddleware(dispatcher, trusted=["10.0.0.0/8"])
 
-    Headers of anybody else have no effect. Those of a proxy that is trusted have to be what they
-    claim to be: one value each, a proper host, `http` or `https`, a prefix of plain segments;
-    anything else is a 400, as somebody has put it there through the proxy. `X-Forwarded-For` may
-    list addresses: the last one that is no trusted proxy is the client. A proxy has to set these
-    headers or to remove them; one that passes them on from its clients is not to be trusted.
+    Headers of anybody else have no effect, on the mounted apps neither: they do not see them. Nor
+    do they see those that were applied, as some would apply them again. Those of a proxy that is
+    trusted have to be what they claim to be: one value each, a proper host, `http` or `https`, a
+    prefix of plain segments; anything else is a 400, as somebody has put it there through the
+    proxy. `X-Forwarded-For` may list addresses: the last one that is no trusted proxy is the
+    client. A proxy has to set these headers or to remove them; one that passes them on from its
+    clients is not to be trusted.
 
     The prefix goes before the `root_path`, whether the proxy has stripped it from the path or not.
     Do not use a server's own handling of these headers besides.
@@ -48,10 +59,14 @@ class ForwardedMiddleware:
         self.trusted: tuple[IPv4Network | IPv6Network, ...] = tuple(map(_network, trusted))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = scope.get("client") if scope["type"] in ("http", "websocket") else None
-        if client and self._trusts(client[0]) and not self._apply(scope):
-            await answer(400, scope, receive, send)
-            return
+        if scope["type"] in ("http", "websocket"):
+            client = scope.get("client")
+            is_trusted = client is not None and self._trusts(client[0])
+            if is_trusted and not self._apply(scope):
+                await answer(400, scope, receive, send)
+                return
+            gone = _USED_UP if is_trusted else _NOT_BELIEVED
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in gone]
         await self.app(scope, receive, send)
 
     def _trusts(self, address: str) -> bool:

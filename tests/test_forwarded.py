@@ -53,6 +53,33 @@ ALL = {
 }
 
 
+@pytest.mark.parametrize(
+    ("client", "left"),
+    [
+        pytest.param(PROXY, ["forwarded", "x-forwarded-for", "x-forwarded-port"], id="trusted"),
+        pytest.param(("203.0.113.7", 1), [], id="others"),
+        pytest.param(None, [], id="nobody"),
+    ],
+)
+async def test_what_the_app_sees_of_them(client: Any, left: list[str]) -> None:
+    """Nothing that was applied, lest it is applied again, and nothing of anybody else."""
+    more = {
+        "x-forwarded-port": "1",
+        "forwarded": "for=a",
+        "x-script-name": "/e",
+        "script-name": "/e",
+    }
+
+    async def names(request: Request) -> Response:
+        return JSONResponse([name for name in request.headers if name != "host"])
+
+    child = Starlette(routes=[Route("/", names)])
+    middleware = ForwardedMiddleware(Dispatcher({"/shop": child}), trusted=["10.0.0.0/8"])
+    headers = [*ALL.items(), *more.items()]
+    sent, _ = await asked(middleware, scope_of("/shop/", client=client, headers=headers))
+    assert sorted(json.loads(sent[1]["body"])) == left
+
+
 @pytest.mark.parametrize("client", [PROXY, ("::1", 1)], ids=["v4", "v6"])
 @pytest.mark.parametrize("path", ["/shop/", "/outer/v1/shop/"], ids=["strips", "keeps"])
 async def test_a_trusted_proxy(client: Any, path: str) -> None:
