@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 from mountkit.checks import Finding, shown
 from mountkit.layers import Layer, describe, layers_of
-from mountkit.prefixes import SessionCookie, advice, session_cookie
+from mountkit.prefixes import SessionCookie, advice, is_a, session_cookie
 from mountkit.routing import Mount, MountTable
 from mountkit.rules import Rule
 from mountkit.witnesses import Undecided, reach
@@ -57,8 +57,9 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...]) -> Iterator[Fi
             (mount.rule,),
         )
         return
-    own = getattr(mount.target, "root_path", None)
-    if isinstance(own, str) and own.rstrip("/") not in ("", prefix):
+    # Flask's root_path is a folder.
+    own = mount.target.root_path if is_a(mount.target, "fastapi", "FastAPI") else ""
+    if own.rstrip("/") not in ("", prefix):
         yield Finding(
             "own-root-path",
             f"The app of {shown(mount.rule)} was built with root_path={own!r}, which it puts in "

@@ -48,6 +48,22 @@ def inner(app: Any, *attributes: str) -> Iterator[Any]:
         app = next((one for one in found if one is not None), None)
 
 
+def _all_within(app: Any) -> Iterator[Any]:
+    """An app and whatever it wraps, in functions too."""
+    pending, seen = [app], 0
+    while pending and seen < 50:
+        one = pending.pop(0)
+        seen += 1
+        yield one
+        found = [getattr(one, name, None) for name in ("ds", "asgi", "app")]
+        for cell in getattr(one, "__closure__", None) or ():
+            try:
+                found.append(cell.cell_contents)
+            except ValueError:  # not filled yet
+                continue
+        pending += [inside for inside in found if callable(inside) or hasattr(inside, "setting")]
+
+
 def _is_at(told: Any, prefix: str) -> bool:
     return isinstance(told, str) and f"/{told.strip('/')}".endswith(prefix or "/")
 
@@ -67,7 +83,7 @@ def _dash(app: Any, prefix: str) -> str:
 
 
 def _datasette(app: Any, prefix: str) -> str:
-    for one in inner(app, "ds", "asgi", "app"):
+    for one in _all_within(app):
         if is_a(one, "datasette.app", "Datasette"):
             told = one.setting("base_url")
             if _is_at(told, prefix):

@@ -65,7 +65,11 @@ class Datasette:
     def app(self) -> Any:
         outer, router = App(), App()
         router.ds = self  # type: ignore[attr-defined]
-        outer.asgi = router  # type: ignore[attr-defined]
+
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            await router(scope, receive, send)
+
+        outer.asgi = guarded  # type: ignore[attr-defined]
         return outer
 
 
@@ -121,6 +125,17 @@ def test_an_app_at_the_root(make: Any, fix: str) -> None:
 def test_an_app_that_was_told_nothing() -> None:
     """As WsgiDAV is by default."""
     assert "mount_path=None" in messages(Dispatcher({"/sub": WsgiDAVApp(None)}))[0]
+
+
+def test_a_wrapper_that_is_not_filled_yet() -> None:
+    """Nothing is found in it."""
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        await late(scope, receive, send)
+
+    assert advice(guarded, "/sub") == ""
+    late = Datasette("/").app()
+    assert "base_url='/'" in advice(guarded, "/sub")
 
 
 def test_wrappers_that_go_in_a_circle() -> None:
@@ -277,6 +292,12 @@ def test_a_cookie_of_two_apps(mounts: Any) -> None:
 def test_cookies_that_are_apart(mounts: Any) -> None:
     """Or that both can read."""
     assert messages(Dispatcher(mounts())) == []
+
+
+@pytest.mark.parametrize("cls", [Flask, Quart])
+def test_a_folder_is_no_prefix(cls: Any) -> None:
+    """Flask's and Quart's `root_path` is where their files are."""
+    assert check(Dispatcher({"/sub": cls("site")})) == []
 
 
 @pytest.mark.parametrize("make", ["default", "middleware"])
