@@ -113,8 +113,8 @@ class Mount(starlette.routing.Mount):
         share: keys of the parent's `request.state` that the app finds in its own: those of the
             parent's lifespan when the app starts, and those of each request.
         lifespan: `"on"`; `"startup-only"`: the app is started and is not told to stop, for one
-            whose shutdown ends the process; its task is ended last, after the server knows that
-            all others have stopped. `"off"`: the app's lifespan is somebody else's.
+            whose shutdown ends the process; its task is ended last, once all others have stopped.
+            `"off"`: the app's lifespan is somebody else's.
         startup_timeout, shutdown_timeout: seconds that the app's lifespan may take; by default
             what the dispatcher says.
         on_failure: what happens if the app does not start. `"fail"`: the server does not start.

@@ -75,8 +75,7 @@ class Supervision:
             `"isolate"`: the others serve, its mount answers 503, and it is started again.
         independent: it may start at the same time as its neighbours that are independent too.
         share: keys of the parent's state that it sees in its own.
-        is_kept: it is not told to stop; its task is ended once the server knows that all others
-            have stopped.
+        is_kept: it is not told to stop; its task is ended once all others have stopped.
     """
 
     startup_timeout: float | None = None
@@ -528,51 +527,43 @@ async def run_lifespan(
         supervisor = Supervisor(
             scope, task_group, startup_timeout=startup_timeout, shutdown_timeout=shutdown_timeout
         )
-        register = supervisor.register
         running.append(supervisor)
-        register.reports.append(report)
+        supervisor.register.reports.append(report)
         try:
-            try:
-                with _time_limit(total_startup_timeout):
-                    if wrapped is not None:
-                        starting = wrapped
-                        refusal = await supervisor.start(wrapped, scope)
-                        starting = None
-                    await supervisor.start_all(list(children()))
-                    if prepare is not None:
-                        await prepare()
-                if is_transparent and refusal is not None and not supervisor.is_any_supported:
-                    raise refusal
-                await send({"type": "lifespan.startup.complete"})
-                await receive()
-            except LifespanError as exc:
-                answer = {"type": "lifespan.startup.failed", "message": str(exc)}
-                error = _to_raise(starting, exc, wrapped)
-            except Exception as exc:  # out of the server's own functions: not to be put in a group
-                answer, error = {}, exc
-            finally:
-                running.remove(supervisor)
-                with anyio.CancelScope(shield=True):
-                    failures = await supervisor.stop_all(total_shutdown_timeout)
-                register.reports.remove(report)
-            if answer.get("type") == "lifespan.shutdown.complete" and failures:
-                message = "\n".join(str(failure) for _, failure in failures)
-                answer = {"type": "lifespan.shutdown.failed", "message": message}
-                is_one = len(failures) == 1
-                error = _to_raise(*failures[-1], wrapped) if is_one else LifespanError(message)
-            else:
-                for _, failure in failures:
-                    logger.error("%s", failure)
-            if answer:
-                try:
-                    await send(answer)
-                except Exception as exc:
-                    error = exc
+            with _time_limit(total_startup_timeout):
+                if wrapped is not None:
+                    starting = wrapped
+                    refusal = await supervisor.start(wrapped, scope)
+                    starting = None
+                await supervisor.start_all(list(children()))
+                if prepare is not None:
+                    await prepare()
+            if is_transparent and refusal is not None and not supervisor.is_any_supported:
+                raise refusal
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        except LifespanError as exc:
+            answer = {"type": "lifespan.startup.failed", "message": str(exc)}
+            error = _to_raise(starting, exc, wrapped)
+        except Exception as exc:  # out of the server's own functions: not to be put in a group
+            answer, error = {}, exc
         finally:
+            running.remove(supervisor)
             with anyio.CancelScope(shield=True):
+                failures = await supervisor.stop_all(total_shutdown_timeout)
                 if REGISTER not in scope:
-                    await register.end()
+                    await supervisor.register.end()
+            supervisor.register.reports.remove(report)
             task_group.cancel_scope.cancel()
+    if answer.get("type") == "lifespan.shutdown.complete" and failures:
+        message = "\n".join(str(failure) for _, failure in failures)
+        answer = {"type": "lifespan.shutdown.failed", "message": message}
+        error = _to_raise(*failures[-1], wrapped) if len(failures) == 1 else LifespanError(message)
+    else:
+        for _, failure in failures:
+            logger.error("%s", failure)
+    if answer:
+        await send(answer)
     if error is not None:
         raise error
 

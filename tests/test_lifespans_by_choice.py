@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
-from starlette.types import Message
 
 from mountkit import Dispatcher, LifespanError, Mount, PatternError
 from tests.servers import SERVERS, serve
@@ -17,14 +16,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_an_app_that_is_not_told_to_stop() -> None:
-    """Its task is ended last, when the server knows that all others have stopped."""
+    """Its task is ended last, when all others have stopped."""
     log: Log = []
     kept = Mount("/kept", actor("kept", log), lifespan="startup-only")
     inner = Dispatcher([Mount("/in", actor("in", log), lifespan="startup-only")])
     await Server(log).run(Dispatcher([kept, Mount("/b", actor("b", log)), Mount("/c", inner)]))
     assert log == [
         *("kept up", "b up", "in up", "startup.complete"),
-        *("b down", "shutdown.complete", "in down", "kept down"),
+        *("b down", "in down", "kept down", "shutdown.complete"),
     ]
 
 
@@ -43,7 +42,7 @@ async def test_one_that_was_not_started_is_not_kept(startup: str) -> None:
 
 
 async def test_one_that_is_kept_when_another_fails() -> None:
-    """The server is told first."""
+    """It is ended all the same."""
     log: Log = []
     app = Dispatcher(
         [
@@ -53,7 +52,7 @@ async def test_one_that_is_kept_when_another_fails() -> None:
     )
     with pytest.raises(LifespanError, match="b cannot"):
         await Server(log).run(app)
-    assert log == ["kept up", "b down", "startup.failed", "kept down"]
+    assert log == ["kept up", "b down", "kept down", "startup.failed"]
 
 
 async def test_one_that_is_kept_leaves_and_comes() -> None:
@@ -70,22 +69,6 @@ async def test_one_that_is_kept_leaves_and_comes() -> None:
     assert log == ["kept up", "kept down"]
 
 
-async def test_a_server_that_does_not_hear_that_all_is_down() -> None:
-    """What it raises goes up as it is."""
-    log: Log = []
-
-    class Deaf(Server):
-        async def send(self, message: Message) -> None:
-            if message["type"] == "lifespan.shutdown.complete":
-                raise OSError("gone")
-
-    with pytest.raises(OSError, match=r"^gone$"):
-        await Deaf(log).run(
-            Dispatcher([Mount("/kept", actor("kept", log), lifespan="startup-only")])
-        )
-    assert log == ["kept up", "kept down"]
-
-
 async def test_a_lifespan_that_is_somebody_elses(caplog: pytest.LogCaptureFixture) -> None:
     """The app is served without, and nobody warns."""
     log: Log = []
@@ -96,6 +79,18 @@ async def test_a_lifespan_that_is_somebody_elses(caplog: pytest.LogCaptureFixtur
         assert (await server.ask("/a/"))[0] == 200
     assert mount.health.status == "serving"
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_an_app_that_is_kept_and_ends(name: str, tmp_path: Path) -> None:
+    """The server ends in good order."""
+    record = tmp_path / "record"
+    with serve(name, "tests.apps.exiting:calm", env={"TEST_RECORD": str(record)}) as server:
+        status = server.stop()
+        output = server.output
+    assert record.read_text().split() == ["a", "up", "b", "up", "a", "down"]
+    assert "Traceback" not in output
+    assert status in (0, -15)
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -28,3 +28,5 @@ app = Dispatcher(
         Mount("/c", recorded("c")),
     ]
 )
+
+calm = Dispatcher([Mount("/a", recorded("a")), Mount("/b", recorded("b"), lifespan="startup-only")])
