@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from mountkit.checks import Finding, shown
 from mountkit.layers import Layer, describe, layers_of
+from mountkit.prefixes import SessionCookie, advice, is_a, session_cookie
 from mountkit.routing import Mount, MountTable
 from mountkit.rules import Rule
 from mountkit.witnesses import Undecided, reach
@@ -19,8 +20,9 @@ def check(app: Any) -> list[Finding]:
     """Look through an app and everything mounted in it.
 
     Beside what `Table.check` finds in each table: mounts among an app's routes that a route
-    before them hides, apps that were built with a `root_path` of their own, and apps that are
-    mounted into themselves.
+    before them hides, apps that were built with a `root_path` of their own, that were not told
+    their prefix, that refuse the host of their mount or share a cookie with others, and apps
+    that are mounted into themselves.
 
     Args:
         app: what `mountkit.explain` takes.
@@ -36,6 +38,7 @@ def _check(app: Any, prefix: str, above: tuple[Any, ...]) -> Iterator[Finding]:
             yield from _check_order(layer)
         for mount in _mounts(layer):
             yield from _check_app(mount, prefix + mount.path, (*above, app))
+    yield from _check_cookies(app)
 
 
 def _mounts(layer: Layer) -> Iterator[Mount]:
@@ -54,8 +57,9 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...]) -> Iterator[Fi
             (mount.rule,),
         )
         return
-    own = getattr(mount.target, "root_path", None)
-    if isinstance(own, str) and own.rstrip("/") not in ("", prefix):
+    # Flask's root_path is a folder.
+    own = mount.target.root_path if is_a(mount.target, "fastapi", "FastAPI") else ""
+    if own.rstrip("/") not in ("", prefix):
         yield Finding(
             "own-root-path",
             f"The app of {shown(mount.rule)} was built with root_path={own!r}, which it puts in "
@@ -63,7 +67,71 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...]) -> Iterator[Fi
             "root_path out.",
             (mount.rule,),
         )
+    told = advice(mount.target, prefix) if mount.convention != "whole" else ""
+    if told:
+        yield Finding(
+            "unaware-of-prefix", f"The app of {shown(mount.rule)}: {told}.", (mount.rule,)
+        )
+    yield from _check_host(mount)
     yield from _check(mount.target, prefix, above)
+
+
+def _check_host(mount: Mount) -> Iterator[Finding]:
+    """The MCP SDK answers 421 to hosts that are not in its list, which has the local ones."""
+    host = None if mount.rule.host is None else mount.rule.host.host
+    for route in getattr(mount.target, "routes", None) or ():
+        manager = getattr(getattr(route, "endpoint", None), "session_manager", None)
+        security = getattr(manager, "security_settings", None)
+        if host is None or not getattr(security, "enable_dns_rebinding_protection", False):
+            continue
+        known = list(getattr(security, "allowed_hosts", ()))
+        if host not in (name.partition(":")[0] for name in known):
+            yield Finding(
+                "refuses-host",
+                f"The MCP server of {shown(mount.rule)} answers 421 to the host {host!r}: it has "
+                f"allowed_hosts={known!r}; write "
+                f"TransportSecuritySettings(allowed_hosts={[host, f'{host}:*']!r}).",
+                (mount.rule,),
+            )
+
+
+def _check_cookies(app: Any) -> Iterator[Finding]:
+    """Two apps on one host that overwrite each other's session."""
+    sites: list[tuple[Mount | None, Any]] = [(None, app)]
+    for layer in layers_of(app):
+        sites += [(mount, mount.target) for mount in _mounts(layer)]
+    underneath = getattr(app, "underneath", None)
+    if underneath is not None:
+        sites.append((None, underneath))
+    found: list[tuple[Mount | None, Any, SessionCookie]] = []
+    for mount, target in sites:
+        cookie = session_cookie(target)
+        if cookie is None or (mount is not None and mount.has_own_cookies):
+            continue
+        for other, other_target, known in found:
+            if target is other_target or cookie.name != known.name or cookie.is_as(known):
+                continue
+            if _are_at_one_host(mount, other):
+                rules = tuple(one.rule for one in (mount, other) if one is not None)
+                who = " and ".join(
+                    "the app underneath" if one is None else shown(one.rule)
+                    for one in (mount, other)
+                )
+                yield Finding(
+                    "shared-cookie",
+                    f"{who} both keep their sessions in the cookie {cookie.name!r} with Path=/, "
+                    "and each loses what the other has written; write cookie_path=True, or give "
+                    "the cookies names of their own.",
+                    rules,
+                )
+        found.append((mount, target, cookie))
+
+
+def _are_at_one_host(one: Mount | None, other: Mount | None) -> bool:
+    """Whether a browser sends cookies of one to the other."""
+    hosts = [None if mount is None else mount.rule.host for mount in (one, other)]
+    keys = {host.key for host in hosts if host is not None}
+    return None in hosts or len(keys) == 1
 
 
 def _check_order(layer: Layer) -> Iterator[Finding]:

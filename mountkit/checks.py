@@ -23,6 +23,9 @@ Code: TypeAlias = Literal[
     "not-normal",
     "own-root-path",
     "mounted-into-itself",
+    "unaware-of-prefix",
+    "refuses-host",
+    "shared-cookie",
 ]
 
 

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.contexts import restore
+from mountkit.escapes import EscapeWatch
 from mountkit.exceptions import ImproperRequestError, MountkitError, PatternError
 from mountkit.interfaces import adapt
 from mountkit.paths import target_refusal
@@ -110,14 +111,17 @@ class Dispatcher:
         self.total_startup_timeout = total_startup_timeout
         self.total_shutdown_timeout = total_shutdown_timeout
         self._wrapped: Child | None = None
+        self._default: ASGIApp | None = None
+        self._nobody = EscapeWatch(_refuse, self.table)
         if default is not None:
-            asgi, interface = adapt(default)
+            self._default, interface = adapt(default)
             name = f"The default app ({call_site()})"
+            asgi = EscapeWatch(self._default, self.table)
             self._wrapped = Child(default, asgi, name, has_lifespan=interface != "wsgi")
 
     @property
     def default(self) -> ASGIApp | None:
-        return None if self._wrapped is None else self._wrapped.asgi
+        return self._default
 
     @property
     def underneath(self) -> Any:
@@ -269,7 +273,7 @@ class Dispatcher:
                 scope[SITE] = site_of(scope, root_path, self)
             await self._wrapped.asgi(scope, receive, send)
         else:
-            await _refuse(scope, receive, send)
+            await self._nobody(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await run_lifespan(
@@ -432,6 +436,7 @@ class DispatchMiddleware(Dispatcher):
     """
 
     _is_transparent = True
+    _has_table = True
 
     def __init__(
         self,
@@ -455,7 +460,9 @@ class DispatchMiddleware(Dispatcher):
             total_shutdown_timeout=total_shutdown_timeout,
         )
         self.app = app
-        self._wrapped = Child(app, app, "The wrapped app")
+        self._default = app
+        asgi = EscapeWatch(app, self.table) if self._has_table else app
+        self._wrapped = Child(app, asgi, "The wrapped app")
 
     def _roots(self, scope: Scope) -> Iterable[BaseRoute]:
         yield from self.table.declared
@@ -473,6 +480,8 @@ class LifespanMiddleware(DispatchMiddleware):
         app: the wrapped app.
         startup_timeout: as for `Dispatcher`, and so are the others.
     """
+
+    _has_table = False
 
     def __init__(
         self,

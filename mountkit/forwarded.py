@@ -23,6 +23,15 @@ logger: logging.Logger = logging.getLogger("mountkit")
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws")}
 _SCHEMES["wss"] = _SCHEMES["https"]
+# What frameworks would apply once more: NiceGUI doubles a prefix, Bottle and Gradio make their URLs
+# of whatever host is said.
+_USED_UP = frozenset(
+    (
+        *(b"x-forwarded-host", b"x-forwarded-prefix", b"x-forwarded-proto", b"forwarded"),
+        *(b"script-name", b"x-script-name"),  # a proxy passes them on from anybody
+    )
+)
+_NOT_BELIEVED = _USED_UP | {b"x-forwarded-for", b"x-forwarded-port"}
 # RFC 7239, section 4, with the white space that many proxies write around ";".
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]"
@@ -34,8 +43,6 @@ _NODE = re.compile(
     r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?",
     re.IGNORECASE,
 )
-# What is the request's own after it was applied: an app that reads it too would do it twice.
-_USED_UP = (b"x-forwarded-host", b"x-forwarded-prefix", b"forwarded")
 
 
 @dataclass
@@ -66,15 +73,16 @@ class ForwardedMiddleware:
 
         app = ForwardedMiddleware(dispatcher, trusted=["10.0.0.0/8"])
 
-    Headers of anybody else have no effect. Those of a proxy that is trusted have to be what they
-    claim to be: one value each, a proper host, `http` or `https`, a prefix of plain segments;
-    anything else is a 400, as somebody has put it there through the proxy. `X-Forwarded-For` may
-    list addresses: the last one that is no trusted proxy is the client. A proxy has to set these
-    headers or to remove them; one that passes them on from its clients is not to be trusted.
+    Headers of anybody else have no effect, on the mounted apps neither: they do not see them. Nor
+    do they see those that were applied, as some would apply them again. Those of a proxy that is
+    trusted have to be what they claim to be: one value each, a proper host, `http` or `https`, a
+    prefix of plain segments; anything else is a 400, as somebody has put it there through the
+    proxy. `X-Forwarded-For` may list addresses: the last one that is no trusted proxy is the
+    client. A proxy has to set these headers or to remove them; one that passes them on from its
+    clients is not to be trusted.
 
     The prefix, `X-Forwarded-Prefix`, goes before the `root_path`, whether the proxy has stripped
-    it from the path or not. Host and prefix are taken out of the headers, so that no app applies
-    them again.
+    it from the path or not.
 
     A server's own handling of these headers has to be off (`uvicorn --no-proxy-headers`): the
     address that it puts in the place of the peer's is none of a proxy, and is not trusted.
@@ -98,16 +106,20 @@ class ForwardedMiddleware:
         self._has_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = scope.get("client") if scope["type"] in ("http", "websocket") else None
-        if client and self._trusts(client[0]):
-            if client[1] == 0:
-                self._warn(client[0])
-            else:
+        if scope["type"] in ("http", "websocket"):
+            address, port = scope.get("client") or ("", 0)
+            is_trusted = self._trusts(address)
+            if is_trusted and port == 0:
+                self._warn(address)
+                is_trusted = False
+            if is_trusted:
                 try:
                     self._apply(scope)
                 except _Improper:
                     await answer(400, scope, receive, send)
                     return
+            gone = _USED_UP if is_trusted else _NOT_BELIEVED
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in gone]
         await self.app(scope, receive, send)
 
     def _warn(self, address: str) -> None:
@@ -148,9 +160,6 @@ class ForwardedMiddleware:
         prefix = (_only(values, b"x-forwarded-prefix") or "").rstrip("/")
         if prefix and not _PREFIX.fullmatch(prefix):
             raise _Improper
-        used_up = _USED_UP if self.forwarded else _USED_UP[:2]
-        if not values.keys().isdisjoint(used_up):
-            scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in used_up]
         if said.host is not None:
             headers = [pair for pair in scope["headers"] if pair[0] != b"host"]
             scope["headers"] = [(b"host", said.host.encode("latin-1")), *headers]

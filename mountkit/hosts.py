@@ -231,6 +231,8 @@ class HostPattern:
 
         Raises:
             KeyError: a placeholder has no value.
+            ValueError, PatternError: what has been filled in makes no label of a host; it might
+                lead to another host ("evil.com?").
         """
         if self.star:
             return None
@@ -238,15 +240,21 @@ class HostPattern:
             host = self.host
         else:
             host = ".".join(
-                label
-                if isinstance(label, str)
-                else label.prefix + label.convertor.to_string(params.pop(label.name)) + label.suffix
+                label if isinstance(label, str) else _filled(label, params)
                 for label in self.labels[::-1]
             )
         return host if self.port is None else f"{host}:{self.port}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.pattern!r})"
+
+
+def _filled(label: Label, params: dict[str, Any]) -> str:
+    text = label.prefix + label.convertor.to_string(params.pop(label.name)) + label.suffix
+    text = (text if text.isascii() else _to_idna(text, text)).lower()
+    if not _LABEL.fullmatch(text):
+        raise ValueError(f"{text!r} is no label of a host.")
+    return text
 
 
 def _split_pattern(pattern: str) -> tuple[str, int | None]:

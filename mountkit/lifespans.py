@@ -125,6 +125,11 @@ class Lifespan:
         if self._failed or self.exception is not None:
             raise LifespanError(f"{self.name} failed to stop: {self._reason()}") from self.exception
 
+    async def abandon(self) -> None:
+        """End its task without a word to the app."""
+        self._phase = "done"
+        await self._abandon()
+
     def _reason(self) -> str:
         if self.message:
             return self.message

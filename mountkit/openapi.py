@@ -1,7 +1,6 @@
 """One OpenAPI document over all mounted apps, and one page to read them in.
 
-OpenAPI Specification 3.1: the paths of an app are those below its prefix, its components get a
-name of their own, and a host becomes a server.
+What becomes of the documents is told in `mountkit.documents`.
 """
 
 from __future__ import annotations
@@ -9,19 +8,23 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import starlette.routing
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.dispatch import Dispatcher
-from mountkit.exceptions import MountkitError
+from mountkit.documents import Document, Published, merge
+from mountkit.exceptions import MountkitError, PatternError
 from mountkit.hosts import HostPattern
 from mountkit.layers import flatten
 from mountkit.paths import encode_path
-from mountkit.routing import Mount
+from mountkit.routing import Mount, MountTable
 from mountkit.sites import SITE, Site
 from mountkit.tables import Resolution
 from mountkit.websockets import refuse_websocket
@@ -29,37 +32,9 @@ from mountkit.websockets import refuse_websocket
 #: Where the page has Swagger UI from: what FastAPI's has.
 SWAGGER_UI = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5"
 
-Document = dict[str, Any]
-
-_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 _TYPES = {"IntegerConvertor": "integer", "FloatConvertor": "number"}
 # How deep mounts are followed: apps may be mounted in each other.
 _DEPTH = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """The document of one app, and where the app is.
-
-    Attributes:
-        key: names it in URLs and in front of its components.
-        title: for people.
-        prefix: before its paths, with the placeholders of the mounts: `/t/{tenant}`.
-        params: the OpenAPI parameters of these.
-        hosts: the OpenAPI servers, if it is mounted by host.
-        document: as the app publishes it.
-    """
-
-    key: str
-    title: str
-    prefix: str
-    params: tuple[Document, ...]
-    hosts: tuple[Document, ...]
-    document: Document
-
-    def is_at(self, prefix: str, document: Document) -> bool:
-        """Whether it is this document at this prefix, by whatever host."""
-        return bool(self.hosts) and self.prefix == prefix and self.document == document
 
 
 class OpenAPI:
@@ -81,7 +56,7 @@ class OpenAPI:
             `"outer:inner"`.
         exclude: names of mounts that are not shown.
         swagger_ui: the URL of a directory that has `swagger-ui-bundle.js`,
-            `swagger-ui-standalone-preset.js` and `swagger-ui.css`.
+            `swagger-ui-standalone-preset.js` and `swagger-ui.css`; a path is one of this site.
     """
 
     def __init__(
@@ -117,7 +92,7 @@ class OpenAPI:
             return PlainTextResponse("Not Found", 404)
         apps = await self._published(site, scope)
         if rest == "/":
-            return HTMLResponse(self._page(apps))
+            return HTMLResponse(self._page(apps, site.root_path))
         if rest == "/openapi.json":
             return JSONResponse(merge(apps, site.root_path, self.title, self.version))
         for app in apps:
@@ -152,14 +127,20 @@ class OpenAPI:
                 key, number = f"{base}-{number}", number + 1
             keys.add(key)
             found.append(Published(key, title, place.prefix, place.params, hosts, document))
-        return found
+        titles = Counter(app.title for app in found)
+        return [
+            app if titles[app.title] == 1 else replace(app, title=f"{app.title} ({app.key})")
+            for app in found
+        ]
 
-    def _page(self, apps: Iterable[Published]) -> str:
+    def _page(self, apps: Iterable[Published], root_path: str) -> str:
+        is_ours = re.match("/(?!/)", self.swagger_ui)
+        base = encode_path(root_path) + self.swagger_ui if is_ours else self.swagger_ui
         urls = [{"url": "./openapi.json", "name": self.title}]
         urls += [{"url": f"./apps/{app.key}.json", "name": app.title} for app in apps]
         return _PAGE.format(
             title=html.escape(self.title),
-            base=html.escape(self.swagger_ui),
+            base=html.escape(base),
             urls=json.dumps(urls).replace("<", "\\u003c"),  # no "</script>" out of a title
         )
 
@@ -212,41 +193,60 @@ def _places(site: Site) -> Iterator[_Place]:
         yield place
         if place.depth == _DEPTH:
             continue
-        below = [_below(place, prefix, mount) for prefix, mount in _own_mounts(place.app)]
+        below = [
+            _below(place, route) for route in flatten(getattr(place.app, "routes", None) or ())
+        ]
         if isinstance(place.app, Dispatcher):
             below.append(replace(place, app=place.app.underneath, depth=place.depth + 1))
-        pending += below[::-1]
+        pending += [one for one in below if one is not None][::-1]
 
 
-def _own_mounts(app: Any, prefix: str = "") -> Iterator[tuple[str, Mount]]:
-    for route in flatten(getattr(app, "routes", None) or ()):
-        if isinstance(route, Mount):
-            yield prefix, route
-        elif hasattr(route, "routes"):  # Starlette's own
-            yield from _own_mounts(route, prefix + getattr(route, "path", ""))
-
-
-def _below(place: _Place, prefix: str, mount: Mount) -> _Place:
-    names = [name for name in (place.name, mount.name or mount.label.strip("/")) if name]
+def _below(place: _Place, route: BaseRoute) -> _Place | None:
+    """What a route mounts, if it mounts something."""
+    if isinstance(route, MountTable):
+        return replace(place, app=route, depth=place.depth + 1)
+    if not isinstance(route, (starlette.routing.Mount, starlette.routing.Host)):
+        return None
+    target = route.target if isinstance(route, Mount) else route.app
+    name = route.name or ""
+    path_format, host = "", None
+    if isinstance(route, starlette.routing.Host):
+        host = _pattern_of(route.host)
+    else:
+        path_format = route.path_format.removesuffix("/{path}")
+        name = name or path_format.strip("/")
+    if isinstance(route, Mount):
+        host = route.rule.host
+        name = route.name or route.label.strip("/")
+    if not isinstance(route, Mount) and isinstance(target, Router):
+        name = ""  # Starlette's way to write a prefix once
     params = tuple(
         {
-            "name": name,
+            "name": param,
             "in": "path",
             "required": True,
             "schema": {"type": _TYPES.get(type(convertor).__name__, "string")},
         }
-        for name, convertor in mount.rule.path.convertors.items()
+        for param, convertor in route.param_convertors.items()
+        if f"{{{param}}}" in path_format
     )
-    host = mount.rule.host
     return _Place(
-        mount.target,
-        ":".join(names),
-        place.prefix + prefix + mount.path_format.removesuffix("/{path}"),
+        target,
+        ":".join(filter(None, (place.name, name))),
+        place.prefix + path_format,
         place.params + params,
         (host,) if host is not None else place.hosts,
-        mount,
+        route if isinstance(route, Mount) else None,
         place.depth + 1,
     )
+
+
+def _pattern_of(host: str) -> HostPattern | None:
+    """Of one of Starlette's hosts, which may be anything that is in a regular expression."""
+    try:
+        return HostPattern(host)
+    except PatternError:
+        return None
 
 
 def _document_of(app: Any) -> Document | None:
@@ -292,10 +292,12 @@ async def _fetch(place: _Place, mount: Mount, site: Site, path: str, scope: Scop
         document: Document = json.loads(body)
     except ValueError:
         document = {}
-    if status != 200 or not isinstance(document, dict) or "paths" not in document:
+    version = document.get("openapi") if isinstance(document, dict) else None
+    if status != 200 or not str(version).startswith("3."):
+        what = "a document of Swagger 2" if "swagger" in document else "no OpenAPI document"
         raise MountkitError(
-            f"{mount.where} answered {status} to GET {path}, and no OpenAPI document; "
-            "write the path at which it serves one in OpenAPI(documents=…)."
+            f"{mount.where} answered {status} to GET {path}, and {what}; write the path at which "
+            "it serves one of OpenAPI 3 in OpenAPI(documents=…)."
         )
     return document
 
@@ -308,88 +310,3 @@ def _server(host: HostPattern, root_path: str) -> Document:
     if names:
         server["variables"] = {name: {"default": name} for name in names}
     return server
-
-
-def merge(apps: Iterable[Published], root_path: str, title: str, version: str) -> Document:
-    """Several documents as one.
-
-    Args:
-        root_path: where the site is; the server of the document.
-        title, version: of the document.
-    """
-    merged: Document = {
-        "openapi": "3.0.3",
-        "info": {"title": title, "version": version},
-        "servers": [{"url": encode_path(root_path) or "/"}],
-        "paths": {},
-    }
-    components: Document = {}
-    tags: list[Document] = []
-    for app in sorted(apps, key=lambda app: bool(app.hosts)):  # paths at any host come first
-        document = _kept_apart(app)
-        if document.get("openapi", "") >= "3.1":
-            merged["openapi"] = "3.1.0"
-        for kind, named in document.get("components", {}).items():
-            components.setdefault(kind, {}).update(named)
-        tags += document.get("tags", ())
-        for path, item in document.get("paths", {}).items():
-            _add_path(merged["paths"], path, item, app)
-        for name, item in document.get("webhooks", {}).items():
-            merged.setdefault("webhooks", {})[f"{app.key}.{name}"] = item
-    if components:
-        merged["components"] = components
-    if tags:
-        merged["tags"] = tags
-    return merged
-
-
-def _add_path(paths: Document, path: str, item: Document, app: Published) -> None:
-    full = "".join(
-        part if part.startswith("{") else encode_path(part)
-        for part in re.split(r"({[^{}]*})", app.prefix + path)
-    )
-    item = dict(item)
-    if app.params:
-        item["parameters"] = [*app.params, *item.get("parameters", ())]
-    if app.hosts:
-        item["servers"] = list(app.hosts)
-    if full in paths:  # of another host: what follows a "#" is not sent
-        full = f"{full}#{app.key}"
-    paths[full] = item
-
-
-def _kept_apart(app: Published) -> Document:
-    """The document with names that no other app has."""
-
-    def renamed(value: Any) -> Any:
-        if isinstance(value, list):
-            return [renamed(item) for item in value]
-        if isinstance(value, dict):
-            return {key: renamed(item) for key, item in value.items()}
-        if isinstance(value, str) and value.startswith("#/components/"):
-            return re.sub(r"^(#/components/[^/]+/)", rf"\g<1>{app.key}.", value)
-        return value
-
-    result: Document = renamed(app.document)
-    for named in result.get("components", {}).values():
-        for name in list(named):
-            named[f"{app.key}.{name}"] = named.pop(name)
-    for item in result.get("paths", {}).values():
-        for method in _METHODS:
-            if method in item:
-                _keep_apart(item[method], app)
-    for tag in result.get("tags", ()):
-        tag["name"] = f"{app.title}: {tag['name']}"
-    return result
-
-
-def _keep_apart(operation: Document, app: Published) -> None:
-    if "operationId" in operation:
-        operation["operationId"] = f"{app.key}_{operation['operationId']}"
-    operation["tags"] = [f"{app.title}: {tag}" for tag in operation.get("tags", ())] or [app.title]
-    requirements = operation.get("security", app.document.get("security"))
-    if requirements is not None:
-        operation["security"] = [
-            {f"{app.key}.{name}": scopes for name, scopes in requirement.items()}
-            for requirement in requirements
-        ]

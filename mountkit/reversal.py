@@ -8,14 +8,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 
 class Reversal(NamedTuple):
     """How to ask an app for its own URLs.
 
     Attributes:
-        path_for: the path below the app, from the name of a route and its parameters; raises
-            if there is no such route.
+        path_for: the path below the app, decoded, from the name of a route and its parameters;
+            raises if there is no such route, or not with these parameters.
         names: the names that the app has.
     """
 
@@ -30,17 +31,32 @@ def reversal_of(app: Any) -> Reversal | None:
     if _is_django(app):
         return _of_django()
     if hasattr(app, "route_reverse"):
-        return Reversal(lambda name, params: str(app.route_reverse(name, **params)), tuple)
+        return _of_litestar(app)
     return None
 
 
 def _of_werkzeug(url_map: Any) -> Reversal:
     """Flask, and Quart, by the endpoint: `index`, `blueprint.index`, `static`."""
     adapter = url_map.bind("localhost")
-    return Reversal(
-        lambda name, params: str(adapter.build(name, dict(params))),
-        lambda: sorted({rule.endpoint for rule in url_map.iter_rules()}),
-    )
+
+    def path_for(name: str, params: Mapping[str, Any]) -> str:
+        # Those that no rule knows would go into a query.
+        if not any(rule.arguments.issuperset(params) for rule in url_map.iter_rules(name)):
+            raise LookupError(name)
+        return unquote(adapter.build(name, dict(params)))
+
+    return Reversal(path_for, lambda: sorted({rule.endpoint for rule in url_map.iter_rules()}))
+
+
+def _of_litestar(app: Any) -> Reversal:
+    """Litestar, by the `name=` of the handler."""
+
+    def names() -> Iterable[str]:
+        for route in app.routes:
+            handlers = getattr(route, "route_handlers", None) or (route.route_handler,)
+            yield from (handler.name for handler in handlers if handler.name)
+
+    return Reversal(lambda name, params: str(app.route_reverse(name, **params)), names)
 
 
 def _is_django(app: Any) -> bool:
@@ -56,7 +72,7 @@ def _of_django() -> Reversal:
         before = get_script_prefix()
         set_script_prefix("/")
         try:
-            return str(reverse(name, kwargs=dict(params)))
+            return unquote(reverse(name, kwargs=dict(params)))
         finally:
             set_script_prefix(before)
 

@@ -35,6 +35,7 @@ from mountkit.exceptions import ImproperResponseError, MountkitError, PatternErr
 from mountkit.hosts import HostPort, request_host
 from mountkit.interfaces import Interface, adapt, wants_stripped_path
 from mountkit.matchers import Matcher, Wanted
+from mountkit.mending import Mending
 from mountkit.paths import (
     encode_path,
     has_control,
@@ -106,6 +107,11 @@ class Mount(starlette.routing.Mount):
             redirected.
         convention: which scope the app gets; see `mountkit.scopes.Convention`. By default
             `"spec"`, or `"strip"` for the apps that are known to need it.
+        mend_redirects: give the prefix to redirects of the app that leave it: to a path, or to
+            a URL at the host of the request. For apps that do not know their prefix; a redirect
+            that leads to another mount on purpose is led astray.
+        cookie_path: keep the cookies of the app to itself: a path outside of the prefix gets it,
+            `Path=/` becomes the prefix.
         interface: `"asgi3"`, `"asgi2"` or `"wsgi"`, where it cannot be recognised.
         bridge: makes an ASGI app of a WSGI one: `partial(WSGIBridge, threads=4)`,
             `a2wsgi.WSGIMiddleware`. Without effect on other apps.
@@ -117,6 +123,9 @@ class Mount(starlette.routing.Mount):
             such as `("session", "user", "auth")`.
         share: keys of the parent's `request.state` that the app finds in its own: those of the
             parent's lifespan when the app starts, and those of each request.
+        lifespan: `"on"`; `"startup-only"`: the app is started and is not told to stop, for one
+            whose shutdown ends the process; its task is ended last, once all others have stopped.
+            `"off"`: the app's lifespan is somebody else's.
         startup_timeout, shutdown_timeout: seconds that the app's lifespan may take; by default
             what the dispatcher says.
         on_failure: what happens if the app does not start. `"fail"`: the server does not start;
@@ -148,6 +157,8 @@ class Mount(starlette.routing.Mount):
     """
 
     rule: Rule
+    #: Whether one of its pages was seen to ask for what is outside of the prefix.
+    has_escaped: bool = False
 
     def __init__(
         self,
@@ -167,11 +178,14 @@ class Mount(starlette.routing.Mount):
         exact: bool = False,
         redirect_slashes: bool | Literal["navigate"] = "navigate",
         convention: Convention | None = None,
+        mend_redirects: bool = False,
+        cookie_path: bool = False,
         interface: Interface | Literal["auto"] = "auto",
         bridge: Callable[[Any], ASGIApp] = WSGIBridge,
         expose: Iterable[str] | Mapping[str, str] = (),
         scope_keys: Iterable[str] = (),
         share: Iterable[str] = (),
+        lifespan: Literal["on", "startup-only", "off"] = "on",
         startup_timeout: float | None = None,
         shutdown_timeout: float | None = None,
         on_failure: Literal["fail", "isolate"] = "fail",
@@ -214,16 +228,31 @@ class Mount(starlette.routing.Mount):
             raise PatternError(f"Mount({path!r}) has nothing to serve; pass app= or routes=.")
         else:
             check_one_of("on_failure", on_failure, ("fail", "isolate"))
+            check_one_of("lifespan", lifespan, ("on", "startup-only", "off"))
             supervision = Supervision(
-                startup_timeout, shutdown_timeout, on_failure, independent, tuple(share)
+                startup_timeout,
+                shutdown_timeout,
+                on_failure,
+                independent,
+                tuple(share),
+                is_kept=lifespan == "startup-only",
             )
-            app = self._adopt(app, interface, bridge, supervision)
+            app = self._adopt(app, interface, bridge, supervision, lifespan != "off")
         super().__init__(
             self.rule.path.path, app, name=name, middleware=middleware, max_body_size=max_body_size
         )
         # Routes and bare routers are a part of the parent app, and see its scope.
         self._is_part_of_parent = isinstance(self._base_app, Router)
         self.convention: Convention = self._chosen_convention(convention)
+        #: Whether its cookies are kept to the prefix.
+        self.has_own_cookies: bool = cookie_path
+        if mend_redirects or cookie_path:
+            if self.convention in ("none", "whole"):
+                raise PatternError(
+                    f"convention={self.convention!r} hides the prefix from what mend_redirects= "
+                    "and cookie_path= would do; leave them out, or write convention='strip'."
+                )
+            self.app = Mending(self.app, redirects=mend_redirects, cookies=cookie_path)
         #: Whether a dispatcher may do by itself what `serve` does; see `Dispatcher.__call__`.
         self.is_quick: bool = (
             self.child is not None
@@ -241,13 +270,14 @@ class Mount(starlette.routing.Mount):
         interface: Interface | Literal["auto"],
         bridge: Callable[[Any], ASGIApp],
         supervision: Supervision,
+        has_lifespan: bool,
     ) -> ASGIApp:
         asgi, found = adapt(app, interface, bridge)
         self.child = Child(
             app,
             asgi,
             self.where,
-            has_lifespan=found != "wsgi",
+            has_lifespan=has_lifespan and found != "wsgi",
             supervision=supervision,
             close=asgi.close if isinstance(asgi, WSGIBridge) else lambda: None,
         )

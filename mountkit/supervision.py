@@ -90,6 +90,7 @@ class Supervision:
             answers 503, and it is started again.
         independent: it may start at the same time as its neighbours that are independent too.
         share: keys of the parent's state that it sees in its own.
+        is_kept: it is not told to stop; its task is ended once all others have stopped.
 
     Raises:
         PatternError: a timeout is no number of seconds.
@@ -100,6 +101,7 @@ class Supervision:
     on_failure: Literal["fail", "isolate"] = "fail"
     independent: bool = False
     share: tuple[str, ...] = ()
+    is_kept: bool = False
 
     def __post_init__(self) -> None:
         check_seconds("startup_timeout", self.startup_timeout)
@@ -212,6 +214,12 @@ class Register:
     reports: list[Callable[[], Iterable[Health]]] = field(default_factory=list)
     above: frozenset[int] = frozenset()
     context: Context = field(default_factory=copy_context)
+
+    async def end(self) -> None:
+        """End the tasks of the apps that were kept when everything was stopped."""
+        for run in [*self.runs.values()][::-1]:
+            if run.lifespan is not None:
+                await run.lifespan.abandon()
 
     def start_soon(
         self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, name: str
@@ -511,6 +519,8 @@ class Supervisor:
             child.close()
 
     async def _stop(self, child: Child, run: Run, seconds: float) -> None:
+        if child.supervision.is_kept and run.lifespan is not None:
+            return  # `Register.end` ends it; a mount that comes until then finds it running
         run.is_stopping = True
         if run.starting is not None:  # whoever starts it sees to the rest
             run.starting.cancel()
@@ -661,6 +671,8 @@ async def run_lifespan(
             running.remove(supervisor)
             with anyio.CancelScope(shield=True):
                 failures = await supervisor.stop_all(total_shutdown_timeout)
+                if REGISTER not in scope:
+                    await supervisor.register.end()
             supervisor.register.reports.remove(report)
             # The log has them in any case: not every server tells of a failed shutdown.
             if REGISTER not in scope or answer.get("type") != "lifespan.shutdown.complete":

@@ -12,18 +12,21 @@ from starlette.routing import NoMatchFound
 from starlette.types import Scope
 
 from mountkit.dispatch import Dispatcher
-from mountkit.exceptions import MountkitError
+from mountkit.exceptions import MountkitError, PatternError
 from mountkit.paths import encode_path
 from mountkit.reversal import reversal_of
 from mountkit.routing import Mount
 from mountkit.sites import Site, site_of
+
+# What convertors raise for a value that they do not take.
+_UNFIT = (AssertionError, TypeError, ValueError, PatternError)
 
 
 class URLNotFound(MountkitError, NoMatchFound):
     """No route has the name, or not with these parameters; the message has near names."""
 
     def __init__(self, name: str, params: dict[str, Any], known: list[str]) -> None:
-        given = ", ".join(params) or "none"
+        given = ", ".join(f"{key}={value!r}" for key, value in params.items()) or "none"
         if name in known:
             reason = f"Route {name!r} takes other parameters than those that were given ({given})"
             fix = "pass those of its host and path, no others."
@@ -94,9 +97,13 @@ def url_context(request: Request) -> dict[str, Any]:
     return {"mount_url_for": mount_url_for, "mount_path_for": mount_path_for}
 
 
+# Starlette and its like; Flask, Bottle, WebOb; Django; Falcon; CherryPy.
+_HOLDERS = ("scope", "environ", "META", "env", "wsgi_environ")
+
+
 def _scope_of(where: Any) -> Scope:
     """The connection scope that is behind a request of any framework."""
-    for attribute in ("scope", "environ", "META"):  # Starlette, Quart; Flask, WebOb; Django
+    for attribute in _HOLDERS:
         where = getattr(where, attribute, where)
     if isinstance(where, dict):
         scope: Scope = where.get("asgi.scope", where)
@@ -112,14 +119,15 @@ def _site(scope: Scope) -> Site:
 
 
 def _lookup(site: Site, name: str, params: dict[str, Any]) -> Any:
+    cause: Exception | None = None
     for router in (site.router, site.app):
         if router is not None:
             try:
                 return router.url_path_for(name, **params)
-            except NoMatchFound:
-                continue
+            except (NoMatchFound, *_UNFIT) as exc:
+                cause = exc
     known = sorted({name for router in (site.router, site.app) for name in names_of(router)})
-    raise URLNotFound(name, params, known)
+    raise URLNotFound(name, params, known) from cause
 
 
 def names_of(router: Any) -> Iterator[str]:
@@ -149,12 +157,10 @@ def _netloc(scope: Scope, host: str) -> str:
         own = f"{name}:{port}" if port else name
     if not host:
         return own
+    has_port = ":" in host.rpartition("]")[2]  # an IPv6 address has colons of its own
     _, colon, port = own.rpartition(":")
-    if ":" in host or not colon or not port.isdigit():
-        return host
-    return f"{host}:{port}"
+    return f"{host}:{port}" if colon and port.isdigit() and not has_port else host
 
 
 def _path(site: Site, url: Any) -> str:
-    path = site.root_path + str(url)
-    return path if path.isascii() else encode_path(path)
+    return encode_path(site.root_path + str(url))

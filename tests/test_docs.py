@@ -155,6 +155,7 @@ ROWS = {
     "Chosen by header, cookie, query, method, client": "test_conditions_are_in_force",
     "Hosts": "test_pattern",
     "The child's own `url_for` is right": "test_the_childs_urls",
+    "Apps that do not know their prefix": "test_the_app_is_named_once",
     "WSGI apps": "test_an_app_that_hangs_has_its_own_threads",
     "Conflicts": "test_equivalent_mounts_are_refused",
     "Why this mount?": "test_explain_agrees_with_resolve",

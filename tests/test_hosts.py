@@ -370,6 +370,7 @@ def test_key(one: str, other: str, equal: bool) -> None:
         pytest.param("*.a.com", {"x": 1}, None, id="star"),
         pytest.param("{t}.a.com:81", {"t": "x", "x": 1}, "x.a.com:81", id="placeholder"),
         pytest.param("pr-{id:int}.a.com", {"id": 7, "x": 1}, "pr-7.a.com", id="typed"),
+        pytest.param("{t}.a.com", {"t": "Käse", "x": 1}, "xn--kse-qla.a.com", id="idna"),
     ],
 )
 def test_format(pattern: str, params: dict[str, Any], expected: str | None) -> None:
@@ -382,6 +383,13 @@ def test_format_without_a_value() -> None:
     """A placeholder without a value is told by its name."""
     with pytest.raises(KeyError, match="t"):
         HostPattern("{t}.a.com").format({})
+
+
+@pytest.mark.parametrize("value", ["evil.com", "evil.com?", "a@b", "a b", "-a", "a:1", "ä\u2488"])
+def test_format_with_what_is_no_label(value: str) -> None:
+    """Nobody is led to another host by a value."""
+    with pytest.raises((ValueError, PatternError)):
+        HostPattern("{t}.a.com").format({"t": value})
 
 
 def test_names() -> None:

@@ -17,7 +17,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit import Dispatcher, DispatchMiddleware, LifespanError, LifespanMiddleware, Mount
+from mountkit import (
+    Dispatcher,
+    DispatchMiddleware,
+    LifespanError,
+    LifespanMiddleware,
+    Mount,
+)
 from mountkit.supervision import Child, run_lifespan
 from tests.conftest import ClientFactory
 

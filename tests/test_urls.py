@@ -59,6 +59,7 @@ def shop() -> Starlette:
         routes=[
             Route("/", item, name="home"),
             Route("/item/{id:int}", item, name="item"),
+            Route("/note/{text}", item, name="note"),
             Route("/files/{path:path}", item, name="file"),
             Route("/ask", ask),
             WebSocketRoute("/live", item, name="live"),
@@ -76,6 +77,10 @@ def flask_app() -> Flask:
     @app.get("/ask")
     def asked() -> str:
         return str(url_for(flask_request, flask_request.args["name"]))
+
+    @app.get("/note/<text>")
+    def note(text: str) -> dict[str, str]:
+        return {"text": text}
 
     return app
 
@@ -291,6 +296,7 @@ def test_in_templates(client: ClientFactory, tmp_path: Path) -> None:
     [
         ("shop:itm", "No route is named 'shop:itm'; near names: 'shop:item'"),
         ("legacy:pag", "No route is named 'legacy:pag'; near names: 'legacy:page'"),
+        ("litestar:pag", "No route is named 'litestar:pag'; near names: 'litestar:page'"),
         ("django:itm", "No route is named 'django:itm'; near names: 'django:item'"),
         ("abut", "No route is named 'abut'; near names: 'about'"),
         ("deep:in:hom", "No route is named 'deep:in:hom'; near names: 'deep:in:home'"),
@@ -315,6 +321,53 @@ def test_names_that_are_not_there(
     response = client(make()).get("/shop/ask", params={"name": name})
     assert response.status_code == 404
     assert response.text.startswith(message)
+
+
+@pytest.mark.parametrize("name", ["shop:note", "legacy:note"])
+@pytest.mark.parametrize("text", ["a b", "100%", "käse", "a?b=c#d", "a;b,c"])
+def test_values_are_encoded(client: ClientFactory, name: str, text: str) -> None:
+    """Once, so that they come back as they were."""
+    session = client(dispatcher())
+    url = session.get("/shop/ask", params={"name": name, "text": text}).text
+    assert url.isascii()
+    assert session.get(url).json() == {"text": text}
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "given"),
+    [
+        ("shop:note", {"text": "a/b"}, "text='a/b'"),
+        ("shop:item", {"id": "x"}, "id='x'"),
+        ("tenant:home", {"tenant": "a/b"}, "tenant='a/b'"),
+        ("site:home", {"label": "evil.com?"}, "label='evil.com?'"),
+        ("legacy:page", {"number": "3", "more": "x"}, "number=3, more='x'"),
+        ("litestar:page", {"number": "x"}, "number='x'"),
+        ("django:item", {"id": "x"}, "id='x'"),
+    ],
+)
+def test_values_that_do_not_fit(
+    client: ClientFactory, name: str, params: dict[str, str], given: str
+) -> None:
+    """Are shown with the name that they were meant for."""
+    response = client(dispatcher()).get("/shop/ask", params={"name": name, **params})
+    message = f"Route '{name}' takes other parameters than those that were given ({given}); "
+    assert response.text.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("host", "base", "url"),
+    [
+        ("[::1]", "http://testserver:8000", "http://[::1]:8000/"),
+        ("[::1]:81", "http://testserver:8000", "http://[::1]:81/"),
+        ("a.com", "http://[::1]:8000", "http://a.com:8000/"),
+        ("a.com", "http://[::1]", "http://a.com/"),
+    ],
+)
+def test_addresses(client: ClientFactory, host: str, base: str, url: str) -> None:
+    """The colons of an IPv6 address are no port."""
+    app = Dispatcher([Mount("", shop(), host=host, name="at"), Mount("/shop", shop())])
+    response = client(app, base_url=base).get("/shop/ask", params={"name": "at:home"})
+    assert response.text == url
 
 
 def test_no_names_at_all() -> None:

@@ -17,6 +17,7 @@ class Facts:
         needs: further packages without which it is skipped.
         index: how the page at the prefix begins, or what is to be found in it.
         has_url: the page at the prefix ends in the URL of item 7.
+        has_link: it gives the URL of a page of another mount.
         redirect: the status of a redirect to it by name.
         slash: the status that `/things` gets: a redirect, or 200 where both are the same.
         static: a file with styles.
@@ -33,6 +34,7 @@ class Facts:
     needs: Sequence[str] = ()
     index: str | None = "index"
     has_url: bool = True
+    has_link: bool = True
     redirect: int | None = 302
     slash: int | None = None
     static: str | None = "static/style.css"
@@ -54,6 +56,7 @@ class Facts:
         has: dict[str, Any] = {
             "index": self.index,
             "url": self.has_url,
+            "link": self.has_link,
             "redirect": self.redirect,
             "slash": self.slash,
             "static": self.static,

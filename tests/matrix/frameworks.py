@@ -28,7 +28,13 @@ def in_browser(name: str) -> Callable[[Any], None]:
 def _page(title: str, **more: Any) -> Facts:
     """An app with pages of its own, and no site of ours."""
     package = more.pop("package", title.lower().replace("mcp sdk", "mcp"))
-    nothing = {"has_url": False, "redirect": None, "static": None, "stream": None}
+    nothing = {
+        "has_url": False,
+        "has_link": False,
+        "redirect": None,
+        "static": None,
+        "stream": None,
+    }
     return Facts(title=title, package=package, **{**nothing, **more})
 
 

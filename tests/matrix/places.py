@@ -8,6 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from mountkit import Dispatcher, DispatchMiddleware, LifespanMiddleware, Mount
 
@@ -70,24 +74,36 @@ PLACES = {
 }
 
 
-def _dispatcher(mount: Mount) -> Any:
-    return Dispatcher([mount])
+async def _page(request: Request) -> Response:
+    return PlainTextResponse(f"page {request.path_params['id']}")
 
 
-def _middleware(mount: Mount) -> Any:
+def neighbour(place: Place) -> Mount:
+    """Another mount, whose URLs are asked for; at a host of its own, if the app has one."""
+    app = Starlette(routes=[Route("/page/{id:int}", _page, name="page")])
+    if place.mount is _host:
+        return Mount("/", app, name="neighbour", host="neighbour.example.com")
+    return Mount("/neighbour", app, name="neighbour")
+
+
+def _dispatcher(*mounts: Mount) -> Any:
+    return Dispatcher(mounts)
+
+
+def _middleware(*mounts: Mount) -> Any:
     app = FastAPI(openapi_url=None)  # its own would stand before that of a mounted app
-    app.add_middleware(DispatchMiddleware, mounts=[mount])
+    app.add_middleware(DispatchMiddleware, mounts=mounts)
     return app
 
 
-def _route(mount: Mount) -> Any:
+def _route(*mounts: Mount) -> Any:
     app = FastAPI(openapi_url=None)  # its own would stand before that of a mounted app
 
     @app.get("/beside")
     def beside() -> str:
         return "FastAPI's own"
 
-    app.router.routes.append(mount)
+    app.router.routes += mounts
     app.add_middleware(LifespanMiddleware)
     return app
 

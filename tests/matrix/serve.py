@@ -15,14 +15,15 @@ import hypercorn.asyncio
 import hypercorn.config
 import uvicorn
 
-from tests.matrix.places import PLACES, WAYS, Place
+from tests.matrix.places import PLACES, WAYS, Place, neighbour
 
 
 def application(name: str, place: Place, way: str) -> Any:
     """The app of a framework, mounted."""
     module = import_module(f"tests.matrix.apps.{name}")
     options = getattr(module, "options", lambda prefix: {})(place.prefix)
-    return WAYS[way](place.mount(place.path, module.make(place.prefix), options))
+    mount = place.mount(place.path, module.make(place.prefix), options)
+    return WAYS[way](neighbour(place), mount)
 
 
 def run(app: Any, place: Place, listener: socket.socket) -> None:

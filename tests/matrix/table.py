@@ -25,6 +25,7 @@ START, END = "<!-- matrix -->", "<!-- /matrix -->"
 COLUMNS = {
     "index": "index",
     "URL": "url",
+    "link": "link",
     "redirect": "redirect",
     "slash": "slash",
     "static": "static",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -84,6 +85,18 @@ def test_url(site: Site) -> None:
     url = site.get("").text.split()[-1]
     assert site.absolute(url) == f"{site.base}/item/7"
     assert site.get(url).text == "item 7"
+
+
+def test_link(site: Site) -> None:
+    """The URL of a page of another mount, wherever in a request it is asked for."""
+    response = site.get("link")
+    if site.place.host == "127.0.0.1":
+        expected = f"{site.origin}{site.place.root_path}/neighbour/page/1"
+    else:
+        expected = f"http://neighbour.example.com:{site.port}/page/1"
+    assert response.text == expected
+    url = urlsplit(response.text)
+    assert site.http.get(url.path, headers={"host": url.netloc}).text == "page 1"
 
 
 def test_redirect(site: Site) -> None:

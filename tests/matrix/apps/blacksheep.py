@@ -28,6 +28,10 @@ def make(prefix: str) -> Any:
     async def go(urls: URLResolver) -> blacksheep.Response:
         return blacksheep.redirect(urls.url_for("item", id=7))
 
+    @app.router.get("/link")
+    async def link(request: blacksheep.Request) -> blacksheep.Response:
+        return blacksheep.text(common.link(request))
+
     @app.router.get("/stream")
     async def stream() -> blacksheep.Response:
         return blacksheep.Response(

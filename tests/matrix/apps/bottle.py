@@ -22,6 +22,10 @@ def make(prefix: str) -> Any:
     def go() -> None:
         bottle.redirect(app.get_url("item", id=7))
 
+    @app.get("/link")
+    def link() -> str:
+        return common.link(bottle.request)
+
     @app.get("/stream")
     def stream() -> Any:
         return common.chunks()

@@ -29,6 +29,10 @@ class Site:
         raise cherrypy.HTTPRedirect(cherrypy.url("/item/7"))
 
     @cherrypy.expose
+    def link(self) -> str:
+        return common.link(cherrypy.request)
+
+    @cherrypy.expose
     @cherrypy.config(**{"response.stream": True})
     def stream(self) -> Any:
         return common.chunks()

@@ -2,7 +2,7 @@
 
 `/` is a text that begins with "index" and ends with the URL of item 7, as the framework makes
 it; `/item/7` is the item; `/go` redirects to it by name; `/things/` is known with its slash;
-`/static/style.css` is a file; `/stream` is in two parts; `/echo` is a websocket. What an app
+`/link` is the URL of a route of another mount; `/static/style.css` is a file; `/stream` is in two parts; `/echo` is a websocket. What an app
 starts and stops it says on standard output.
 """
 
@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from mountkit import url_for
 
 STATIC = Path(__file__).parents[2] / "apps" / "static"
 
@@ -44,6 +46,11 @@ async def async_chunks() -> AsyncIterator[bytes]:
             return
         await asyncio.sleep(0.01)
     yield b"late\n"
+
+
+def link(where: Any) -> str:
+    """The URL of a page of the neighbour."""
+    return str(url_for(where, "neighbour:page", id=1))
 
 
 def started(*_: Any) -> None:

@@ -79,6 +79,10 @@ def go(request: HttpRequest) -> HttpResponse:
     return redirect("item", id=7)
 
 
+def link(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(common.link(request))
+
+
 def stream(request: HttpRequest) -> StreamingHttpResponse:
     is_async = hasattr(request, "scope")
     return StreamingHttpResponse(common.async_chunks() if is_async else common.chunks())
@@ -90,6 +94,7 @@ def urlpatterns_with(*more: Any) -> list[Any]:
         path("item/<int:id>", item, name="item"),
         path("things/", index),
         path("go", go),
+        path("link", link),
         path("stream", stream),
         *more,
     ]

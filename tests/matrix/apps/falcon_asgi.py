@@ -24,6 +24,11 @@ class Go:
         raise falcon.HTTPFound(falcon.uri.encode(f"{req.prefix}/item/7"))
 
 
+class Link:
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        resp.text = common.link(req)
+
+
 class Stream:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         resp.stream = common.async_chunks()
@@ -48,6 +53,7 @@ def make(prefix: str) -> Any:
     app.add_route("/", Index())
     app.add_route("/item/{id:int}", Item())
     app.add_route("/go", Go())
+    app.add_route("/link", Link())
     app.add_route("/stream", Stream())
     app.add_route("/echo", Echo())
     app.add_static_route("/static", common.STATIC)

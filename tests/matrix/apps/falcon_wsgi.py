@@ -22,6 +22,11 @@ class Go:
         raise falcon.HTTPFound(falcon.uri.encode(f"{req.prefix}/item/7"))
 
 
+class Link:
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.text = common.link(req)
+
+
 class Stream:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.stream = common.chunks()
@@ -32,6 +37,7 @@ def make(prefix: str) -> Any:
     app.add_route("/", Index())
     app.add_route("/item/{id:int}", Item())
     app.add_route("/go", Go())
+    app.add_route("/link", Link())
     app.add_route("/stream", Stream())
     app.add_static_route("/static", common.STATIC)
     return app

@@ -26,6 +26,10 @@ def make(prefix: str) -> Any:
     async def go(request: Request) -> RedirectResponse:
         return RedirectResponse(request.url_for("item", id=7))
 
+    @app.get("/link")
+    async def link(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(common.link(request))
+
     @app.get("/stream")
     async def stream() -> StreamingResponse:
         return StreamingResponse(common.async_chunks())

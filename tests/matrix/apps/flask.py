@@ -23,6 +23,10 @@ def make(prefix: str) -> Any:
     def go() -> Any:
         return flask.redirect(flask.url_for("item", id=7))
 
+    @app.get("/link")
+    def link() -> str:
+        return common.link(flask.request)
+
     @app.get("/stream")
     def stream() -> Any:
         return flask.Response(common.chunks())

@@ -25,6 +25,10 @@ def make(prefix: str) -> Any:
     async def go(request: litestar.Request) -> Redirect:
         return Redirect(request.url_for("item", id=7))
 
+    @litestar.get("/link", media_type="text/plain")
+    async def link(request: litestar.Request) -> str:
+        return common.link(request)
+
     @litestar.get("/stream")
     async def stream() -> Stream:
         return Stream(common.async_chunks())
@@ -37,7 +41,7 @@ def make(prefix: str) -> Any:
 
     files = create_static_files_router("/static", directories=[common.STATIC], name="static")
     return litestar.Litestar(
-        [index, item, go, stream, echo, files],
+        [index, item, go, link, stream, echo, files],
         lifespan=[common.lifespan],
         openapi_config=OpenAPIConfig("site", "1", servers=[Server(url=prefix or "/")]),
     )

@@ -22,6 +22,10 @@ def go(request: Request) -> Response:
     return HTTPFound(request.route_url("item", id=7))
 
 
+def link(request: Request) -> Response:
+    return Response(common.link(request))
+
+
 def stream(request: Request) -> Response:
     return Response(app_iter=common.chunks())
 
@@ -33,6 +37,7 @@ def make(prefix: str) -> Any:
             ("things", "/things/", index),
             ("item", "/item/{id}", item),
             ("go", "/go", go),
+            ("link", "/link", link),
             ("stream", "/stream", stream),
         ):
             config.add_route(name, path)

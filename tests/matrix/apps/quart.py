@@ -25,6 +25,10 @@ def make(prefix: str) -> Any:
     async def go() -> Any:
         return quart.redirect(quart.url_for("item", id=7))
 
+    @app.get("/link")
+    async def link() -> str:
+        return common.link(quart.request)
+
     @app.get("/stream")
     async def stream() -> Any:
         return common.async_chunks(), 200

@@ -23,6 +23,10 @@ def make(prefix: str) -> Any:
     async def go(request: sanic.Request) -> sanic.HTTPResponse:
         return sanic.redirect(request.app.url_for("pages.item", id=7))
 
+    @site.get("/link")
+    async def link(request: sanic.Request) -> sanic.HTTPResponse:
+        return sanic.text(common.link(request))
+
     @site.get("/stream")
     async def stream(request: sanic.Request) -> None:
         response = await request.respond()

@@ -24,6 +24,10 @@ async def go(request: Request) -> Response:
     return RedirectResponse(request.url_for("item", id=7))
 
 
+async def link(request: Request) -> Response:
+    return PlainTextResponse(common.link(request))
+
+
 async def stream(request: Request) -> Response:
     return StreamingResponse(common.async_chunks())
 
@@ -41,6 +45,7 @@ def make(prefix: str) -> Any:
             Route("/item/{id:int}", item, name="item"),
             Route("/things/", index),
             Route("/go", go),
+            Route("/link", link),
             Route("/stream", stream),
             WebSocketRoute("/echo", echo),
             Mount("/static", StaticFiles(directory=common.STATIC), name="static"),
