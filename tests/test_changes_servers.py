@@ -14,7 +14,7 @@ from tests.apps.changing import STEADY
 from tests.servers import Server, serve
 
 #: Steps of one round; each is three changes: one added, one replaced, one removed.
-STEPS = 120
+STEPS = 80
 
 
 class Traffic:
@@ -110,5 +110,5 @@ async def test_hundreds_of_changes_under_traffic(server: Server, anyio_backend: 
     assert result["stops"] == 2 * total
     assert after["in_flight"] == 1
     assert after["tasks"] <= before["tasks"] + 5
-    # What one app takes is some 20 KB: 240 of them would be 5 MB.
+    # What one app takes is some 20 KB: 160 of them would be 3 MB.
     assert after["bytes"] - before["bytes"] < 1_000_000, (before, after)
