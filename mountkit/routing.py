@@ -240,7 +240,8 @@ class Mount(starlette.routing.Mount):
                     f"convention={self.convention!r} hides the prefix from what mend_redirects= "
                     "and cookie_path= would do; leave them out, or write convention='strip'."
                 )
-            self.app = Mending(self.app, redirects=mend_redirects, cookies=cookie_path)
+            mended = Mending(self.app, redirects=mend_redirects, cookies=cookie_path)
+            self.app: ASGIApp = mended
         # Whether the app gets a copy of the scope, as it is and with nothing of the parent's.
         self._is_simple = (
             not self._is_part_of_parent
