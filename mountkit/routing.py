@@ -252,7 +252,8 @@ class Mount(starlette.routing.Mount):
                     f"convention={self.convention!r} hides the prefix from what mend_redirects= "
                     "and cookie_path= would do; leave them out, or write convention='strip'."
                 )
-            self.app = Mending(self.app, redirects=mend_redirects, cookies=cookie_path)
+            mended = Mending(self.app, redirects=mend_redirects, cookies=cookie_path)
+            self.app: ASGIApp = mended
         #: Whether a dispatcher may do by itself what `serve` does; see `Dispatcher.__call__`.
         self.is_quick: bool = (
             self.child is not None
