@@ -13,7 +13,7 @@ from typing import Literal
 import anyio
 from starlette.types import ASGIApp, Message, Scope
 
-from mountkit.exceptions import LifespanError
+from mountkit.exceptions import LifespanError, shown
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -116,7 +116,7 @@ class Lifespan:
     def _reason(self) -> str:
         if self.message:
             return self.message
-        return repr(self.exception) if self.exception is not None else "it gave no reason."
+        return shown(self.exception) if self.exception is not None else "it gave no reason."
 
     async def _abandon(self) -> None:
         self._cancel_scope.cancel()
