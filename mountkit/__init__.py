@@ -34,6 +34,7 @@ from mountkit.supervision import Health
 from mountkit.tables import Resolution, Table
 from mountkit.tenants import TenantApps, TenantMiddleware
 from mountkit.urls import URLNotFound, path_for, url_context, url_for
+from mountkit.watchdogs import Watchdog
 from mountkit.wsgi import WSGIBridge
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "TenantResolver",
     "URLNotFound",
     "WSGIBridge",
+    "Watchdog",
     "check",
     "explain",
     "path_for",

@@ -14,7 +14,7 @@ from typing import Literal
 import anyio
 from starlette.types import ASGIApp, Message, Scope
 
-from mountkit.exceptions import LifespanError
+from mountkit.exceptions import LifespanError, shown
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -133,7 +133,7 @@ class Lifespan:
     def _reason(self) -> str:
         if self.message:
             return self.message
-        return repr(self.exception) if self.exception is not None else "it gave no reason."
+        return shown(self.exception) if self.exception is not None else "it gave no reason."
 
     async def _abandon(self) -> None:
         """Cancel the app, and wait until it has ended; not for ever, as some do not heed it, such

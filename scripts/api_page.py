@@ -17,7 +17,7 @@ GROUPS = {
     "Matchers": "Matcher Header Cookie Query Method Scheme ScopeType Client Host Accept",
     "Explanations and findings": "explain Explanation Candidate check Finding",
     "URLs": "url_for path_for url_context OpenAPI",
-    "Health": "Health Liveness Readiness",
+    "Health": "Health Liveness Readiness Watchdog",
     "Errors": (
         "MountkitError PatternError ConflictError InterfaceError LifespanError ResolutionError "
         "URLNotFound"

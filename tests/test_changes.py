@@ -8,6 +8,7 @@ import itertools
 import sys
 import threading
 import weakref
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -41,6 +42,9 @@ from tests.test_lifespans import Log, actor
 from tests.test_supervision import Running, running, until
 
 pytestmark = pytest.mark.anyio
+
+#: How many come and go. With 10,000 it takes half a minute, and holds as well.
+TENANTS = 2_000
 
 of_request: ContextVar[str] = ContextVar("of_request")
 
@@ -230,7 +234,7 @@ async def test_a_replacement_with_the_same_app_does_not_restart_it() -> None:
 
 
 async def test_several_changes_are_one() -> None:
-    """All of it, in one step."""
+    """Fault 112. All of it, in one step."""
     log: Log = []
     a, b = Mount("/a", actor("a", log)), Mount("/b", actor("b", log))
     app = Dispatcher([a, b])
@@ -374,7 +378,7 @@ async def test_a_drain_that_begins_after_the_shutdown() -> None:
 
 
 async def test_apps_that_came_up_before_one_that_failed_go_down_again() -> None:
-    """In reverse."""
+    """Fault 110. In reverse."""
     log: Log = []
     app = Dispatcher()
     async with running(app):
@@ -417,7 +421,7 @@ async def test_of_two_changes_that_exclude_each_other_one_is_refused() -> None:
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize("answers_first", [False, True], ids=["unanswered", "stream"])
 async def test_what_is_in_flight_ends_before_the_app(kind: str, answers_first: bool) -> None:
-    """And the mount takes nothing new in the meantime."""
+    """Fault 107. And the mount takes nothing new in the meantime."""
     log: Log = []
     slow = Slow(log, answers_first=answers_first)
     mount = Mount("/slow", slow)
@@ -448,7 +452,7 @@ async def test_what_is_in_flight_ends_before_the_app(kind: str, answers_first: b
     ],
 )
 async def test_the_drain_timeout_cuts(kind: str, answers_first: bool, types: list[str]) -> None:
-    """A request without an answer gets 503, a connection is broken, a websocket gets 1012."""
+    """Faults 107 and 108. A request without an answer gets 503, a connection is broken, a websocket gets 1012."""
     log: Log = []
     slow = Slow(log, answers_first=answers_first)
     mount = Mount("/slow", slow)
@@ -931,7 +935,7 @@ async def test_an_app_that_fails_to_stop_is_logged(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("is_running", [True, False], ids=["running", "not-running"])
 async def test_the_threads_of_a_removed_wsgi_app_end(is_running: bool) -> None:
-    """With its mount."""
+    """Fault 104. With its mount."""
 
     def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
@@ -978,7 +982,7 @@ async def test_a_wsgi_mount_that_comes_back_has_threads_of_its_own() -> None:
 
 
 async def test_nothing_keeps_a_removed_app_alive() -> None:
-    """Memory is flat, however often mounts come and go."""
+    """Fault 106. Memory is flat, however often mounts come and go."""
     app = Dispatcher()
     gone: list[weakref.ref[Any]] = []
 
@@ -997,6 +1001,59 @@ async def test_nothing_keeps_a_removed_app_alive() -> None:
         await anyio.sleep(0.01)
         gc.collect()
         assert [ref() for ref in gone] == [None] * 6
+
+
+async def test_106_thousands_of_tenants_come_and_go() -> None:
+    """Fault 106: while requests are served each gets the tenant's own answer, or 404 if it is not
+    there; and the memory is given back."""
+    app = Dispatcher([Mount("/", PlainTextResponse("site"), host="example.com")])
+    wrong: list[Any] = []
+    counts: Counter[int] = Counter()
+    is_over = False
+
+    def tenant(number: int) -> Mount:
+        return Mount("/", PlainTextResponse(str(number)), host=f"t{number}.example.com")
+
+    async def keep_asking(server: Running, first: int) -> None:
+        number = first
+        while not is_over:
+            number = (number * 1103515245 + 12345) % TENANTS
+            status, _, body = await server.ask("/x", host=f"t{number}.example.com")
+            counts[status] += 1
+            if status not in (200, 404) or (status == 200 and body != b"%d" % number):
+                wrong.append((number, status, body))
+            await anyio.lowlevel.checkpoint()
+
+    async with running(app) as server, anyio.create_task_group() as tasks:
+        for first in range(3):
+            tasks.start_soon(keep_asking, server, first)
+        for start in range(0, TENANTS, 500):
+            mounts = [tenant(number) for number in range(start, start + 500)]
+            await app.change(add=mounts)
+            for mount in mounts[::50]:
+                host = mount.rule.host.pattern if mount.rule.host else ""
+                assert await server.ask("/", host=host) == (
+                    *(
+                        200,
+                        {
+                            "content-length": f"{len(host) - 13}",
+                            "content-type": "text/plain; charset=utf-8",
+                        },
+                    ),
+                    host.removesuffix(".example.com")[1:].encode(),
+                )
+        assert len(app.routes) == TENANTS + 1
+        refs = [weakref.ref(mount) for mount in app.routes[1:]]
+        for _ in range(TENANTS // 500):
+            await app.change(remove=app.routes[1:501])
+        is_over = True
+    del mounts, mount
+    gc.collect()
+    assert wrong == []
+    assert counts[200]
+    assert counts[404]
+    assert len(app.routes) == 1
+    assert not any(ref() for ref in refs)
 
 
 async def test_a_dispatcher_below_a_dispatcher_changes() -> None:

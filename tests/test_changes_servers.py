@@ -92,7 +92,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_hundreds_of_changes_under_traffic(server: Server, anyio_backend: str) -> None:
-    """No request is lost, none reaches an app that is not up, every app that has gone was
+    """Fault 106. No request is lost, none reaches an app that is not up, every app that has gone was
     stopped, and memory does not grow. One mount is added and removed, others are replaced."""
     traffic = Traffic(server)
     async with httpx2.AsyncClient(base_url=server.url, timeout=30) as client:

@@ -12,6 +12,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -100,7 +102,7 @@ class Server:
 
 
 async def test_apps_start_in_order_and_stop_in_reverse() -> None:
-    """The wrapped app first and last, mounts in between, in the order of their declaration."""
+    """Fault 78. The wrapped app first and last, mounts in between, in the order of their declaration."""
     log: Log = []
     app = Dispatcher({"/a": actor("a", log), "/b": actor("b", log)}, default=actor("site", log))
     await Server(log).run(app)
@@ -112,7 +114,7 @@ async def test_apps_start_in_order_and_stop_in_reverse() -> None:
 
 @pytest.mark.parametrize("how", ["unsupported", "returns", "returns late"])
 async def test_an_app_without_lifespan_is_served(how: str) -> None:
-    """To raise at once, or to return without an answer, is to have no lifespan."""
+    """Faults 71 and 72. To raise at once, or to return without an answer, is to have no lifespan."""
     log: Log = []
     await Server(log).run(Dispatcher({"/a": actor("a", log), "/b": actor("b", log, how)}))
     assert [line for line in log if not line.startswith("b")] == [
@@ -130,7 +132,7 @@ async def test_an_app_without_lifespan_is_served(how: str) -> None:
     ],
 )
 async def test_a_failing_start_takes_down_what_is_up(how: str, reason: str) -> None:
-    """The server is told which mount failed and why; nothing after it starts."""
+    """Faults 73 to 76. The server is told which mount failed and why; nothing after it starts."""
     log: Log = []
     mounts = [
         Mount("/a", actor("a", log)),
@@ -158,7 +160,7 @@ async def test_a_failing_start_takes_down_what_is_up(how: str, reason: str) -> N
     ],
 )
 async def test_a_failing_stop_does_not_keep_the_others_up(how: str, reason: str) -> None:
-    """Every app is stopped, then the failure is reported."""
+    """Fault 79. Every app is stopped, then the failure is reported."""
     log: Log = []
     mounts = [
         Mount("/a", actor("a", log)),
@@ -209,7 +211,7 @@ async def test_a_failure_while_unwinding_is_logged(caplog: pytest.LogCaptureFixt
 
 
 async def test_one_app_at_several_mounts_starts_once() -> None:
-    """However often it is mounted, in this dispatcher or in one below it."""
+    """Fault 80. However often it is mounted, in this dispatcher or in one below it."""
     log: Log = []
     app = actor("a", log)
     inner = Dispatcher({"/x": app, "/y": actor("y", log)})
@@ -219,7 +221,7 @@ async def test_one_app_at_several_mounts_starts_once() -> None:
 
 
 async def test_a_dispatcher_can_be_started_again() -> None:
-    """A second lifespan is as good as the first."""
+    """Fault 81. A second lifespan is as good as the first."""
     log: Log = []
     app = Dispatcher({"/a": actor("a", log)})
     for _ in range(2):
@@ -228,7 +230,7 @@ async def test_a_dispatcher_can_be_started_again() -> None:
 
 
 async def test_no_apps_start_at_once() -> None:
-    """An empty dispatcher answers the server."""
+    """Fault 82. An empty dispatcher answers the server."""
     log: Log = []
     await Server(log).run(Dispatcher())
     assert log == ["startup.complete", "shutdown.complete"]
@@ -245,7 +247,7 @@ async def test_routes_have_no_lifespan_but_the_apps_among_them_do() -> None:
 async def test_an_app_that_dies_while_serving_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Once, with its mount's name; the others go on and stop as ever."""
+    """Fault 77. Once, with its mount's name; the others go on and stop as ever."""
     log: Log = []
 
     async def dies(scope: Scope, receive: Receive, send: Send) -> None:
@@ -261,6 +263,95 @@ async def test_an_app_that_dies_while_serving_is_logged(
     assert log == ["a up", "startup.complete", "a down", "shutdown.complete"]
 
 
+async def test_77_an_app_that_ends_its_lifespan_early(caplog: pytest.LogCaptureFixture) -> None:
+    """Fault 77: as if it had raised."""
+    log: Log = []
+
+    async def leaves(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+
+    await Server(log).run(Dispatcher({"/leaves": leaves, "/a": actor("a", log)}))
+    (record,) = caplog.records
+    assert "'/leaves'" in record.getMessage()
+    assert log == ["a up", "startup.complete", "a down", "shutdown.complete"]
+
+
+async def test_79_an_app_that_stops_without_a_word() -> None:
+    """Fault 79: the others are stopped; it has ended, and that is what was asked for."""
+    log: Log = []
+
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+
+    mounts = {"/a": actor("a", log), "/silent": silent, "/b": actor("b", log)}
+    await Server(log).run(Dispatcher(mounts))
+    assert log == [*("a up", "b up", "startup.complete", "b down", "a down", "shutdown.complete")]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_76_an_app_whose_start_is_cancelled_by_itself(anyio_backend: str) -> None:
+    """Fault 76: it has failed to start, and nobody else is cancelled."""
+    log: Log = []
+
+    async def cancelled(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        raise asyncio.CancelledError
+
+    with pytest.raises(LifespanError, match="raised while it started: CancelledError"):
+        await Server(log).run(Dispatcher({"/a": actor("a", log), "/b": cancelled}))
+    assert log == ["a up", "a down", "startup.failed"]
+
+
+class Unspeakable(Exception):
+    """It cannot be printed."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("serves", [False, True], ids=["start", "serving"])
+async def test_an_exception_without_a_text(serves: bool) -> None:
+    """Of the same kind: what cannot be printed holds up nobody."""
+    log: Log = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if serves:
+            await send({"type": "lifespan.startup.complete"})
+        raise Unspeakable
+
+    dispatcher = Dispatcher({"/a": actor("a", log), "/b": app})
+    if serves:
+        await Server(log).run(dispatcher)
+    else:
+        with pytest.raises(LifespanError, match=r"raised while it started: <.*Unspeakable object>"):
+            await Server(log).run(dispatcher)
+    assert log[-2] == "a down"
+
+
+def test_81_a_second_event_loop(anyio_backend: str) -> None:
+    """Fault 81: and a dispatcher that stands at two places is one."""
+    log: Log = []
+    inner = Dispatcher({"/a": actor("a", log)})
+    app = Dispatcher({"/1": inner, "/2": inner})
+    for _ in range(2):
+        anyio.run(Server(log).run, app, backend=anyio_backend)
+    assert log == ["a up", "startup.complete", "a down", "shutdown.complete"] * 2
+
+
+async def test_87_a_dispatcher_below_a_middleware() -> None:
+    """Fault 87: the lifespan goes through, whatever hides the dispatcher."""
+    log: Log = []
+    inner = GZipMiddleware(Dispatcher({"/a": actor("a", log)}))
+    await Server(log).run(Dispatcher({"/in": CORSMiddleware(inner), "/b": actor("b", log)}))
+    assert log == [*("a up", "b up", "startup.complete", "b down", "a down", "shutdown.complete")]
+
+
 async def test_an_unknown_message_is_refused() -> None:
     """An app that sends what is no lifespan message has failed to start."""
 
@@ -273,7 +364,7 @@ async def test_an_unknown_message_is_refused() -> None:
 
 
 async def test_a_start_that_is_cancelled_stops_what_is_up() -> None:
-    """A server that gives up leaves nothing running."""
+    """Fault 85. A server that gives up leaves nothing running."""
     log: Log = []
     app = Dispatcher({"/a": actor("a", log), "/b": actor("b", log, "hangs")}, startup_timeout=None)
     with anyio.move_on_after(0.05):
@@ -537,7 +628,7 @@ def stateful(name: str, *, lifespan: bool = True) -> Starlette:
 
 
 def test_each_app_sees_its_own_state(client: ClientFactory) -> None:
-    """Never the parent's or a sibling's, nor what an earlier request put there."""
+    """Fault 62. Never the parent's or a sibling's, nor what an earlier request put there."""
     app = Dispatcher({"/a": stateful("a"), "/b": stateful("b")}, default=stateful("site"))
     with client(app) as c:
         for _ in range(2):
@@ -574,7 +665,7 @@ def test_an_app_that_was_never_started_has_an_empty_state(
 
 
 async def test_a_server_without_state_starts_an_app_that_yields_one() -> None:
-    """The state of a mounted app is mountkit's, not the server's."""
+    """Fault 84. The state of a mounted app is mountkit's, not the server's."""
     app = Dispatcher({"/a": stateful("a")})
     server = Server([])
     await app({"type": "lifespan"}, server.receive, server.send)

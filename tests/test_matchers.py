@@ -619,8 +619,8 @@ def test_composed_with_something_else(operation: str) -> None:
         eval(operation)
 
 
-@pytest.mark.parametrize(("length", "matches"), [(1000, True), (1001, False)])
+@pytest.mark.parametrize(("length", "matches"), [(1000, True), (1001, False), (65_536, False)])
 def test_a_regular_expression_sees_values_of_bounded_length(length: int, matches: bool) -> None:
-    """A longer one does not match, so that no client can make it take long."""
+    """Fault 56. A longer one does not match, so that no client can make it take long."""
     matcher = Header("x-version", re.compile("[0-9]+"))
     assert matcher.matches(scope_of("/", headers=[("x-version", "1" * length)])) is matches

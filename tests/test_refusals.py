@@ -88,7 +88,7 @@ def request(raw_path: str, **options: Any) -> Scope:
     ],
 )
 async def test_one_view_decides_or_none(place: str, raw_path: str, status: int) -> None:
-    """400, and no app sees the request, wherever mounts stand."""
+    """Faults 8 to 14. 400, and no app sees the request, wherever mounts stand."""
     sent, error = await asked(PLACES[place](), request(raw_path))
     assert error is None
     assert sent[0]["status"] == status
@@ -128,7 +128,7 @@ async def test_a_proxy_that_strips_the_prefix() -> None:
 
 
 async def test_a_raw_path_of_another_path_has_no_say() -> None:
-    """A middleware that rewrites `path` alone."""
+    """Fault 17. A middleware that rewrites `path` alone."""
     scope = scope_of("/admin/x", raw_path=b"/old/a%2Fb")
     assert (await asked(Dispatcher(mounts()), scope))[0][0]["status"] == 200
 
@@ -250,7 +250,7 @@ HOSTS = [
     ],
 )
 async def test_hosts_that_are_none(values: list[str], version: str, status: int) -> None:
-    """400 as soon as any mount has a host; a proper one that nobody has is no error."""
+    """Faults 36 to 44. 400 as soon as any mount has a host; a proper one that nobody has is no error."""
     scope = scope_of("/", host=values, http_version=version)
     assert (await asked(Dispatcher(HOSTS), scope))[0][0]["status"] == status
     assert (await asked(Dispatcher(HOSTS[1:]), scope))[0][0]["status"] == 200
@@ -258,7 +258,7 @@ async def test_hosts_that_are_none(values: list[str], version: str, status: int)
 
 @pytest.mark.parametrize("status", [404, 421])
 async def test_an_unknown_host(status: Any) -> None:
-    """By choice it does not reach the app underneath."""
+    """Fault 49. By choice it does not reach the app underneath."""
     site = PlainTextResponse("site")
     app = Dispatcher([Mount("/x", site, host="a.com")], default=site, unknown_host=status)
     found = [
@@ -266,6 +266,27 @@ async def test_an_unknown_host(status: Any) -> None:
         for host, path in (("a.com", "/x"), ("a.com", "/y"), ("b.com", "/x"), ("b.com", "/y"))
     ]
     assert found == [200, 200, status, status]
+
+
+@pytest.mark.parametrize("size", [1, 100, 101, 10_000])
+def test_50_the_rules_are_the_same_for_any_number_of_hosts(size: int) -> None:
+    """Fault 50: case, dots, ports and international names do not depend on how many there are."""
+    names = [f"t{number}.example.com" for number in range(size - 1)] + ["bücher.de"]
+    table = Table([Mount("", PlainTextResponse(""), host=name) for name in names])
+    for spelling in ("xn--bcher-kva.de", "XN--Bcher-KVA.de.", "xn--bcher-kva.de:8000"):
+        found = table.choose(scope_of("/", host=spelling))
+        assert found is not None
+        assert found[0].rule.host is not None
+        assert found[0].rule.host.pattern == "bücher.de"
+    for number in {0, size // 2, size - 2} & {*range(size - 1)}:
+        for spelling in (f"t{number}.example.com", f"T{number}.EXAMPLE.com.:80"):
+            found = table.choose(scope_of("/", host=spelling))
+            assert found is not None
+            assert found[0].rule.host is not None
+            assert found[0].rule.host.pattern == f"t{number}.example.com"
+    assert table.choose(scope_of("/", host=f"t{size}.example.com")) is None
+    for improper in ("u@bücher.de", "b\u00fccher.de", "xn--bcher-kva.de:65536", ""):
+        assert table.refusal(scope_of("/", host=improper)) is not None
 
 
 def test_remembered_spellings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ def test_options_that_are_not_known(option: Any, message: str) -> None:
 
 @pytest.mark.parametrize("status", [503, 429])
 async def test_a_full_mount_refuses(status: Any) -> None:
-    """With the status that was chosen; its neighbours serve."""
+    """Fault 69. With the status that was chosen; its neighbours serve."""
     slow = Slow([])
     mount = Mount("/slow", slow, max_concurrency=2, when_full=status)
     app = Dispatcher([mount, Mount("/well", PlainTextResponse("well"))])
@@ -167,7 +167,7 @@ async def test_whoever_waits_too_long_is_refused() -> None:
 
 @pytest.mark.parametrize("option", ["response_timeout", "total_timeout"])
 async def test_no_answer_in_time(option: str, caplog: pytest.LogCaptureFixture) -> None:
-    """504, and the app is cancelled."""
+    """Fault 65. 504, and the app is cancelled."""
     log: list[str] = []
     mount = Mount("/slow", Slow(log), **{option: 0.02})  # type: ignore[arg-type]
     sent, error = await asked(Dispatcher([mount]), scope_of("/slow"))
@@ -247,7 +247,7 @@ async def test_a_background_task_beyond_the_total_timeout() -> None:
 async def test_an_error_before_the_answer(
     exc: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Becomes the mount's 500, and one log record with its name."""
+    """Fault 64. Becomes the mount's 500, and one log record with its name."""
     mount = Mount("/bad", raising(exc))
     sent, error = await asked(Dispatcher([mount]), scope_of("/bad"))
     assert (sent[0]["status"], sent[1]["body"], error) == (500, b"Internal Server Error", None)

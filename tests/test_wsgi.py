@@ -7,6 +7,7 @@ import json
 from typing import Any
 from wsgiref.validate import validator
 
+import anyio
 import httpx
 import pytest
 from flask import Flask, redirect, request, stream_with_context, url_for
@@ -20,6 +21,7 @@ from mountkit import Dispatcher, InterfaceError, Mount
 from mountkit.interfaces import recognise
 from tests.apps import django_site
 from tests.conftest import ClientFactory
+from tests.reference import scope_of
 
 
 def environ_app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -79,21 +81,21 @@ async def test_script_name_and_path_info(
 
 @pytest.mark.anyio
 async def test_script_name_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment variable has no say."""
+    """Fault 34. An environment variable has no say."""
     monkeypatch.setenv("SCRIPT_NAME", "/elsewhere")
     assert (await ask("/sub/x"))["SCRIPT_NAME"] == "/sub"
 
 
 @pytest.mark.anyio
 async def test_cookies_are_joined() -> None:
-    """With `; `, when HTTP/2 has split them (RFC 9113, section 8.2.3)."""
+    """Fault 101. With `; `, when HTTP/2 has split them (RFC 9113, section 8.2.3)."""
     environ = await ask("/sub/", headers=[("cookie", "a=1"), ("cookie", "b=2")])
     assert environ["HTTP_COOKIE"] == "a=1; b=2"
 
 
 @pytest.mark.anyio
 async def test_underscores_and_proxy() -> None:
-    """`X_Auth` is not `X-Auth`; `Proxy` never becomes `HTTP_PROXY` (httpoxy)."""
+    """Faults 53 and 54. `X_Auth` is not `X-Auth`; `Proxy` never becomes `HTTP_PROXY` (httpoxy)."""
     environ = await ask("/sub/", headers={"x_auth": "no", "proxy": "no", "x-auth-user": "yes"})
     assert environ["HTTP_X_AUTH_USER"] == "yes"
     assert not {"HTTP_X_AUTH", "HTTP_PROXY"} & set(environ)
@@ -101,7 +103,7 @@ async def test_underscores_and_proxy() -> None:
 
 @pytest.mark.anyio
 async def test_query_string() -> None:
-    """As it came, bytes that are not ASCII included."""
+    """Fault 101. As it came, bytes that are not ASCII included."""
     raw = b"a=1&b=%20x" + b"&c=\xe9"
     environ = await ask("/sub/", changes={"query_string": raw})
     assert environ["QUERY_STRING"] == raw.decode("latin-1")
@@ -117,7 +119,7 @@ async def test_scheme(scheme: str, https: str | None) -> None:
 
 @pytest.mark.anyio
 async def test_variables() -> None:
-    """PEP 3333, "environ Variables"."""
+    """Fault 101. PEP 3333, "environ Variables"."""
     environ = await ask("/sub/", method="POST", content=b"12345", headers={"content-type": "a/b"})
     expected = {
         "REQUEST_METHOD": "POST",
@@ -292,7 +294,7 @@ def test_said_explicitly(client: ClientFactory, app: Any, interface: Any) -> Non
     ],
 )
 def test_validator(client: ClientFactory, method: str, mount: str, path: str) -> None:
-    """The environ, the input and the use of `start_response` are those of the PEP."""
+    """Fault 102. The environ, the input and the use of `start_response` are those of the PEP."""
 
     def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -303,6 +305,26 @@ def test_validator(client: ClientFactory, method: str, mount: str, path: str) ->
     response = client(Dispatcher({mount: validator(echo)})).request(method, path, content=body)
     assert response.status_code == 200
     assert response.content == (b"" if method == "HEAD" else body or b"none")
+
+
+@pytest.mark.anyio
+async def test_validator_of_options_of_the_server() -> None:
+    """Fault 102. `OPTIONS *` is no mount's, and the app underneath is asked for its root."""
+    app = Dispatcher({"/sub": environ_app}, default=validator(environ_app))
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    received = iter([{"type": "http.request"}])
+
+    async def receive() -> Any:
+        message = next(received, None)
+        return message or await anyio.sleep_forever()
+
+    await app(scope_of("*", method="OPTIONS", raw_path=b"*"), receive, send)
+    environ = json.loads(b"".join(message.get("body", b"") for message in sent))
+    assert (sent[0]["status"], environ["SCRIPT_NAME"], environ["PATH_INFO"]) == (200, "", "/")
 
 
 def test_headers(client: ClientFactory) -> None:
