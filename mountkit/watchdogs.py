@@ -12,13 +12,14 @@ from types import FrameType
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mountkit.dispatch import Dispatcher
 from mountkit.exceptions import PatternError
 from mountkit.routing import Mount
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
-# What is on the stack while a mounted app runs.
-_SERVE = Mount.serve.__code__
+# What is on the stack while a mounted app runs, and where it has the mount.
+_SERVING = {Mount.serve.__code__: "self", Dispatcher.__call__.__code__: "mount"}
 
 
 class Watchdog:
@@ -105,8 +106,10 @@ class _Watch:
 def _mount_on(frame: FrameType | None) -> Mount | None:
     """The innermost mount whose app is on the stack."""
     while frame is not None:
-        if frame.f_code is _SERVE:
-            mount: Mount = frame.f_locals["self"]
+        mount: Mount | None = None
+        if frame.f_code in _SERVING:
+            mount = frame.f_locals[_SERVING[frame.f_code]]
+        if mount is not None:
             return mount
         frame = frame.f_back
     return None
