@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from mountkit import Dispatcher, Mount, PatternError, Watchdog
 from tests.reference import scope_of
+from tests.test_hot_path import served_scope
 from tests.test_lifespans import Log, Server, actor
 from tests.test_supervision import running, until
 from tests.test_traffic import asked
@@ -33,7 +34,8 @@ def block(is_enough: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-async def test_68_a_mount_that_blocks(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("short", [False, True], ids=["long way", "short way"])
+async def test_68_a_mount_that_blocks(short: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Fault 68: it is named, with the place, once for each time."""
 
     def found() -> list[str]:
@@ -47,14 +49,18 @@ async def test_68_a_mount_that_blocks(caplog: pytest.LogCaptureFixture) -> None:
         await PlainTextResponse("well")(scope, receive, send)
 
     inner = Dispatcher([Mount("/blocks", blocks), Mount("/well", PlainTextResponse(""))])
+    scope = scope_of("/in/blocks")
     app = Watchdog(Dispatcher([Mount("/in", inner)]), seconds=0.02)
+    if short:
+        scope = served_scope("/blocks/x")
+        await asked(inner, served_scope("/well/x"))
+        app = Watchdog(inner, seconds=0.02)
     asked_for = 0
     async with running(app):
         # A machine that stands still just before has had its report.
         while not found() and asked_for < 4:
             asked_for += 1
-            assert (await asked(app, scope_of("/in/blocks")))[0][0]["status"] == 200
-        assert (await asked(app, scope_of("/in/well")))[0][0]["status"] == 200
+            assert (await asked(app, dict(scope)))[0][0]["status"] == 200
     [text] = found()
     assert text.startswith("The app mounted at '/blocks' (")
     assert "has held up the event loop for " in text
