@@ -377,6 +377,6 @@ def limited() -> list[Mount]:
     """Mounts that have to be held in their bounds."""
     return [
         Mount("/never", never, response_timeout=0.2),
-        Mount("/never-ends", never_ends, total_timeout=0.2),
+        Mount("/never-ends", never_ends, total_timeout=1),
         Mount("/stubborn", stubborn, response_timeout=0.2),
     ]
