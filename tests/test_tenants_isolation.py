@@ -83,7 +83,7 @@ class Fleet:
                 self.leaks.append(f"{tenant} got a request and is not up")
             found = {**scope["state"], "context": of_tenant.get()}
             found |= {name.decode(): value.decode() for name, value in scope["headers"]}
-            found |= scope["extensions"]
+            found |= scope.setdefault("extensions", {})
             self._look(tenant, "request", found)
             # Leave marks everywhere.
             of_tenant.set(tenant)
