@@ -179,6 +179,9 @@ _STRIPPED = (
 #: Those that compare the decoded `root_path` with the encoded `raw_path`.
 _STRIPPED_IF_NOT_ASCII = (("blacksheep.server.application", "Application"),)
 
+#: Muffin.
+_ALONE = (("asgi_tools.app", "App"),)
+
 
 def wants_stripped_path(app: Any, prefix: str = "") -> bool:
     """Whether `app`, or what it shows as `.app`, is known to route on `path` alone.
@@ -188,12 +191,29 @@ def wants_stripped_path(app: Any, prefix: str = "") -> bool:
     """
     names = _STRIPPED if prefix.isascii() else _STRIPPED + _STRIPPED_IF_NOT_ASCII
     classes = tuple(_loaded(names))
-    for _ in range(8):  # wrappers around wrappers; a bound, should they go in a circle
-        if isinstance(app, classes):
+    for one in _wrapped_in(app):
+        if isinstance(one, classes):
             # python-socketio takes any path if it is told no path of its own.
-            return getattr(app, "engineio_path", "/") is not None
-        app = getattr(app, "app", None)
+            return getattr(one, "engineio_path", "/") is not None
+        # Dash on FastAPI compares the whole path with its own prefix.
+        for layer in getattr(one, "user_middleware", None) or ():
+            if getattr(layer.cls, "__module__", "") == "dash.backends._fastapi":
+                return True
     return False
+
+
+def believes_to_be_alone(app: Any) -> bool:
+    """Whether `app`, or what it shows as `.app`, is known to put `root_path` before a path that
+    it takes for its own, so that it has to see neither."""
+    classes = tuple(_loaded(_ALONE))
+    return any(isinstance(one, classes) for one in _wrapped_in(app))
+
+
+def _wrapped_in(app: Any) -> Iterable[Any]:
+    for _ in range(8):  # wrappers around wrappers; a bound, should they go in a circle
+        yield app
+        # A Dash object shows the app that it is made of as `.server`.
+        app = getattr(app, "app", None) or getattr(app, "server", None)
 
 
 def _loaded(names: Iterable[tuple[str, str]]) -> Iterable[type[Any]]:

@@ -70,7 +70,8 @@ def _is_at(told: Any, prefix: str) -> bool:
 
 def _dash(app: Any, prefix: str) -> str:
     views: dict[str, Callable[..., Any]] = getattr(app, "view_functions", None) or {}
-    for one in (app, *(getattr(view, "__self__", None) for view in views.values())):
+    endpoints = [getattr(route, "endpoint", None) for route in getattr(app, "routes", None) or ()]
+    for one in (app, *(getattr(view, "__self__", None) for view in (*views.values(), *endpoints))):
         if is_a(one, "dash", "Dash"):
             told = one.config.requests_pathname_prefix
             if _is_at(told, prefix):

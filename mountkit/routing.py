@@ -33,7 +33,12 @@ from mountkit.answers import (
 )
 from mountkit.exceptions import ImproperResponseError, MountkitError, PatternError
 from mountkit.hosts import HostPort, request_host
-from mountkit.interfaces import Interface, adapt, wants_stripped_path
+from mountkit.interfaces import (
+    Interface,
+    adapt,
+    believes_to_be_alone,
+    wants_stripped_path,
+)
 from mountkit.matchers import Matcher, Wanted
 from mountkit.mending import Mending
 from mountkit.paths import (
@@ -106,7 +111,7 @@ class Mount(starlette.routing.Mount):
             `True`: all are redirected (307), `False`: all are served. A websocket is never
             redirected.
         convention: which scope the app gets; see `mountkit.scopes.Convention`. By default
-            `"spec"`, or `"strip"` for the apps that are known to need it.
+            `"spec"`, or `"strip"` or `"none"` for the apps that are known to need it.
         mend_redirects: give the prefix to redirects of the app that leave it: to a path, or to
             a URL at the host of the request. For apps that do not know their prefix; a redirect
             that leads to another mount on purpose is led astray.
@@ -288,6 +293,8 @@ class Mount(starlette.routing.Mount):
         if convention is not None:
             check_one_of("convention", convention, CONVENTIONS)
             return convention
+        if believes_to_be_alone(self._base_app):
+            return "none"
         return "strip" if wants_stripped_path(self._base_app, self.path) else "spec"
 
     @property

@@ -217,9 +217,9 @@ class Register:
 
     async def end(self) -> None:
         """End the tasks of the apps that were kept when everything was stopped."""
-        for run in [*self.runs.values()][::-1]:
-            if run.lifespan is not None:
-                await run.lifespan.abandon()
+        kept = [run.lifespan for run in self.runs.values() if run.lifespan is not None]
+        for lifespan in kept[::-1]:
+            await lifespan.abandon()
 
     def start_soon(
         self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, name: str

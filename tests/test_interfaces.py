@@ -286,6 +286,31 @@ def test_wants_stripped_path_below_letters(
     assert wants_stripped_path(module.Application(), prefix) is expected
 
 
+@pytest.mark.parametrize("wrap", [lambda app: app, GZipMiddleware], ids=["bare", "wrapped"])
+def test_an_app_that_believes_to_be_alone(monkeypatch: pytest.MonkeyPatch, wrap: Any) -> None:
+    """Muffin, which is not among the frameworks of these tests: by class."""
+    module = types.ModuleType("asgi_tools.app")
+    module.App = type("App", (Starlette,), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert Mount("/sub", wrap(module.App())).convention == "none"
+    assert Mount("/sub", wrap(module.App()), convention="strip").convention == "strip"
+    assert Mount("/sub", wrap(Starlette())).convention == "spec"
+
+
+def test_dash_on_fastapi() -> None:
+    """It is known by the middleware that Dash gives to its app."""
+
+    class DashMiddleware(GZipMiddleware):
+        """Stands for Dash's; `tests/matrix` has the real one."""
+
+    board = Starlette()
+    board.add_middleware(GZipMiddleware)
+    assert Mount("/sub", board).convention == "spec"
+    DashMiddleware.__module__ = "dash.backends._fastapi"
+    board.add_middleware(DashMiddleware)
+    assert Mount("/sub", board).convention == "strip"
+
+
 class Shy:
     """An application whose `repr` raises, as that of CherryPy's does outside of a request."""
 

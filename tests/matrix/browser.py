@@ -21,7 +21,9 @@ _ARGUMENTS = [
     "--host-resolver-rules=MAP *.example.com 127.0.0.1",
 ]
 
-expect.set_options(timeout=30_000)
+# Milliseconds: of a machine that has other things to do.
+_PATIENCE = 120_000
+expect.set_options(timeout=_PATIENCE)
 
 
 def chromium() -> str | None:
@@ -48,6 +50,7 @@ def _page(site: Site) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=_ARGUMENTS)
         page = browser.new_page()
+        page.set_default_timeout(_PATIENCE)
         page.route(
             lambda url: not is_own(url) and not url.startswith(("data:", "blob:")),
             lambda route: route.abort(),
