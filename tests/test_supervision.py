@@ -81,7 +81,7 @@ async def running(app: ASGIApp) -> AsyncIterator[Running]:
     """`app`, up."""
     server = Running(app)
     scope = {"type": "lifespan", "state": server.state}
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(app, scope, server.receive, server.send)
             await until(lambda: bool(server.messages))
@@ -90,7 +90,7 @@ async def running(app: ASGIApp) -> AsyncIterator[Running]:
 
 
 async def until(is_true: Callable[[], bool]) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not is_true():  # noqa: ASYNC110
             await anyio.sleep(0.002)
 
