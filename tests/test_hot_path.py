@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit import Dispatcher, Mount
+from mountkit import Dispatcher, Mount, scopes
 from mountkit.sites import SITE
 
 pytestmark = pytest.mark.anyio
@@ -285,6 +285,7 @@ async def test_a_cut_on_the_short_way(anyio_backend_name: str) -> None:
         except BaseException:
             if not scope["path"].endswith("stubborn") or anyio_backend_name == "trio":
                 raise
+        await asyncio.sleep(0)
         await send(START)
         await send(BODY)
 
@@ -320,3 +321,23 @@ async def test_a_cut_on_the_short_way(anyio_backend_name: str) -> None:
     stubborn_status = 201 if anyio_backend_name == "asyncio" else 503
     assert sorted(answers) == [("/a/stubborn", stubborn_status), ("/a/x", 503)]
     assert sorted(after) == ["/a/stubborn", "/a/x"]
+
+
+async def test_shapes_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A middleware above may make up keys."""
+    monkeypatch.setattr("mountkit.scopes._MOST_SHAPES", 5)
+    monkeypatch.setattr("mountkit.scopes._shapes", {})
+    child = Child([START, BODY], None)
+    app = Dispatcher([Mount("/a", child)])
+    for number in range(20):
+        by_hand(app, served_scope("/a/x", **{f"key{number}": number}))
+        assert len(scopes._shapes) <= 5
+    assert all(len(scope) == len(child.scopes[0]) for scope in child.scopes)
+
+
+def test_limits_need_an_event_loop() -> None:
+    """Outside of one there is no time."""
+    app = Dispatcher([Mount("/a", Child([START, BODY], None), total_timeout=1)])
+    sent, error = by_hand(app, served_scope("/a/x"))
+    assert sent[0]["status"] == 500
+    assert error is None

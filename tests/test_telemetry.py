@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit import Dispatcher, DispatchMiddleware, Mount, Split
 from tests.reference import scope_of
+from tests.test_hot_path import served_scope
 from tests.test_traffic import asked
 
 RECORDERS = ("fastapi", "starlette", "asgi")
@@ -130,6 +131,19 @@ def ask(app: ASGIApp, path: str = "/outer/admin/item/3", method: str = "GET") ->
 def both(route: str, method: str = "GET") -> list[tuple[str, str]]:
     """One span with this route, named after it."""
     return [(f"{method} {route}", route)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("child", CHILDREN)
+@pytest.mark.parametrize("recorder", ["starlette", "asgi"])
+async def test_requests_as_servers_make_them(recorder: str, child: str, traces: Traces) -> None:
+    """Their scopes have other keys than those of a test client: these take the short way."""
+    dispatcher = Dispatcher([Mount("/admin", make_child(child, traces))])
+    app = recorded(recorder, dispatcher, traces)
+    for _ in range(3):
+        scope = served_scope("/outer/admin/item/3", root_path="/outer")
+        assert (await asked(app, scope))[0][0]["status"] == 200
+    assert traces.routes == 3 * both("/outer/admin/item/{id}")
 
 
 @pytest.mark.parametrize("child", CHILDREN)
