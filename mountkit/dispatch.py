@@ -44,7 +44,7 @@ from mountkit.supervision import (
 )
 from mountkit.tables import Table
 from mountkit.telemetry import watch
-from mountkit.traffic import SILENT, Flight, current_task
+from mountkit.traffic import Flight, current_task
 from mountkit.trees import Found
 
 #: Seconds that requests in flight have when their mount leaves.
@@ -239,8 +239,8 @@ class Dispatcher:
         else:
             if flight.cuts:
                 flight.settle()
-            elif not flight.status and traffic.error is not SILENT:
-                mount.note_silence()
+            elif not flight.is_complete:
+                await mount.finish(flight, scope)
         finally:  # `Traffic.end`, without the calls
             flights.discard(flight)
             if traffic.emptied is not None and not flights:

@@ -67,6 +67,7 @@ from mountkit.traffic import (
     removed,
 )
 from mountkit.trees import Found
+from mountkit.websockets import refuse_websocket
 from mountkit.wsgi import WSGIBridge
 
 logger: logging.Logger = logging.getLogger("mountkit")
@@ -460,7 +461,7 @@ class Mount(starlette.routing.Mount):
             if flight.cuts:  # it has ended well all the same
                 flight.settle()
             elif not flight.is_complete:
-                await self._finish(flight, scope, receive)
+                await self.finish(flight, scope)
         finally:
             traffic.end(flight)
             if publish is not None:
@@ -523,23 +524,22 @@ class Mount(starlette.routing.Mount):
         logger.error("%s raised and answers 500.", self.where, exc_info=exc)
         await answer(500, scope, receive, flight.send, was_called=True)
 
-    def note_silence(self) -> None:
-        """Take down, once, that the app has returned without an answer."""
-        if self.traffic.error is not SILENT:
-            logger.warning("%s returned without an answer.", self.where)
-            self.traffic.error = SILENT
-
-    async def _finish(self, flight: Flight, scope: Scope, receive: Receive) -> None:
-        """See to an app that has returned without an end. A response is left to the server, which
-        answers 500 if it has not begun, and else breaks the connection."""
-        if not flight.status:
-            self.note_silence()
-        if scope["type"] == "websocket":
-            if flight.status:
-                await _close(flight)
-                return
+    async def finish(self, flight: Flight, scope: Scope) -> None:
+        """End what an app has returned from without an end. A response that has begun is left to
+        the server, which breaks the connection; one that has not is not: for some servers that
+        is an error of their own."""
+        is_websocket = scope["type"] == "websocket"
+        if flight.status and is_websocket:
+            await _close(flight)
+        elif not flight.status:
+            if self.traffic.error is not SILENT:  # once is enough
+                logger.warning("%s returned without an answer and answers 500.", self.where)
+                self.traffic.error = SILENT
             with suppress(Exception):  # the client may have gone
-                await answer(500, scope, receive, flight.send, was_called=True)
+                if is_websocket:
+                    await refuse_websocket(scope, None, flight.send, 500)
+                else:
+                    await flight.answer_for()
 
     async def _break_off(self, exc: Refused, flight: Flight) -> None:
         """End a response that has begun. ASGI has no message for that; to raise is what breaks

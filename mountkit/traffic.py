@@ -195,12 +195,25 @@ class Flight(RouteTemplate):
                 self.on_start()
         if kind not in _ENDS or admitted.get("more_body"):
             await self.server_send(admitted)
-            return
+        else:
+            await self._send_end(admitted)
+
+    async def answer_for(self) -> None:
+        """Answer 500 for an app that has said nothing. What `send` makes sure of is so here."""
+        self.status = 500
+        if self.on_start is not None:
+            self.on_start()
+        headers = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
+        await self.server_send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self._send_end({"type": "http.response.body", "body": b""})
+
+    async def _send_end(self, message: Message) -> None:
+        """Send what a response ends with."""
         if is_current(self.context):
-            await self.server_send(admitted)
+            await self.server_send(message)
         else:
             self.is_marked = True
-            await send_in(self.context, self.server_send, admitted)
+            await send_in(self.context, self.server_send, message)
         self.is_complete = True
 
     def cut(self) -> None:
