@@ -15,7 +15,7 @@ from mountkit.exceptions import ImproperResponseError
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # RFC 9110, section 5.5: what the value of a header is not made of. A tab may be there.
 _CONTROLS = bytes(byte for byte in (*range(0x20), 0x7F) if byte != 0x09)
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+_MAX_DIGITS = 19  # no length has more than 18
 # RFC 9110, section 15: these have no body, whatever their headers say.
 _BODILESS = (204, 304)
 # RFC 6455, section 7.4, and IANA's registry: the codes that an endpoint may send.
@@ -61,9 +61,8 @@ def admit(progress: Progress, message: Message) -> Message | None:
         ImproperResponseError: it would make the response another than it says, or two of it.
     """
     kind = message["type"]
-    if progress.scope["type"] == "http":
-        if kind in _BODIES:
-            return _body(progress, message)
+    scope = progress.scope
+    if scope["type"] == "http":
         if kind == "http.response.start":
             if progress.status:
                 raise ImproperResponseError(
@@ -72,9 +71,11 @@ def admit(progress: Progress, message: Message) -> Message | None:
             message, length = checked_start(message)
             if message["status"] in _BODILESS:
                 progress.left = -1
-            elif progress.scope.get("method") != "HEAD":
+            elif length is not None and scope.get("method") != "HEAD":
                 progress.left = length
             return message
+        if kind in _BODIES:
+            return _body(progress, message)
         return _other(progress, message)
     return _of_websocket(progress, message)
 
@@ -88,7 +89,7 @@ def _body(progress: Progress, message: Message) -> Message:
     if message["type"] != "http.response.body":  # a file, which the server reads
         return message
     body = message.get("body", b"")
-    if not isinstance(body, _BYTES):
+    if body.__class__ is not bytes and not isinstance(body, _BYTES):
         raise ImproperResponseError(f"The body {_short(body)} is no bytes; encode it.")
     left = progress.left
     if left is None:
@@ -239,18 +240,19 @@ def _check_headers(headers: Iterable[Any]) -> tuple[int | None, bool]:
         for pair in headers:
             name, value = pair
             values.append(value)
-            if name not in _names:
-                _check_name(name)
-            framing = _names.get(name)
+            framing = _names[name] if name in _names else _learn_name(name)
+            if framing is None:
+                continue
             if framing is _LENGTH:
-                if not _DIGITS.fullmatch(value) or length not in (None, int(value)):
+                said = int(value) if value.isdigit() and len(value) < _MAX_DIGITS else -1
+                if said < 0 or length not in (None, said):
                     raise ImproperResponseError(
                         f"The Content-Length {_short(value)} is none, or a second one; leave it to "
                         "the framework."
                     )
                 is_doubled = length is not None
-                length = int(value)
-            elif framing is _CODING:
+                length = said
+            else:
                 codings += 1
                 if value.lower() != b"chunked" or codings > 1:
                     raise ImproperResponseError(
@@ -276,8 +278,8 @@ def _check_headers(headers: Iterable[Any]) -> tuple[int | None, bool]:
     return length, is_doubled
 
 
-def _check_name(name: Any) -> None:
-    """Refuse what is no name of a header, and remember it otherwise."""
+def _learn_name(name: Any) -> bytes | None:
+    """Refuse what is no name of a header, and remember it otherwise; see `_names`."""
     if not isinstance(name, bytes) or not _TOKEN.fullmatch(name):
         raise ImproperResponseError(
             f"The header name {_short(name)} is none; send bytes such as b'x-name'."
@@ -285,7 +287,8 @@ def _check_name(name: Any) -> None:
     if len(_names) >= _MAX_NAMES:
         _names.clear()
     lower = name.lower()
-    _names[name] = _LENGTH if lower == _LENGTH else _CODING if lower == _CODING else None
+    _names[name] = framing = next((n for n in (_LENGTH, _CODING) if n == lower), None)
+    return framing
 
 
 def _short(value: object) -> str:
