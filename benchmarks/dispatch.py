@@ -22,6 +22,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -29,15 +30,20 @@ import korvex
 import matchit
 import pymatchit
 from hypercorn.middleware import DispatcherMiddleware
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Host as StarletteHost
 from starlette.routing import Mount as StarletteMount
-from starlette.routing import Router
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.measuring import DOCS, interleaved, quote, ratios, table, write
 from benchmarks.served import HOST, PATH, TARGETS
 from benchmarks.wsgi import served
 from mountkit import Dispatcher, Mount, Table
+from mountkit.scopes import copied_scope
+from mountkit.traffic import Flight
 
 PAGE_OF_DOCS = DOCS / "speed.md"
 PLOT = DOCS / "speed.svg"
@@ -257,6 +263,42 @@ def shapes(rounds: int) -> dict[str, dict[str, float]]:
             asking(lambda scope: [route.matches(scope) for route in routes.routes]),
             missed,
         ),
+    }
+    return over(measure(works, rounds), "U")
+
+
+async def framework(request: Request) -> Response:
+    return PlainTextResponse("hello")
+
+
+def parts(rounds: int) -> dict[str, dict[str, float]]:
+    """What a dispatch is made of, each part measured alone."""
+    flat = Dispatcher([Mount(f"/m{n}", child) for n in range(1_000)])
+    alone = Starlette(routes=[Route("/m0/x", framework)])
+    mounted = Starlette(routes=[Route("/x", framework)])
+    mounts = Dispatcher([Mount(f"/m{n}", mounted) for n in range(1_000)])
+
+    async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+        flight = Flight()
+        flight.scope, flight.server_send, flight.context = scope, send, copy_context()
+        flight.status, flight.is_complete, flight.on_start = 0, False, None
+        await child(scope, receive, flight.send)
+
+    def make() -> Scope:
+        return scope_of("/m0/x")
+
+    works: dict[str, tuple[Work, Callable[[], Scope]]] = {
+        "U": (calling(floor), make),
+        "all of a dispatch": (calling(flat), make),
+        "the app alone": (calling(child), make),
+        "the app, and a look at what it sends": (calling(watched), make),
+        "the decision": (asking(flat.table.choose), make),
+        "the scope of the app": (
+            asking(lambda scope: copied_scope(scope, "", "/m0", "/x", {})),
+            make,
+        ),
+        "a Starlette app alone": (calling(alone), make),
+        "the same mounted": (calling(mounts), make),
     }
     return over(measure(works, rounds), "U")
 
@@ -565,6 +607,7 @@ TITLES = {
     "goals": "in this run",
     "number": "mounts",
     "shapes": "1,000 mounts, in U",
+    "parts": "of a dispatch, in U",
     "hosts": "over a scan of the headers",
     "headers": "over a scan of the headers",
     "building": "over Starlette's Mount",
@@ -604,6 +647,7 @@ async def measured(rounds: int) -> dict[str, Any]:
     figures = {
         "number": by_number(rounds),
         "shapes": shapes(rounds),
+        "parts": parts(rounds),
         "hosts": by_host(rounds),
         "headers": by_header(rounds),
         "building": building(),

@@ -146,6 +146,18 @@ async def test_requests_as_servers_make_them(recorder: str, child: str, traces: 
     assert traces.routes == 3 * both("/outer/admin/item/{id}")
 
 
+@pytest.mark.anyio
+async def test_an_app_that_says_nothing(traces: Traces) -> None:
+    """The span of the 500 that it gets has the route of its mount."""
+
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        """Nothing."""
+
+    app = recorded("asgi", Dispatcher([Mount("/admin", silent)]), traces)
+    assert (await asked(app, served_scope("/admin/x")))[0][0]["status"] == 500
+    assert traces.routes == both("/admin")
+
+
 @pytest.mark.parametrize("child", CHILDREN)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("recorder", RECORDERS)
