@@ -7,12 +7,21 @@ in order and stopped in reverse; one that fails to start takes those before it d
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -642,7 +651,8 @@ async def run_lifespan(
     error: BaseException | None = None
     refusal: BaseException | None = None
     starting: Child | None = None
-    async with anyio.create_task_group() as task_group:
+    answered: list[Message] = []
+    async with _task_group(answered) as task_group:
         supervisor = Supervisor(
             scope, task_group, startup_timeout=startup_timeout, shutdown_timeout=shutdown_timeout
         )
@@ -687,11 +697,24 @@ async def run_lifespan(
         if answer:
             try:
                 with anyio.CancelScope(shield=True):
+                    answered.append(answer)
                     await send(answer)
             except Exception as exc:
                 error = exc
     if error is not None:
         raise error
+
+
+@asynccontextmanager
+async def _task_group(answered: Sequence[Message]) -> AsyncIterator[anyio.abc.TaskGroup]:
+    """A task group that does not mind being cancelled once the server has had its answer:
+    hypercorn does that at once, and takes what comes of it for an error."""
+    try:
+        async with anyio.create_task_group() as task_group:
+            yield task_group
+    except asyncio.CancelledError:
+        if not answered:
+            raise
 
 
 def _several(errors: Sequence[LifespanError]) -> LifespanError:

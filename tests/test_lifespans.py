@@ -708,3 +708,30 @@ async def test_an_app_that_answers_twice() -> None:
     server = Server(log)
     await server.run(Dispatcher({"/a": twice}))
     assert log == ["startup.complete", "lifespan.shutdown", "shutdown.complete"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_server_that_cancels_once_it_is_answered(anyio_backend: str) -> None:
+    """As hypercorn does: that is no error of the app, which has ended all the same."""
+    log: Log = []
+    app = Dispatcher([Mount("/a", actor("a", log))])
+    stopping = asyncio.Event()
+
+    async def receive() -> Message:
+        if log:
+            await stopping.wait()
+            return {"type": "lifespan.shutdown"}
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "lifespan.startup.complete":
+            stopping.set()
+        else:
+            task.cancel()
+
+    async def run() -> None:
+        await app({"type": "lifespan"}, receive, send)
+
+    task = asyncio.create_task(run())
+    await task
+    assert log == ["a up", "a down"]
