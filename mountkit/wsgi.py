@@ -167,10 +167,11 @@ class _Exchange:
             return
         except BaseException as exc:  # SystemExit too: a thread is not the process
             self._publish_route()
-            with self._lock:
-                self._error = exc
+            with self._lock:  # raised by `respond`, or logged where nobody waits: never both
                 if self._is_abandoned:
                     logger.error("%r failed after its client had gone.", self._app, exc_info=exc)
+                else:
+                    self._error = exc
 
     def _iterate(self, chunks: Iterable[bytes]) -> None:
         if isinstance(chunks, (list, tuple)) and len(chunks) == 1 and not self._is_committed:
