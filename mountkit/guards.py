@@ -15,6 +15,8 @@ from mountkit.exceptions import ImproperResponseError
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # RFC 9110, section 5.5: what the value of a header is not made of. A tab may be there.
 _CONTROLS = bytes(byte for byte in (*range(0x20), 0x7F) if byte != 0x09)
+# Makes zeros of them, which are found at once: in a third of the time that any other way takes.
+_ZEROED = bytes(byte not in _CONTROLS for byte in range(0x100))
 _MAX_DIGITS = 19  # no length has more than 18
 # RFC 9110, section 15: these have no body, whatever their headers say.
 _BODILESS = (204, 304)
@@ -29,7 +31,7 @@ _names: dict[bytes, bytes | None] = {}
 _MAX_NAMES = 1000
 # Goes out whenever it is sent, and is no part of the response.
 _ASIDE = frozenset(("http.response.debug", "http.response.push", "http.response.early_hint"))
-_BODIES = frozenset(("http.response.body", "http.response.pathsend", "http.response.zerocopysend"))
+_FILES = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
 
 
 class Progress(Protocol):
@@ -52,7 +54,9 @@ class Progress(Protocol):
 
 
 def admit(progress: Progress, message: Message) -> Message | None:
-    """Hold a message of an app against what it has sent before.
+    """Hold a message of an app against what it has sent before, and take down how far it is now.
+    This is on the way of every message: the parts of a response are seen to here, one after the
+    other, and all else by others.
 
     Returns:
         What is to be sent in its place, mostly the message itself; `None`: nothing.
@@ -61,48 +65,50 @@ def admit(progress: Progress, message: Message) -> Message | None:
         ImproperResponseError: it would make the response another than it says, or two of it.
     """
     kind = message["type"]
-    scope = progress.scope
-    if scope["type"] == "http":
-        if kind == "http.response.start":
-            if progress.status:
-                raise ImproperResponseError(
-                    f"{kind!r} was sent a second time; a request has one response."
-                )
-            message, length = checked_start(message)
-            if message["status"] in _BODILESS:
-                progress.left = -1
-            elif length is not None and scope.get("method") != "HEAD":
-                progress.left = length
+    if progress.scope["type"] != "http":
+        return _of_websocket(progress, message)
+    if kind == "http.response.body":
+        if not progress.status or progress.is_complete:
+            raise _untimely(progress, kind)
+        body = message.get("body", b"")
+        if body.__class__ is not bytes and not isinstance(body, _BYTES):
+            raise ImproperResponseError(f"The body {_short(body)} is no bytes; encode it.")
+        left = progress.left
+        if left is None:
             return message
-        if kind in _BODIES:
-            return _body(progress, message)
-        return _other(progress, message)
-    return _of_websocket(progress, message)
+        if left < 0:
+            return {**message, "body": b""} if body else message
+        progress.left = left = left - len(body)
+        if left < 0 or (left and not message.get("more_body")):
+            raise ImproperResponseError(
+                f"The body is {'longer' if left < 0 else 'shorter'} than the Content-Length that "
+                f"was sent, by {abs(left)} bytes; leave that header to the framework."
+            )
+        return message
+    if kind == "http.response.start":
+        if progress.status:
+            raise ImproperResponseError(
+                f"{kind!r} was sent a second time; a request has one response."
+            )
+        message, length = checked_start(message)
+        progress.status = status = message["status"]
+        if status in _BODILESS:
+            progress.left = -1
+        elif length is not None and progress.scope.get("method") != "HEAD":
+            progress.left = length
+        return message
+    if kind in _FILES:  # which the server reads
+        if not progress.status or progress.is_complete:
+            raise _untimely(progress, kind)
+        return message
+    return _other(progress, message)
 
 
-def _body(progress: Progress, message: Message) -> Message:
-    if not progress.status or progress.is_complete:
-        when = "after its end" if progress.is_complete else "before its start"
-        raise ImproperResponseError(
-            f"{message['type']!r} was sent {when}; send 'http.response.start' once, then the body."
-        )
-    if message["type"] != "http.response.body":  # a file, which the server reads
-        return message
-    body = message.get("body", b"")
-    if body.__class__ is not bytes and not isinstance(body, _BYTES):
-        raise ImproperResponseError(f"The body {_short(body)} is no bytes; encode it.")
-    left = progress.left
-    if left is None:
-        return message
-    if left < 0:
-        return {**message, "body": b""} if body else message
-    progress.left = left = left - len(body)
-    if left < 0 or (left and not message.get("more_body")):
-        raise ImproperResponseError(
-            f"The body is {'longer' if left < 0 else 'shorter'} than the Content-Length that was "
-            f"sent, by {abs(left)} bytes; leave that header to the framework."
-        )
-    return message
+def _untimely(progress: Progress, kind: str) -> ImproperResponseError:
+    when = "after its end" if progress.is_complete else "before its start"
+    return ImproperResponseError(
+        f"{kind!r} was sent {when}; send 'http.response.start' once, then the body."
+    )
 
 
 def _other(progress: Progress, message: Message) -> Message:
@@ -133,12 +139,17 @@ def _of_websocket(progress: Progress, message: Message) -> Message | None:
     elif kind == "websocket.close":
         if progress.status == 101:
             _check_close(message)
+        elif not progress.status:
+            progress.status = 403
     elif kind == "websocket.accept" or kind == "websocket.http.response.start":
         if progress.status:
             raise ImproperResponseError(f"{kind!r} was sent after the handshake was answered.")
         if kind == "websocket.accept":
-            return checked_accept(message)
-        message, _ = checked_start(message)
+            message = checked_accept(message)
+            progress.status = 101
+        else:
+            message, _ = checked_start(message)
+            progress.status = message["status"]
     elif kind == "websocket.http.response.body":
         if progress.status in (0, 101):
             raise ImproperResponseError(f"{kind!r} was sent before its start.")
@@ -155,7 +166,9 @@ def _translated(progress: Progress, message: Message) -> Message | None:
         message, _ = checked_start(message)
         progress.is_translated = True
         if "websocket.http.response" not in (progress.scope.get("extensions") or {}):
+            progress.status = 403  # that is what servers make of it
             return {"type": "websocket.close", "code": 1000, "reason": ""}
+        progress.status = message["status"]
         return {**message, "type": "websocket.http.response.start"}
     if kind == "http.response.body" and progress.is_translated:
         if progress.is_complete:
@@ -235,38 +248,41 @@ def _check_headers(headers: Iterable[Any]) -> tuple[int | None, bool]:
     is_doubled = False
     codings = 0
     values = []
-    pair: Any = None
+    learned = _names.get
     try:
-        for pair in headers:
-            name, value = pair
+        for name, value in headers:
             values.append(value)
-            framing = _names[name] if name in _names else _learn_name(name)
-            if framing is None:
+            framing = learned(name, b"")
+            if framing is None:  # most of them
                 continue
+            if not framing:
+                framing = _learn_name(name)
             if framing is _LENGTH:
                 said = int(value) if value.isdigit() and len(value) < _MAX_DIGITS else -1
-                if said < 0 or length not in (None, said):
+                if length is not None:
+                    is_doubled = True
+                    said = said if said == length else -1
+                if said < 0:
                     raise ImproperResponseError(
                         f"The Content-Length {_short(value)} is none, or a second one; leave it to "
                         "the framework."
                     )
-                is_doubled = length is not None
                 length = said
-            else:
+            elif framing is _CODING:
                 codings += 1
                 if value.lower() != b"chunked" or codings > 1:
                     raise ImproperResponseError(
                         f"The Transfer-Encoding {_short(value)} is the server's to say; leave it "
                         "out."
                     )
-        joined = b"".join(values)
-        is_proper = len(joined.translate(None, _CONTROLS)) == len(joined)
+        is_improper = 0 in b"".join(values).translate(_ZEROED)
     except (TypeError, ValueError, AttributeError):
+        bad = next((pair for pair in headers if not _is_pair(pair)), headers)
         raise ImproperResponseError(
-            f"The header {_short(pair)} is no pair of bytes; encode both, as latin-1."
+            f"The header {_short(bad)} is no pair of bytes; encode both, as latin-1."
         ) from None
-    if not is_proper:
-        bad = next(v for v in values if len(v.translate(None, _CONTROLS)) != len(v))
+    if is_improper:
+        bad = next(value for value in values if 0 in bytes(value).translate(_ZEROED))
         raise ImproperResponseError(
             f"The header value {_short(bad)} has a control character in it; remove it, as it may "
             "begin another header."
@@ -276,6 +292,14 @@ def _check_headers(headers: Iterable[Any]) -> tuple[int | None, bool]:
             "The response has a Content-Length and a Transfer-Encoding; leave both to the server."
         )
     return length, is_doubled
+
+
+def _is_pair(pair: Any) -> bool:
+    try:
+        name, value = pair
+    except (TypeError, ValueError):
+        return False
+    return isinstance(name, bytes) and isinstance(value, (bytes, bytearray))
 
 
 def _learn_name(name: Any) -> bytes | None:

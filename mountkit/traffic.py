@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import sys
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -26,15 +27,6 @@ SILENT = "It returned without an answer."
 # How often a request is cancelled that does not heed it, and the seconds that it has each time.
 _CUTS = 3
 _CUT_GRACE = 1.0
-# A response has started, or a websocket was accepted or turned away.
-_STARTS = frozenset(
-    (
-        "http.response.start",
-        "websocket.accept",
-        "websocket.http.response.start",
-        "websocket.close",
-    )
-)
 
 
 def public_current_task() -> asyncio.Task[Any] | None:
@@ -174,29 +166,28 @@ class Flight(RouteTemplate):
     is_translated: bool = False
     is_marked: bool = False
 
-    async def send(self, message: Message) -> None:
-        """What the app is given as its `send`.
+    def send(self, message: Message) -> Awaitable[None]:
+        """What the app is given as its `send`. It is a plain function, since a coroutine of its own
+        for each message would cost more than what it does.
 
         Raises:
             ImproperResponseError: it is no message that may come now.
         """
         if self.server_send is None:
-            return  # its request has ended
+            return _nothing()  # its request has ended
+        was_started = self.status
         admitted = admit(self, message)
         if admitted is None:
-            return
-        kind = admitted["type"]
-        if not self.status and kind in _STARTS:
-            accepted = 101 if kind == "websocket.accept" else 403
-            self.status = admitted.get("status", accepted)
+            return _nothing()
+        if not was_started and self.status:
             if self.is_timed:
                 self.cancel_scope.deadline = self.final_deadline
             if self.on_start is not None:
                 self.on_start()
-        if kind not in _ENDS or admitted.get("more_body"):
-            await self.server_send(admitted)
-        else:
-            await self._send_end(admitted)
+        if admitted["type"] not in _ENDS or admitted.get("more_body"):
+            sent: Awaitable[None] = self.server_send(admitted)
+            return sent
+        return self._send_end(admitted)
 
     async def answer_for(self) -> None:
         """Answer 500 for an app that has said nothing. What `send` makes sure of is so here."""
@@ -241,6 +232,24 @@ class Flight(RouteTemplate):
             task.uncancel()
         self.cuts = 0
         return is_alone
+
+
+async def _nothing() -> None:
+    """What a message comes to that is not sent."""
+
+
+def mark_as_coroutine_function(function: Any) -> None:
+    """What `inspect.markcoroutinefunction` does since Python 3.12, for Python 3.11 and its
+    `asyncio.iscoroutinefunction`; asgiref marks its functions in the same way."""
+    function._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
+
+
+# What asks first whether it was given a coroutine function, as asgiref's `async_to_sync` does, and
+# Channels' consumers with it, is told so.
+mark: Callable[[Any], Any] = (
+    inspect.markcoroutinefunction if sys.version_info >= (3, 12) else mark_as_coroutine_function
+)
+mark(Flight.send)
 
 
 class Traffic:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import pytest
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
@@ -57,6 +60,21 @@ async def told(
     exc = record.exc_info and record.exc_info[1]
     assert isinstance(exc, ImproperResponseError)
     return sent, str(exc)
+
+
+async def test_send_passes_for_a_coroutine_function() -> None:
+    """asgiref, and Channels with it, warns of one that is none."""
+    seen: list[bool] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(iscoroutinefunction(send))
+        answer = partial(async_to_sync(send), {**START, "headers": []})
+        await anyio.to_thread.run_sync(answer)
+        await send(BODY)
+
+    sent, error = await asked(lone(app), scope_of("/bad"))
+    assert seen == [True]
+    assert ([message["type"] for message in sent], error) == ([START["type"], BODY["type"]], None)
 
 
 @pytest.mark.parametrize(
