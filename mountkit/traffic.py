@@ -246,10 +246,7 @@ def mark_as_coroutine_function(function: Any) -> None:
 
 # What asks first whether it was given a coroutine function, as asgiref's `async_to_sync` does, and
 # Channels' consumers with it, is told so.
-mark: Callable[[Any], Any] = (
-    inspect.markcoroutinefunction if sys.version_info >= (3, 12) else mark_as_coroutine_function
-)
-mark(Flight.send)
+getattr(inspect, "markcoroutinefunction", mark_as_coroutine_function)(Flight.send)
 
 
 class Traffic:
