@@ -74,6 +74,10 @@ def table(title: str, rows: Mapping[str, Mapping[str, float]]) -> str:
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     lines = [f"| {title} | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
     for name, row in rows.items():
-        cells = [f"{row[column]:.2f}" if column in row else "" for column in columns]
+        cells = [_shown(row[column]) if column in row else "" for column in columns]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _shown(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:.2f}"

@@ -4,7 +4,7 @@
 
 A request either gets the mount that the twin finds, with its path divided so that
 `root_path + prefix + rest` is the path, and a scope below its own prefix; or it is refused. Never
-an exception. The seed is printed; `--seed` replays it.
+an exception. The seed is printed; `--seed` replays it, and `--table` one table of it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import argparse
 import random
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from urllib.parse import unquote
 
 from starlette.types import Scope
@@ -145,24 +147,35 @@ async def _app(scope: Scope, receive: object, send: object) -> None:
     """The child; it is never called."""
 
 
+def hold_some(seed: int, number: int) -> None:
+    """One table, and its requests. They follow from the two numbers."""
+    source = random.Random(f"{seed}:{number}")
+    table, taken = table_of(source)
+    for _ in range(REQUESTS):
+        scope = request(source)
+        try:
+            hold(table, taken, scope)
+        except Exception:
+            print(f"--seed {seed} --table {number}\n{taken}\n{scope}", flush=True)
+            raise
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="scripts/fuzz")
     parser.add_argument("--count", type=int, default=100_000, help="requests")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--table", type=int, help="the number of one table, to see it fail again")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     started = time.monotonic()
-    for number in range(-(-options.count // REQUESTS)):
-        source = random.Random(f"{options.seed}:{number}")
-        table, taken = table_of(source)
-        for _ in range(REQUESTS):
-            scope = request(source)
-            try:
-                hold(table, taken, scope)
-            except Exception:
-                print(f"seed {options.seed}, table {number}\n{taken}\n{scope}", flush=True)
-                raise
-    print(f"{options.count} requests held in {time.monotonic() - started:.0f} s")
+    tables = range(-(-options.count // REQUESTS))
+    if options.table is not None:
+        tables = range(options.table, options.table + 1)
+    with ProcessPoolExecutor() as pool:
+        for _ in pool.map(partial(hold_some, options.seed), tables, chunksize=20):
+            pass  # raises what was raised there
+    held = len(tables) * REQUESTS
+    print(f"{held} requests held in {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

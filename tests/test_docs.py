@@ -14,7 +14,7 @@ import pytest
 import yaml
 from markdown import markdown
 
-from benchmarks import dispatch, tenants, wsgi
+from benchmarks import dispatch, load, tenants, wsgi
 from benchmarks.measuring import read
 from mountkit.checks import Code
 from scripts import api_page
@@ -132,7 +132,9 @@ def test_every_kind_of_finding_is_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    "benchmark", [dispatch, tenants, wsgi], ids=["dispatch", "tenants", "wsgi"]
+    "benchmark",
+    [dispatch, load, tenants, wsgi],
+    ids=["dispatch", "load", "tenants", "wsgi"],
 )
 def test_figures_are_those_of_the_run(benchmark: Any) -> None:
     """What the page quotes is what the benchmark has written down."""

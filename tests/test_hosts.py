@@ -47,6 +47,8 @@ LABEL_63 = "a" * 63
         pytest.param("a.com:65536", None, id="port-too-great"),
         pytest.param("a.com:" + "9" * 5000, None, id="port-5000-digits"),
         pytest.param("a.com:http", None, id="port-name"),
+        pytest.param("a.com:0", None, id="port-0"),
+        pytest.param("a.com:00000", None, id="port-00000"),
         pytest.param("a.com:-1", None, id="port-negative"),
         pytest.param("a.com:80:80", None, id="two-ports"),
         pytest.param("user@a.com", None, id="user"),
@@ -223,15 +225,20 @@ KNOWN = ", ".join(sorted(CONVERTOR_TYPES))
         ),
         pytest.param(
             "a.com:99999",
-            "Host pattern 'a.com:99999' has the port '99999'; write a number up to 65535.",
+            "Host pattern 'a.com:99999' has the port '99999'; write a number from 1 to 65535.",
             id="port",
         ),
         pytest.param(
-            "a.com:", "Host pattern 'a.com:' has the port ''; write a number up to 65535.",
+            "a.com:0",
+            "Host pattern 'a.com:0' has the port '0'; write a number from 1 to 65535.",
+            id="port-0",
+        ),
+        pytest.param(
+            "a.com:", "Host pattern 'a.com:' has the port ''; write a number from 1 to 65535.",
             id="empty-port",
         ),
         pytest.param(
-            "a.com:٣", "Host pattern 'a.com:٣' has the port '٣'; write a number up to 65535.",
+            "a.com:٣", "Host pattern 'a.com:٣' has the port '٣'; write a number from 1 to 65535.",
             id="arabic-port",
         ),
         pytest.param(
@@ -306,7 +313,7 @@ def test_hint_is_a_host(pattern: str) -> None:
 
 def test_port_of_5000_digits() -> None:
     """A port too long for Python to read is refused as any other."""
-    with pytest.raises(PatternError, match="write a number up to 65535"):
+    with pytest.raises(PatternError, match="write a number from 1 to 65535"):
         HostPattern("a.com:" + "9" * 5000)
 
 
