@@ -16,7 +16,7 @@ from starlette.routing import PARAM_REGEX
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
-from mountkit.paths import convert
+from mountkit.paths import convert, match_each
 
 T = TypeVar("T")
 
@@ -215,16 +215,7 @@ class HostPattern:
         parts = request.host.split(".")[::-1]
         if not (len(parts) > len(self.labels) if self.star else len(parts) == len(self.labels)):
             return None
-        params: dict[str, Any] = {}
-        for wanted, part in zip(self.labels, parts, strict=False):
-            if isinstance(wanted, str):
-                if wanted != part:
-                    return None
-            elif (found := wanted.match(part)) is None:
-                return None
-            else:
-                params.update(found)
-        return params
+        return match_each(self.labels, parts)
 
     def format(self, params: dict[str, Any]) -> str | None:
         """The host of a URL, its placeholders taken out of `params`; `None` for a wildcard.

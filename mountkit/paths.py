@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 from starlette.convertors import CONVERTOR_TYPES, Convertor
@@ -25,6 +25,13 @@ _ONE_SEGMENT = ("str", "int", "float", "uuid")
 _CONTROLS = bytes([*range(0x20), 0x7F])
 _SLASHES = re.compile("/{2,}")
 _ENCODED_SLASH = re.compile(r"(%2f)", re.IGNORECASE)
+
+
+class Part(Protocol):
+    """A part of a pattern that holds placeholders."""
+
+    def match(self, text: str, /) -> dict[str, Any] | None:
+        """Their values; `None` if it does not match."""
 
 
 class Segment:
@@ -54,6 +61,21 @@ class Segment:
             return {self.bare: segment} if segment else None
         match = self.regex.fullmatch(segment)
         return None if match is None else convert(match.groupdict(), self.convertors)
+
+
+def match_each(wanted: Iterable[str | Part], texts: Iterable[str]) -> dict[str, Any] | None:
+    """The placeholders, if each text is the one that is wanted at its place; as far as the shorter
+    of the two goes."""
+    params: dict[str, Any] = {}
+    for part, text in zip(wanted, texts, strict=False):
+        if isinstance(part, str):
+            if part != text:
+                return None
+        elif (found := part.match(text)) is None:
+            return None
+        else:
+            params.update(found)
+    return params
 
 
 class PathPattern:
@@ -157,16 +179,7 @@ class PathPattern:
         if len(parts) < len(self.segments):
             # `/` and the empty path are the same resource (RFC 3986, section 6.2.3).
             return {} if self.text == "/" and not parts else None
-        params: dict[str, Any] = {}
-        for wanted, part in zip(self.segments, parts, strict=False):
-            if isinstance(wanted, str):
-                if wanted != part:
-                    return None
-            elif (found := wanted.match(part)) is None:
-                return None
-            else:
-                params.update(found)
-        return params
+        return match_each(self.segments, parts)
 
     def matched(self, parts: Sequence[str]) -> str:
         """The prefix as the request spelled it; never with a trailing slash."""
