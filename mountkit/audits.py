@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from mountkit.checks import Finding, shown
 from mountkit.layers import Layer, describe, layers_of
-from mountkit.prefixes import SessionCookie, advice, is_a, session_cookie
+from mountkit.prefixes import (
+    SessionCookie,
+    advice,
+    is_a,
+    is_chainlit,
+    keeps_first_prefix,
+    session_cookie,
+)
 from mountkit.routing import Mount, MountTable
 from mountkit.rules import Rule
 from mountkit.witnesses import Undecided, reach
@@ -21,23 +28,27 @@ def check(app: Any) -> list[Finding]:
 
     Beside what `Table.check` finds in each table: mounts among an app's routes that a route
     before them hides, apps that were built with a `root_path` of their own, that were not told
-    their prefix, that refuse the host of their mount or share a cookie with others, and apps
-    that are mounted into themselves.
+    their prefix, keep the first of several, refuse the host of their mount, end the process or
+    share a cookie with others, and apps that are mounted into themselves.
 
     Args:
         app: what `mountkit.explain` takes.
     """
-    return list(dict.fromkeys(_check(app, "", ())))
+    return list(dict.fromkeys(_check(app, "", (), {})))
 
 
-def _check(app: Any, prefix: str, above: tuple[Any, ...]) -> Iterator[Finding]:
+#: Where each app was met first: the mount, and its whole prefix.
+_Met: TypeAlias = dict[int, tuple[Mount, str]]
+
+
+def _check(app: Any, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator[Finding]:
     for layer in layers_of(app):
         if layer.table is not None:
             yield from layer.table.check()
         else:
             yield from _check_order(layer)
         for mount in _mounts(layer):
-            yield from _check_app(mount, prefix + mount.path, (*above, app))
+            yield from _check_app(mount, prefix + mount.path, (*above, app), met)
     yield from _check_cookies(app)
 
 
@@ -49,7 +60,7 @@ def _mounts(layer: Layer) -> Iterator[Mount]:
             yield from route.routes
 
 
-def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...]) -> Iterator[Finding]:
+def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator[Finding]:
     if any(mount.target is app for app in above):
         yield Finding(
             "mounted-into-itself",
@@ -72,8 +83,38 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...]) -> Iterator[Fi
         yield Finding(
             "unaware-of-prefix", f"The app of {shown(mount.rule)}: {told}.", (mount.rule,)
         )
+    yield from _check_prefixes(mount, prefix, met)
+    child = mount.child
+    is_stopped = child is not None and child.has_lifespan and not child.supervision.is_kept
+    if is_stopped and is_chainlit(mount.target):
+        yield Finding(
+            "ends-the-process",
+            f"The app of {shown(mount.rule)}: Chainlit ends the process as soon as it is told to "
+            "stop, and no other app is stopped; write lifespan='startup-only'.",
+            (mount.rule,),
+        )
     yield from _check_host(mount)
-    yield from _check(mount.target, prefix, above)
+    yield from _check(mount.target, prefix, above, met)
+
+
+def _check_prefixes(mount: Mount, prefix: str, met: _Met) -> Iterator[Finding]:
+    """An app that keeps the first prefix that it sees, and is to see several."""
+    name = keeps_first_prefix(mount.target)
+    if not name:
+        return
+    first, first_prefix = met.setdefault(id(mount.target), (mount, prefix))
+    if prefix != first_prefix:
+        where = f"{shown(mount.rule)} and {shown(first.rule)} mount one app"
+    elif "{" in prefix:
+        where = f"{shown(mount.rule)} has as many prefixes as its placeholder has values"
+    else:
+        return
+    yield Finding(
+        "several-prefixes",
+        f"{where}, and {name} keeps the first prefix that it sees in its URLs for all others; "
+        "mount an app of its own at each.",
+        (mount.rule,) if first is mount else (mount.rule, first.rule),
+    )
 
 
 def _check_host(mount: Mount) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ Code: TypeAlias = Literal[
     "own-root-path",
     "mounted-into-itself",
     "unaware-of-prefix",
+    "several-prefixes",
+    "ends-the-process",
     "refuses-host",
     "shared-cookie",
 ]

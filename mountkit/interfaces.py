@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import InterfaceError, shown
+from mountkit.prefixes import middleware_of
 from mountkit.wsgi import WSGIBridge
 
 #: As uvicorn names them.
@@ -196,7 +197,7 @@ def wants_stripped_path(app: Any, prefix: str = "") -> bool:
             # python-socketio takes any path if it is told no path of its own.
             return getattr(one, "engineio_path", "/") is not None
         # Dash on FastAPI compares the whole path with its own prefix.
-        for layer in getattr(one, "user_middleware", None) or ():
+        for layer in middleware_of(one):
             if getattr(layer.cls, "__module__", "") == "dash.backends._fastapi":
                 return True
     return False

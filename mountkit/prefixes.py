@@ -5,6 +5,7 @@ Recognised by class, without an import: an instance can only be met if its modul
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ def advice(app: Any, prefix: str) -> str:
     Returns:
         `""` if all is well, or the app is not known.
     """
-    for look in (_dash, _datasette, _wsgidav, _django):
+    for look in (_dash, _datasette, _wsgidav, _chainlit, _mesop, _django):
         found = look(app, prefix)
         if found:
             return found
@@ -36,6 +37,15 @@ def is_a(app: Any, module: str, name: str) -> bool:
     """Whether it is an instance of a class that may not have been imported."""
     cls = loaded(module, name)
     return isinstance(cls, type) and isinstance(app, cls)
+
+
+def middleware_of(app: Any) -> list[Any]:
+    """The middleware of a Starlette or FastAPI app; other frameworks have an attribute of this name
+    that holds something else."""
+    if not is_a(app, "starlette.applications", "Starlette"):
+        return []
+    found: list[Any] = app.user_middleware
+    return found
 
 
 def inner(app: Any, *attributes: str) -> Iterator[Any]:
@@ -109,6 +119,55 @@ def _wsgidav(app: Any, prefix: str) -> str:
     )
 
 
+def is_chainlit(app: Any) -> bool:
+    """Whether it is the one app that Chainlit has."""
+    return app is not None and app is loaded("chainlit.server", "app")
+
+
+def _chainlit(app: Any, prefix: str) -> str:
+    told = os.environ.get("CHAINLIT_ROOT_PATH", "")
+    if not is_chainlit(app) or _is_at(told, prefix):
+        return ""
+    return (
+        f"Chainlit makes its URLs with the environment's CHAINLIT_ROOT_PATH={told!r}; set it to "
+        f"{prefix!r} before chainlit is imported"
+    )
+
+
+def _mesop(app: Any, prefix: str) -> str:
+    """Its routes carry the prefix, so that it has to be told both."""
+    is_mesop = getattr(app, "__module__", "") == "mesop.server.wsgi_app"
+    if not is_mesop or not prefix:
+        return ""
+    told = loaded("mesop.env.env", "MESOP_BASE_URL_PATH") or ""
+    return (
+        f"Mesop has its pages below the environment's MESOP_BASE_URL_PATH={told!r}; set it to "
+        f"{prefix!r} before mesop is imported, and write Mount(convention='whole')"
+    )
+
+
+# Apps that write the first prefix that they see into what they keep: flask-admin into its menu,
+# Flet into its page, Solara into all of its URLs, Lilya and Ravyn into the list of servers of their
+# OpenAPI document.
+_KEEPERS = {
+    "Flet": ("flet_web.fastapi.flet_fastapi", "FastAPI"),
+    "Ravyn": ("ravyn.applications", "Application"),
+    "Lilya": ("lilya.apps", "BaseLilya"),
+}
+
+
+def keeps_first_prefix(app: Any) -> str:
+    """The name of a framework whose apps are good for one prefix, if it is one's; else `""`."""
+    for name, (module, cls) in _KEEPERS.items():
+        if is_a(app, module, cls):
+            return name
+    if app is not None and app is loaded("solara.server.starlette", "app"):
+        return "Solara"
+    extensions = getattr(app, "extensions", None)
+    has_admin = isinstance(extensions, dict) and "admin" in extensions
+    return "flask-admin" if has_admin and is_a(app, "flask", "Flask") else ""
+
+
 def _django(app: Any, prefix: str) -> str:
     """Django keeps the first prefix that it sees for a relative `STATIC_URL`, and none before its
     first request."""
@@ -165,7 +224,7 @@ def session_cookie(app: Any) -> SessionCookie | None:
         if secret and path == "/":
             return SessionCookie(config["SESSION_COOKIE_NAME"], "itsdangerous", secret)
         return None
-    for middleware in getattr(app, "user_middleware", None) or ():
+    for middleware in middleware_of(app):
         if middleware.cls is loaded("starlette.middleware.sessions", "SessionMiddleware"):
             options = middleware.kwargs
             if options.get("path", "/") == "/":

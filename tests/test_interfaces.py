@@ -31,7 +31,7 @@ from webob.dec import wsgify
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from mountkit import Dispatcher, InterfaceError, Mount
+from mountkit import Dispatcher, InterfaceError, Mount, check
 from mountkit.interfaces import adapt, recognise, wants_stripped_path
 
 
@@ -332,3 +332,17 @@ def test_bridged_without_a_repr() -> None:
     app, interface = adapt(Shy(), "wsgi")
     assert interface == "wsgi"
     assert re.fullmatch(r"WSGIBridge\(<\S+\.Shy object>\)", repr(app))
+
+
+def test_middleware_of_another_framework() -> None:
+    """Ravyn's apps have an attribute of that name too, and other things in it."""
+
+    class Ravyn:
+        user_middleware = (object(),)
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            """Nothing here calls it."""
+
+    mount = Mount("/sub", Ravyn())
+    assert mount.convention == "spec"
+    assert check(Dispatcher([mount])) == []

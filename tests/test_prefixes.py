@@ -1,6 +1,6 @@
 """What `check` says of apps that were not told their prefix, refuse a host or share a cookie.
 
-Dash, Datasette and WsgiDAV stand here as classes of the same name and form; `tests/matrix` has the
+Frameworks that are large stand here as classes of the same name and form; `tests/matrix` has the
 real ones.
 """
 
@@ -29,7 +29,10 @@ from mountkit.prefixes import advice
 from tests.apps import django_site
 
 assert django_site  # it has set Django up
-CODES = ("unaware-of-prefix", "refuses-host", "shared-cookie")
+CODES = (
+    *("unaware-of-prefix", "several-prefixes", "ends-the-process"),
+    *("refuses-host", "shared-cookie"),
+)
 
 
 def messages(app: Any) -> list[str]:
@@ -125,6 +128,88 @@ def test_an_app_at_the_root(make: Any, fix: str) -> None:
 def test_an_app_that_was_told_nothing() -> None:
     """As WsgiDAV is by default."""
     assert "mount_path=None" in messages(Dispatcher({"/sub": WsgiDAVApp(None)}))[0]
+
+
+@pytest.fixture
+def chainlit(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Chainlit has one app."""
+    module = ModuleType("chainlit.server")
+    app = FastAPI()
+    module.app = app  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "chainlit.server", module)
+    return app
+
+
+def test_chainlit(chainlit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told its prefix by the environment, and may not be told to stop."""
+    mount = Mount("/sub", chainlit, lifespan="startup-only")
+    for told in ("", "/other"):
+        monkeypatch.setenv("CHAINLIT_ROOT_PATH", told)
+        [message] = messages(Dispatcher([mount]))
+        assert f"CHAINLIT_ROOT_PATH={told!r}; set it to '/sub' before chainlit is" in message
+    monkeypatch.setenv("CHAINLIT_ROOT_PATH", "/sub")
+    assert messages(Dispatcher([mount])) == []
+    assert messages(Dispatcher([Mount("/sub", chainlit, lifespan="off")])) == []
+    [message] = messages(Dispatcher({"/sub": chainlit}))
+    assert "Chainlit ends the process as soon as it is told to stop" in message
+    assert "write lifespan='startup-only'" in message
+
+
+def test_mesop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its routes carry the prefix."""
+
+    def wsgi_app(environ: Any, start_response: Any) -> Any:
+        """Nothing here calls it."""
+
+    wsgi_app.__module__ = "mesop.server.wsgi_app"
+    [message] = messages(Dispatcher({"/sub": wsgi_app}))
+    assert "MESOP_BASE_URL_PATH=''; set it to '/sub' before mesop is imported" in message
+    assert "and write Mount(convention='whole')" in message
+    module = ModuleType("mesop.env.env")
+    module.MESOP_BASE_URL_PATH = "/sub"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mesop.env.env", module)
+    assert "MESOP_BASE_URL_PATH='/sub'" in messages(Dispatcher({"/sub": wsgi_app}))[0]
+    assert messages(Dispatcher([Mount("/sub", wsgi_app, convention="whole")])) == []
+    assert messages(Dispatcher({"/": wsgi_app})) == []
+
+
+def keeper(monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
+    """An app that is good for one prefix."""
+    if name == "flask-admin":
+        app = Flask("shop")
+        app.extensions["admin"] = []
+        return app
+    places = {
+        "Flet": ("flet_web.fastapi.flet_fastapi", "FastAPI"),
+        "Lilya": ("lilya.apps", "BaseLilya"),
+        "Ravyn": ("ravyn.applications", "Application"),
+        "Solara": ("solara.server.starlette", "app"),
+    }
+    module_name, attribute = places[name]
+    module = ModuleType(module_name)
+    own = Starlette() if name == "Solara" else type(attribute, (Starlette,), {})
+    setattr(module, attribute, own)
+    monkeypatch.setitem(sys.modules, module_name, module)
+    return own if name == "Solara" else own()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", ["flask-admin", "Flet", "Lilya", "Ravyn", "Solara"])
+def test_an_app_that_keeps_the_first_prefix(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be at one prefix, of as many hosts as there are."""
+    app = keeper(monkeypatch, name)
+    outer = Dispatcher({"/in": Dispatcher({"/two": app})})
+    for apps in (Dispatcher({"/one": app, "/two": app}), Dispatcher({"/two": app, "/": outer})):
+        [message] = messages(apps)
+        assert "mount one app, and " + name + " keeps the first prefix that it sees" in message
+        assert message.count("Mount('/") == 2
+    [message] = messages(Dispatcher({"/t/{tenant}": app}))
+    assert "has as many prefixes as its placeholder has values, and " + name in message
+    hosts = ("a.com", "b.com")
+    assert messages(Dispatcher([Mount("/one", app, host=host) for host in hosts])) == []
+
+
+def test_other_apps_may_be_at_several_prefixes() -> None:
+    assert messages(Dispatcher({"/one": (app := flask()), "/two": app, "/t/{x}": app})) == []
 
 
 def test_a_wrapper_that_is_not_filled_yet() -> None:
