@@ -10,6 +10,7 @@ import starlette.routing
 from starlette.routing import BaseRoute, Router
 
 from mountkit.dispatch import Dispatcher
+from mountkit.prefixes import is_a
 from mountkit.routing import Mount, MountTable
 from mountkit.splits import Split
 from mountkit.tables import Table
@@ -62,7 +63,7 @@ def layers_of(app: Any) -> Iterator[Layer]:
             if any(isinstance(route, (starlette.routing.Mount, MountTable)) for route in routes):
                 yield Layer("routes", None, routes)
             return
-        elif hasattr(app, "build_middleware_stack"):
+        elif is_a(app, "starlette.applications", "Starlette"):
             app = app.middleware_stack or app.build_middleware_stack()
         else:
             app = getattr(app, "app", None)

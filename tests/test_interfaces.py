@@ -335,14 +335,18 @@ def test_bridged_without_a_repr() -> None:
 
 
 def test_middleware_of_another_framework() -> None:
-    """Ravyn's apps have an attribute of that name too, and other things in it."""
+    """Ravyn's apps have an attribute of that name too, with other things in it, and Responder's
+    have a method."""
 
-    class Ravyn:
+    class Other:
         user_middleware = (object(),)
+
+        def build_middleware_stack(self, one: Any, another: Any) -> None:
+            """Nothing here calls it."""
 
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             """Nothing here calls it."""
 
-    mount = Mount("/sub", Ravyn())
+    mount = Mount("/sub", Other())
     assert mount.convention == "spec"
     assert check(Dispatcher([mount])) == []
