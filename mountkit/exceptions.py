@@ -35,10 +35,10 @@ class ImproperResponseError(MountkitError, RuntimeError):
     """A mounted app has sent what is no response, or a second one; nothing of it went out."""
 
 
-def shown(app: object) -> str:
-    """`repr(app)` for messages; its class where that raises, as CherryPy's does outside of a
-    request."""
+def shown(value: object) -> str:
+    """`repr(value)` for messages; its class where that raises, as that of CherryPy's app does
+    outside of a request."""
     try:
-        return repr(app)
+        return repr(value)
     except Exception:
-        return f"<{type(app).__module__}.{type(app).__qualname__} object>"
+        return f"<{type(value).__module__}.{type(value).__qualname__} object>"

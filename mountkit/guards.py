@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from starlette.types import Message, Scope
 
-from mountkit.exceptions import ImproperResponseError
+from mountkit.exceptions import ImproperResponseError, shown
 
 # RFC 9110, section 5.6.2: what the name of a header and a subprotocol are made of.
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -317,8 +317,5 @@ def _learn_name(name: Any) -> bytes | None:
 
 def _short(value: object) -> str:
     """For messages: what an app sends may be long, and may have no text."""
-    try:
-        text = repr(value)
-    except Exception:
-        return f"of {type(value).__name__}"
+    text = shown(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -411,7 +411,8 @@ async def test_values_without_a_text(caplog: pytest.LogCaptureFixture) -> None:
             raise RuntimeError
 
     _, message = await told(sends({**START, "status": Unshown()}), caplog)
-    assert message.startswith("The status of Unshown is none of a response")
+    assert message.startswith("The status <tests.test_guards.")
+    assert message.partition(">")[0].endswith("Unshown object")
 
 
 async def test_an_exception_that_is_raised_again_and_again() -> None:
