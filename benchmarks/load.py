@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -51,27 +50,31 @@ def marked(mark: str) -> ASGIApp:
     return app
 
 
-bare = marked("bare")
+def bare() -> ASGIApp:
+    return marked("bare")
 
 
-def __getattr__(name: str) -> Any:
-    if name == "many":
-        return Dispatcher(
-            [
-                *(Mount(f"/m{n}", marked(f"m{n}")) for n in range(MOUNTS)),
-                *(Mount("", marked(f"t{n}"), host=f"t{n}.example.com") for n in range(HOSTS)),
-            ]
-        )
-    raise AttributeError(name)
+def dispatcher(hosts: int) -> Dispatcher:
+    return Dispatcher(
+        [
+            *(Mount(f"/m{n}", marked(f"m{n}")) for n in range(MOUNTS)),
+            *(Mount("", marked(f"t{n}"), host=f"t{n}.example.com") for n in range(hosts)),
+        ]
+    )
 
 
-def request() -> tuple[bytes, bytes]:
+def many() -> Dispatcher:
+    """What `uvicorn --factory` calls."""
+    return dispatcher(HOSTS)
+
+
+def request(hosts: int) -> tuple[bytes, bytes]:
     """A request, and the mark that has to answer it."""
     if random.random() < 0.5:
         mark = f"m{random.randrange(MOUNTS)}"
         path, host = f"/{mark}/x", "a.com"
     else:
-        mark = f"t{random.randrange(HOSTS)}"
+        mark = f"t{random.randrange(hosts)}"
         path, host = "/x", f"{mark}.example.com"
     head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n"
     return head.encode(), mark.encode()
@@ -82,12 +85,14 @@ class Load:
     """What came of the requests.
 
     Attributes:
+        is_bare: the app is the bare one, and not `dispatcher(hosts)`.
         latencies: in seconds, from when a request was due.
         errors: how often each came.
     """
 
     port: int
-    is_bare: bool
+    is_bare: bool = False
+    hosts: int = HOSTS
     latencies: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
     _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
@@ -109,9 +114,9 @@ class Load:
             self._idle.append(connection)
 
     async def _ask(self, due: float, places: asyncio.Semaphore) -> None:
-        head, mark = request()
+        head, mark = request(self.hosts)
         try:
-            async with asyncio.timeout(10), self._connection(places) as (reader, writer):
+            async with asyncio.timeout(30), self._connection(places) as (reader, writer):
                 writer.write(head)
                 answer = await reader.readuntil(b"\r\n\r\n")
                 length = int(answer.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
@@ -151,7 +156,8 @@ async def loaded(name: str, seconds: float) -> dict[str, float]:
     """One app under load, through uvicorn."""
     # A connection that the server closes while a request is on its way to it is no error of either.
     kept = ["--timeout-keep-alive", f"{2 * SECONDS}"]
-    async with served(["uvicorn", f"benchmarks.load:{name}", "--no-access-log", *kept]) as port:
+    command = ["uvicorn", "--factory", f"benchmarks.load:{name}", "--no-access-log", *kept]
+    async with served(command) as port:
         await Load(port, name == "bare").run(1)  # what is only done once
         load = Load(port, name == "bare")
         await load.run(seconds)

@@ -171,18 +171,24 @@ async def served(command: list[str]) -> AsyncIterator[int]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(200):
-            await asyncio.sleep(0.05)
+        while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
-                continue
-            writer.close()
-            break
+                if process.poll() is not None:
+                    raise RuntimeError(f"{command} ended with {process.returncode}.") from None
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                break
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 async def requests(port: int, connections: int, n: int) -> None:

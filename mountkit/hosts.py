@@ -48,7 +48,7 @@ def parse_host(value: str) -> HostPort | None:
 
     Returns:
         `None` for anything that is no host: user information, spaces, raw non-ASCII, empty
-        labels, labels over 63 or names over 255 characters, a port that is 0 or over 65535.
+        labels, labels over 63 or names over 255 characters, a port over 65535.
     """
     if len(value) > MAX_HOST_LENGTH + 6:  # a port and its colon
         return None
@@ -57,7 +57,7 @@ def parse_host(value: str) -> HostPort | None:
         return None
     host, port_text = match.groups()
     port = int(port_text) if port_text else None  # "a.com:" is "a.com" (RFC 3986, 3.2.3)
-    if port is not None and not 0 < port <= 65535:
+    if port is not None and port > 65535:
         return None
     if host[:2].lower() == "[v":
         return HostPort(host.lower(), port)
@@ -273,9 +273,9 @@ def _split_pattern(pattern: str) -> tuple[str, int | None]:
     if colon == -1 or outside.endswith("]"):
         return pattern, None
     port = pattern[colon + 1 :]
-    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= 65535:
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise PatternError(
-            f"Host pattern {pattern!r} has the port {port!r}; write a number from 1 to 65535."
+            f"Host pattern {pattern!r} has the port {port!r}; write a number up to 65535."
         )
     return pattern[:colon], int(port)
 

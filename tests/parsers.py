@@ -47,7 +47,7 @@ def host_header(data: bytes) -> None:
     assert host == host.lower()
     assert host.isascii()
     assert not set(host) & set(" /?#@\\%,")
-    assert port is None or 0 < port <= 65535
+    assert port is None or 0 <= port <= 65535
     assert parse_host(host) == (host, None), "The normal form is not normal."
     again = host_of_value(data, {"scheme": "https"})
     assert again == (host, 443 if port is None else port)

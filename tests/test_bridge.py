@@ -73,7 +73,7 @@ class Client:
         headers = list(options.pop("headers", ()))
         if self.chunks:
             headers.append(("content-length", str(sum(map(len, self.chunks)))))
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await app(scope_of("/x", headers=headers, **options), self.receive, self.send)
         return self
 
@@ -101,7 +101,7 @@ async def ask(app: Any, chunks: Iterable[bytes] = (), **options: Any) -> Client:
 
 async def eventually(is_true: Callable[[], bool]) -> None:
     """Wait for what a thread is about to do."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not is_true():  # noqa: ASYNC110
             await anyio.sleep(0.005)
 

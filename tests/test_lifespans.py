@@ -97,7 +97,7 @@ class Server:
             self.on_complete()
 
     async def run(self, app: ASGIApp) -> None:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             await app({"type": "lifespan", "state": self.state}, self.receive, self.send)
 
 

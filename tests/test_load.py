@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.load import Load
+from benchmarks.load import Load, dispatcher
 from benchmarks.wsgi import served
+from mountkit import Dispatcher
 
 pytestmark = pytest.mark.anyio
+HOSTS = 1_000
+
+
+def few() -> Dispatcher:
+    """What uvicorn serves."""
+    return dispatcher(HOSTS)
 
 
 @pytest.fixture
@@ -16,20 +23,22 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.mark.parametrize("app", ["bare", "many"])
-async def test_every_answer_is_that_of_its_app(app: str) -> None:
+@pytest.mark.parametrize(
+    ("app", "is_bare"), [("benchmarks.load:bare", True), ("tests.test_load:few", False)]
+)
+async def test_every_answer_is_that_of_its_app(app: str, is_bare: bool) -> None:
     """Requests come whether the earlier ones were answered or not; none is lost, none fails."""
-    async with served(["uvicorn", f"benchmarks.load:{app}", "--no-access-log"]) as port:
-        load = Load(port, app == "bare")
-        await load.run(3, rate=200)
+    async with served(["uvicorn", "--factory", app, "--no-access-log"]) as port:
+        load = Load(port, is_bare, HOSTS)
+        await load.run(2, rate=200)
     assert load.errors == {}
-    assert len(load.latencies) == 600
+    assert len(load.latencies) == 400
 
 
 async def test_another_answer_is_an_error() -> None:
     """What is checked can fail."""
-    async with served(["uvicorn", "benchmarks.load:bare", "--no-access-log"]) as port:
-        load = Load(port, is_bare=False)
+    async with served(["uvicorn", "--factory", "benchmarks.load:bare", "--no-access-log"]) as port:
+        load = Load(port)
         await load.run(0.1, rate=100)
     assert load.errors.total() == 10
     assert all("b'bare' answered in the place of" in error for error in load.errors)

@@ -90,7 +90,7 @@ async def running(app: ASGIApp) -> AsyncIterator[Running]:
 
 
 async def until(is_true: Callable[[], bool]) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         while not is_true():  # noqa: ASYNC110
             await anyio.sleep(0.002)
 

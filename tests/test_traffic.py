@@ -57,7 +57,7 @@ async def asked(app: ASGIApp, scope: Scope) -> tuple[list[Message], BaseExceptio
     """What an app sends, and what it raises."""
     async with anyio.create_task_group() as tasks:
         request = ask(tasks, app, scope)
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             await request.ended.wait()
     return request.sent, request.error
 
