@@ -1022,7 +1022,7 @@ async def test_106_ten_thousand_tenants_come_and_go() -> None:
             counts[status] += 1
             if status not in (200, 404) or (status == 200 and body != b"%d" % number):
                 wrong.append((number, status, body))
-            await anyio.lowlevel.checkpoint()
+            await anyio.sleep(0.002)  # the changes are to come to their turn
 
     async with running(app) as server, anyio.create_task_group() as tasks:
         for first in range(3):

@@ -81,7 +81,7 @@ async def running(app: ASGIApp) -> AsyncIterator[Running]:
     """`app`, up."""
     server = Running(app)
     scope = {"type": "lifespan", "state": server.state}
-    with anyio.fail_after(60):
+    with anyio.fail_after(300):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(app, scope, server.receive, server.send)
             await until(lambda: bool(server.messages))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -268,6 +268,15 @@ async def test_a_cancellation_of_the_apps_own(anyio_backend: str) -> None:
     assert (sent[0]["status"], error) == (500, None)
 
 
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """Python's own handler, which a process that a shell has put into the background lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("sigint")
 @pytest.mark.parametrize(
     "exc",
     [KeyboardInterrupt(), BaseExceptionGroup("", [ValueError(), KeyboardInterrupt()])],
@@ -283,6 +292,7 @@ async def test_ctrl_c_goes_on(exc: BaseException) -> None:
     assert server.messages == []
 
 
+@pytest.mark.usefixtures("sigint")
 def test_ctrl_c_of_a_runner_goes_on(anyio_backend: str) -> None:
     """The handlers that asyncio and trio install raise it."""
     app = Dispatcher([Mount("/bad", raising(KeyboardInterrupt()))])
