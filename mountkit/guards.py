@@ -139,8 +139,8 @@ def _of_websocket(progress: Progress, message: Message) -> Message | None:
     elif kind == "websocket.close":
         if progress.status == 101:
             _check_close(message)
-        elif not progress.status:
-            progress.status = 403
+        else:
+            progress.status = progress.status or 403
     elif kind == "websocket.accept" or kind == "websocket.http.response.start":
         if progress.status:
             raise ImproperResponseError(f"{kind!r} was sent after the handshake was answered.")

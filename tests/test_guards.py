@@ -168,6 +168,14 @@ async def test_what_may_be_sent_goes_out_as_it_is(messages: list[Message]) -> No
     assert all(one is other for one, other in zip(sent, messages, strict=True))
 
 
+@pytest.mark.parametrize("kind", ["http.response.pathsend", "http.response.zerocopysend"])
+async def test_a_file_comes_after_the_start(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As any body."""
+    sent, reason = await told(sends({"type": kind, "path": "/x", "file": 3}, START), caplog)
+    assert sent[0]["status"] == 500
+    assert reason.startswith(f"{kind!r} was sent before its start; send 'http.response.start' once")
+
+
 async def test_headers_that_can_be_read_once() -> None:
     """ASGI allows any iterable."""
     start = {**START, "headers": iter([(b"x", b"y")])}

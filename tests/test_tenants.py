@@ -771,6 +771,24 @@ async def test_starts_wait_in_turn_for_a_place() -> None:
         assert (a.status, b.status) == (503, 200)
 
 
+async def test_the_server_stops_while_a_start_waits_for_a_place() -> None:
+    """It is given up: nothing of it is left in the queue, and its request gets 503."""
+    apps = Apps()
+    apps.gate = anyio.Event()
+    app = apps.tenants(max_apps=1)
+    async with running(app) as server, anyio.create_task_group() as tasks:
+        a = ask(tasks, app, scope_of(host="a.localhost"))
+        await until(lambda: bool(apps.log))
+        b = ask(tasks, app, scope_of(host="b.localhost"))
+        await anyio.wait_all_tasks_blocked()
+        assert len(app._queue) == 1
+        server.stopping.set()
+        await until(lambda: a.ended.is_set() and b.ended.is_set())
+    assert (a.status, b.status) == (503, 503)
+    assert len(app._queue) == 0
+    assert apps.log == ["a made"]
+
+
 # From outside of requests.
 
 
