@@ -170,13 +170,17 @@ async def served(command: list[str]) -> AsyncIterator[int]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    deadline = time.monotonic() + 120
     try:
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
-                if process.poll() is not None:
-                    raise RuntimeError(f"{command} ended with {process.returncode}.") from None
+                if process.poll() is not None or time.monotonic() > deadline:
+                    status = process.returncode  # None: it runs, and does not listen
+                    raise RuntimeError(
+                        f"{command} does not answer; it ended with {status}."
+                    ) from None
                 await asyncio.sleep(0.05)
             else:
                 writer.close()

@@ -15,7 +15,7 @@ from mountkit.exceptions import ImproperResponseError, shown
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # RFC 9110, section 5.5: what the value of a header is not made of. A tab may be there.
 _CONTROLS = bytes(byte for byte in (*range(0x20), 0x7F) if byte != 0x09)
-# Makes zeros of them, which are found at once: in a third of the time that any other way takes.
+# Makes zeros of them: to look for a zero is quicker than to look for one of several bytes.
 _ZEROED = bytes(byte not in _CONTROLS for byte in range(0x100))
 _MAX_DIGITS = 19  # no length has more than 18
 # RFC 9110, section 15: these have no body, whatever their headers say.

@@ -155,7 +155,7 @@ def hold_some(seed: int, number: int) -> None:
         scope = request(source)
         try:
             hold(table, taken, scope)
-        except Exception:
+        except Exception:  # whatever it is: said how to see it again, and raised
             print(f"--seed {seed} --table {number}\n{taken}\n{scope}", flush=True)
             raise
 

@@ -135,7 +135,7 @@ def chainlit(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Chainlit has one app."""
     module = ModuleType("chainlit.server")
     app = FastAPI()
-    module.app = app  # type: ignore[attr-defined]
+    vars(module)["app"] = app
     monkeypatch.setitem(sys.modules, "chainlit.server", module)
     return app
 
@@ -166,7 +166,7 @@ def test_mesop(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "MESOP_BASE_URL_PATH=''; set it to '/sub' before mesop is imported" in message
     assert "and write Mount(convention='whole')" in message
     module = ModuleType("mesop.env.env")
-    module.MESOP_BASE_URL_PATH = "/sub"  # type: ignore[attr-defined]
+    vars(module)["MESOP_BASE_URL_PATH"] = "/sub"
     monkeypatch.setitem(sys.modules, "mesop.env.env", module)
     assert "MESOP_BASE_URL_PATH='/sub'" in messages(Dispatcher({"/sub": wsgi_app}))[0]
     assert messages(Dispatcher([Mount("/sub", wsgi_app, convention="whole")])) == []
@@ -187,10 +187,10 @@ def keeper(monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
     }
     module_name, attribute = places[name]
     module = ModuleType(module_name)
-    own = Starlette() if name == "Solara" else type(attribute, (Starlette,), {})
+    own: Any = Starlette() if name == "Solara" else type(attribute, (Starlette,), {})
     setattr(module, attribute, own)
     monkeypatch.setitem(sys.modules, module_name, module)
-    return own if name == "Solara" else own()  # type: ignore[operator]
+    return own if name == "Solara" else own()
 
 
 @pytest.mark.parametrize("name", ["flask-admin", "Flet", "Lilya", "Ravyn", "Solara"])

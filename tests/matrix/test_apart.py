@@ -64,6 +64,7 @@ def flask_admin() -> Any:
     module = pytest.importorskip("flask_admin")
     app = pytest.importorskip("flask").Flask("shop")
 
+    # The checker does not know a class out of `importorskip`.
     class View(module.BaseView):  # type: ignore[misc, name-defined]
         @module.expose("/")
         def index(self) -> str:
