@@ -37,7 +37,7 @@ PAGE_OF_DOCS = DOCS / "speed.md"
 
 
 def marked(mark: str) -> ASGIApp:
-    """An app that answers with its mark; it is no app for lifespans, and says so as such apps do."""
+    """An app that answers with its mark. It is no app for lifespans, and says so as such do."""
     body = mark.encode()
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
 
