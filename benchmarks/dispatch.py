@@ -42,8 +42,8 @@ from benchmarks.measuring import DOCS, interleaved, quote, ratios, table, write
 from benchmarks.served import HOST, PATH, TARGETS
 from benchmarks.wsgi import served
 from mountkit import Dispatcher, Mount, Table
-from mountkit.scopes import copied_scope
-from mountkit.traffic import Flight
+from mountkit.serving.flights import Flight
+from mountkit.serving.scopes import copied_scope
 
 PAGE_OF_DOCS = DOCS / "speed.md"
 PLOT = DOCS / "speed.svg"

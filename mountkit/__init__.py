@@ -1,9 +1,5 @@
 """Many web apps behind one port: mounts by path, host, header and more, for Starlette."""
 
-from mountkit.audits import check
-from mountkit.checks import Finding
-from mountkit.dispatch import Dispatcher, DispatchMiddleware, LifespanMiddleware
-from mountkit.endpoints import Liveness, Readiness
 from mountkit.exceptions import (
     ConflictError,
     InterfaceError,
@@ -12,9 +8,12 @@ from mountkit.exceptions import (
     PatternError,
     ResolutionError,
 )
-from mountkit.explanations import Candidate, Explanation, explain
-from mountkit.forwarded import ForwardedMiddleware
-from mountkit.matchers import (
+from mountkit.inspection.audits import check
+from mountkit.inspection.explanations import Candidate, Explanation, explain
+from mountkit.lifespans.probes import Liveness, Readiness
+from mountkit.lifespans.supervision import Health
+from mountkit.matching.findings import Finding
+from mountkit.matching.matchers import (
     Accept,
     Client,
     Cookie,
@@ -26,16 +25,17 @@ from mountkit.matchers import (
     Scheme,
     ScopeType,
 )
-from mountkit.openapi import OpenAPI
-from mountkit.resolvers import TenantResolver
-from mountkit.routing import Mount
-from mountkit.splits import Split
-from mountkit.supervision import Health
-from mountkit.tables import Resolution, Table
-from mountkit.tenants import TenantApps, TenantMiddleware
+from mountkit.matching.tables import Resolution, Table
+from mountkit.middleware.forwarded import ForwardedMiddleware
+from mountkit.middleware.watchdogs import Watchdog
+from mountkit.openapi.pages import OpenAPI
+from mountkit.serving.dispatchers import Dispatcher, DispatchMiddleware, LifespanMiddleware
+from mountkit.serving.mounts import Mount
+from mountkit.serving.splits import Split
+from mountkit.tenants.apps import TenantApps, TenantMiddleware
+from mountkit.tenants.resolvers import TenantResolver
 from mountkit.urls import URLNotFound, path_for, url_context, url_for
-from mountkit.watchdogs import Watchdog
-from mountkit.wsgi import WSGIBridge
+from mountkit.wsgi.bridge import WSGIBridge
 
 __all__ = [
     "Accept",

@@ -17,8 +17,8 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from mountkit.paths import ascii_location
-from mountkit.traffic import Refused, current_task
+from mountkit.matching.paths import ascii_location
+from mountkit.serving.flights import Refused, current_task
 from mountkit.websockets import refuse_websocket
 
 

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mountkit.audits import check
-from mountkit.checks import Finding
 from mountkit.exceptions import MountkitError
-from mountkit.explanations import Explanation, explain
-from mountkit.layers import Layer, describe, describe_app, layers_of
-from mountkit.routing import Mount, MountTable
+from mountkit.inspection.audits import check
+from mountkit.inspection.explanations import Explanation, explain
+from mountkit.inspection.layers import Layer, describe, describe_app, layers_of
+from mountkit.matching.findings import Finding
+from mountkit.serving.mounts import Mount, MountTable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.routing import NoMatchFound
 from starlette.types import Scope
 
-from mountkit.dispatch import Dispatcher
 from mountkit.exceptions import MountkitError, PatternError
-from mountkit.paths import encode_path
-from mountkit.reversal import reversal_of
-from mountkit.routing import Mount
-from mountkit.sites import Site, site_of
+from mountkit.frameworks.reversal import reversal_of
+from mountkit.matching.paths import encode_path
+from mountkit.serving.dispatchers import Dispatcher
+from mountkit.serving.mounts import Mount
+from mountkit.serving.sites import Site, site_of
 
 # What convertors raise for a value that they do not take.
 _UNFIT = (AssertionError, TypeError, ValueError, PatternError)

@@ -23,12 +23,18 @@ from mountkit import (
     Query,
     Table,
 )
-from mountkit.environs import environ_of
 from mountkit.exceptions import ImproperRequestError, ImproperResponseError
-from mountkit.guards import checked_accept, checked_start
-from mountkit.hosts import HostPattern, host_of_value, parse_host, plain_name
-from mountkit.mending import Mending
-from mountkit.paths import PathPattern, ascii_location, cut_raw_path, encode_path, slash_location
+from mountkit.matching.hosts import HostPattern, host_of_value, parse_host, plain_name
+from mountkit.matching.paths import (
+    PathPattern,
+    ascii_location,
+    cut_raw_path,
+    encode_path,
+    slash_location,
+)
+from mountkit.middleware.checks import checked_accept, checked_start
+from mountkit.middleware.redirects import Mending
+from mountkit.wsgi.environs import environ_of
 from tests.reference import scope_of
 
 CONTROLS = frozenset((*range(0x20), 0x7F)) - {0x09}

@@ -1,4 +1,4 @@
-"""The slow, obvious twin of `mountkit.tables`: hold a request against every mount, sort what is
+"""The slow, obvious twin of `mountkit.matching.tables`: hold a request against every mount, sort what is
 left by the documented order, take the first.
 
 Nothing here is shared with mountkit but the spelling of patterns: paths and hosts are turned
@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote
 from starlette.types import Scope
 
 from mountkit import Accept, Cookie, Matcher
-from mountkit.rules import Rule
+from mountkit.matching.rules import Rule
 
 Pairs = Iterable[tuple[str, str]]
 

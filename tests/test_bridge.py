@@ -20,9 +20,9 @@ import pytest
 from starlette.types import Message, Scope
 
 from mountkit import Dispatcher, InterfaceError, Mount
-from mountkit.environs import environ_of
-from mountkit.threads import loop_caller
-from mountkit.wsgi import WSGIBridge
+from mountkit.wsgi.bridge import WSGIBridge
+from mountkit.wsgi.environs import environ_of
+from mountkit.wsgi.threads import loop_caller
 from tests.reference import scope_of
 
 pytestmark = pytest.mark.anyio

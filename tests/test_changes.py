@@ -477,7 +477,7 @@ async def test_the_drain_timeout_cuts(kind: str, answers_first: bool, types: lis
 
 async def test_a_request_that_does_not_heed_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up, and the app stops all the same."""
-    monkeypatch.setattr("mountkit.traffic._CUT_GRACE", 0.01)
+    monkeypatch.setattr("mountkit.serving.flights._CUT_GRACE", 0.01)
     log: Log = []
     slow = Slow(log, heeds=False)
     mount = Mount("/slow", slow)

@@ -34,11 +34,11 @@ from mountkit import (
     ScopeType,
     Table,
 )
-from mountkit.audits import check
-from mountkit.checks import Finding
-from mountkit.explanations import explain_scope, request_scope
-from mountkit.rules import Rule
-from mountkit.witnesses import Undecided, describe_request, reach, sample_regex, takes
+from mountkit.inspection.audits import check
+from mountkit.inspection.explanations import explain_scope, request_scope
+from mountkit.matching.findings import Finding
+from mountkit.matching.rules import Rule
+from mountkit.matching.witnesses import Undecided, describe_request, reach, sample_regex, takes
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,8 +19,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit import ConflictError, Dispatcher, Mount, PatternError, Resolution, Split, Table
-from mountkit.rules import Rule
-from mountkit.witnesses import overlap
+from mountkit.matching.rules import Rule
+from mountkit.matching.witnesses import overlap
 from tests.reference import scope_of
 
 CASES = Path(__file__).with_name("cases")

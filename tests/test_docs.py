@@ -16,7 +16,7 @@ from markdown import markdown
 
 from benchmarks import dispatch, load, tenants, wsgi
 from benchmarks.measuring import read
-from mountkit.checks import Code
+from mountkit.matching.findings import Code
 from scripts import api_page
 
 ROOT = Path(__file__).parents[1]

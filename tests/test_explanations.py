@@ -14,7 +14,7 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from mountkit import Accept, Dispatcher, DispatchMiddleware, Mount, PatternError, Split
-from mountkit.explanations import Explanation, explain, request_scope
+from mountkit.inspection.explanations import Explanation, explain, request_scope
 
 
 async def shop(scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,8 +17,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from mountkit import Dispatcher, ForwardedMiddleware, Mount, PatternError
-from mountkit.forwarded import _elements as elements_of
-from mountkit.forwarded import _Improper as Improper
+from mountkit.middleware.forwarded import _elements as elements_of
+from mountkit.middleware.forwarded import _Improper as Improper
 from tests.conftest import ClientFactory
 from tests.reference import scope_of
 from tests.test_traffic import asked

@@ -19,9 +19,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from mountkit import Dispatcher, Mount, guards
-from mountkit.contexts import is_current, restore, send_in
+from mountkit import Dispatcher, Mount
 from mountkit.exceptions import ImproperResponseError
+from mountkit.middleware import checks as guards
+from mountkit.middleware.contexts import is_current, restore, send_in
 from tests.apps.misbehaving import (
     ACCEPT,
     BODY,

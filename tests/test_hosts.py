@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.convertors import CONVERTOR_TYPES
 
 from mountkit import PatternError
-from mountkit.hosts import HostIndex, HostPattern, HostPort, parse_host, request_host
+from mountkit.matching.hosts import HostIndex, HostPattern, HostPort, parse_host, request_host
 from tests.reference import scope_of
 
 LABEL_63 = "a" * 63

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit import Dispatcher, Mount, scopes
-from mountkit.sites import SITE
+from mountkit import Dispatcher, Mount
+from mountkit.serving import scopes
+from mountkit.serving.sites import SITE
 
 pytestmark = pytest.mark.anyio
 
@@ -325,8 +326,8 @@ async def test_a_cut_on_the_short_way(anyio_backend_name: str) -> None:
 
 async def test_shapes_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A middleware above may make up keys."""
-    monkeypatch.setattr("mountkit.scopes._MOST_SHAPES", 5)
-    monkeypatch.setattr("mountkit.scopes._shapes", {})
+    monkeypatch.setattr("mountkit.serving.scopes._MOST_SHAPES", 5)
+    monkeypatch.setattr("mountkit.serving.scopes._shapes", {})
     child = Child([START, BODY], None)
     app = Dispatcher([Mount("/a", child)])
     for number in range(20):

@@ -1,4 +1,4 @@
-"""`mountkit.interfaces`: what an application speaks, told without calling it."""
+"""`mountkit.wsgi.detection`: what an application speaks, told without calling it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Request as WerkzeugRequest
 
 from mountkit import Dispatcher, InterfaceError, Mount, check
-from mountkit.interfaces import adapt, recognise, wants_stripped_path
+from mountkit.wsgi.detection import adapt, recognise, wants_stripped_path
 
 
 async def asgi3(scope: Scope, receive: Receive, send: Send) -> None:

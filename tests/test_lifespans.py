@@ -26,7 +26,7 @@ from mountkit import (
     LifespanMiddleware,
     Mount,
 )
-from mountkit.supervision import Child, run_lifespan
+from mountkit.lifespans.supervision import Child, run_lifespan
 from tests.conftest import ClientFactory
 
 pytestmark = pytest.mark.anyio
@@ -416,7 +416,7 @@ async def test_an_app_that_does_not_heed_its_end(
     phase: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that waits for a thread, say: the others are stopped, and the server hears of it."""
-    monkeypatch.setattr("mountkit.lifespans._EXIT_GRACE", 0.02)
+    monkeypatch.setattr("mountkit.lifespans.protocol._EXIT_GRACE", 0.02)
     log: Log = []
     let_go = anyio.Event()
 

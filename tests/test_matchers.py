@@ -24,8 +24,8 @@ from mountkit import (
     Scheme,
     ScopeType,
 )
-from mountkit.matchers import Specificity
-from mountkit.rules import Rule
+from mountkit.matching.matchers import Specificity
+from mountkit.matching.rules import Rule
 from tests.reference import scope_of
 
 Headers = list[tuple[str, str]]

@@ -25,7 +25,7 @@ from starlette.websockets import WebSocket
 
 from mountkit import Cookie, Dispatcher, DispatchMiddleware, Method, Mount, PatternError
 from mountkit.exceptions import MountkitError
-from mountkit.telemetry import RouteTemplate
+from mountkit.serving.routes import RouteTemplate
 from tests.conftest import ClientFactory
 from tests.reference import scope_of
 from tests.test_supervision import Running

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.convertors import CONVERTOR_TYPES, Convertor, register_url_convertor
 
 from mountkit import PatternError
-from mountkit.paths import (
+from mountkit.matching.paths import (
     PathPattern,
     ascii_location,
     cut_raw_path,

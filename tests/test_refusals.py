@@ -291,7 +291,7 @@ def test_50_the_rules_are_the_same_for_any_number_of_hosts(size: int) -> None:
 
 def test_remembered_spellings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """And those of unknown hosts are none of them."""
-    monkeypatch.setattr("mountkit.tables._SPELLINGS", 3)
+    monkeypatch.setattr("mountkit.matching.tables._SPELLINGS", 3)
     table = Table([Mount("", PlainTextResponse(""), host="*.a.com")])
     for number in range(50):
         assert table.find(scope_of("/", host=f"x{number}.a.com")) is not None

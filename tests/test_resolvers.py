@@ -30,7 +30,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("mountkit.resolvers.monotonic", clock)
+    monkeypatch.setattr("mountkit.tenants.resolvers.monotonic", clock)
     return clock
 
 
@@ -455,7 +455,7 @@ async def _follow(steps: list[tuple[str, Any]]) -> None:
     }
     invalidated = dict.fromkeys("abc", 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mountkit.resolvers.monotonic", clock)
+        patch.setattr("mountkit.tenants.resolvers.monotonic", clock)
         for number, (step, value) in enumerate(steps, 1):
             if step == "wait":
                 clock.now += value

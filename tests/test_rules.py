@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mountkit import Cookie, Header, Host, Matcher, Method, Mount, PatternError, Query
-from mountkit.hosts import request_host
-from mountkit.rules import Rule, call_site
+from mountkit.matching.hosts import request_host
+from mountkit.matching.rules import Rule, call_site
 from tests.reference import scope_of
 
 
@@ -39,7 +39,7 @@ from tests.reference import scope_of
         ),
         pytest.param(
             lambda: Rule("/", when=Header),  # type: ignore[arg-type]
-            "when=<class 'mountkit.matchers.Header'> is no matcher; compose those of mountkit, or "
+            "when=<class 'mountkit.matching.matchers.Header'> is no matcher; compose those of mountkit, or "
             "subclass mountkit.Matcher and pass an instance.",
             id="when-class",
         ),

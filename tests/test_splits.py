@@ -16,7 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from mountkit import Dispatcher, Mount, PatternError, Split
-from mountkit.explanations import request_scope
+from mountkit.inspection.explanations import request_scope
 from tests.conftest import ClientFactory
 
 

@@ -32,8 +32,8 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Isolated apps come back at once."""
-    monkeypatch.setattr("mountkit.supervision._FIRST_DELAY", 0.01)
-    monkeypatch.setattr("mountkit.supervision._LONGEST_DELAY", 0.03)
+    monkeypatch.setattr("mountkit.lifespans.supervision._FIRST_DELAY", 0.01)
+    monkeypatch.setattr("mountkit.lifespans.supervision._LONGEST_DELAY", 0.03)
 
 
 class Running:

@@ -1,4 +1,4 @@
-"""`mountkit.tables`: the decision, held against its slow and obvious twin, and its changes."""
+"""`mountkit.matching.tables`: the decision, held against its slow and obvious twin, and its changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.types import Scope
 
 from mountkit import Accept, ConflictError, Matcher, Mount, PatternError, Table
-from mountkit.rules import Rule
+from mountkit.matching.rules import Rule
 from tests.reference import Spec, resolve, scope_of
 
 

@@ -32,7 +32,7 @@ from mountkit import (
     TenantMiddleware,
     TenantResolver,
 )
-from mountkit.tenants import _LONGEST_DELAY
+from mountkit.tenants.apps import _LONGEST_DELAY
 from tests.conftest import ClientFactory
 from tests.reference import scope_of
 from tests.test_changes import Slow, ask
@@ -426,7 +426,7 @@ async def test_while_look_ups_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tenants that were known are served by their own apps, for as long as was said; the others,
     and after that all of them, get 503."""
     clock = Clock()
-    monkeypatch.setattr("mountkit.resolvers.monotonic", clock)
+    monkeypatch.setattr("mountkit.tenants.resolvers.monotonic", clock)
     database = Database(acme_com="acme", globex_com="globex")
     apps = Apps()
     resolver = TenantResolver(database.find, ttl=60, stale_ttl=30, failure_ttl=0)
@@ -517,7 +517,7 @@ async def test_a_start_that_fails(
 ) -> None:
     """503 until the time is over, which is doubled each time; the others are served."""
     clock = Clock()
-    monkeypatch.setattr("mountkit.tenants.monotonic", clock)
+    monkeypatch.setattr("mountkit.tenants.apps.monotonic", clock)
     monkeypatch.setattr("mountkit.answers.monotonic", clock)
     apps = Apps()
     apps.failing["acme"] = how
@@ -543,7 +543,7 @@ async def test_old_failures_are_forgiven(
 ) -> None:
     """The time is doubled only if the last failure was not long ago."""
     clock = Clock()
-    monkeypatch.setattr("mountkit.tenants.monotonic", clock)
+    monkeypatch.setattr("mountkit.tenants.apps.monotonic", clock)
     monkeypatch.setattr("mountkit.answers.monotonic", clock)
     apps = Apps()
     apps.failing["acme"] = "factory"
@@ -556,7 +556,7 @@ async def test_old_failures_are_forgiven(
 
 async def test_what_is_known_of_failures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest is forgotten."""
-    monkeypatch.setattr("mountkit.tenants._MAX_FAILURES", 2)
+    monkeypatch.setattr("mountkit.tenants.apps._MAX_FAILURES", 2)
     apps = Apps()
     apps.failing = dict.fromkeys(("a", "b", "c"), "factory")
     async with running(apps.tenants()) as server:
@@ -569,7 +569,7 @@ async def test_an_app_that_has_died_is_started_again(
 ) -> None:
     """The request that finds it so gets 503; after a second a new one is made."""
     clock = Clock()
-    monkeypatch.setattr("mountkit.tenants.monotonic", clock)
+    monkeypatch.setattr("mountkit.tenants.apps.monotonic", clock)
     monkeypatch.setattr("mountkit.answers.monotonic", clock)
     apps = Apps()
     apps.dies["acme"] = anyio.Event()
@@ -662,7 +662,7 @@ async def test_the_drain_timeout_cuts(kind: str, answers_first: bool, types: lis
 async def test_an_idle_app_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     """And one that is busy, or was used a little ago, does not."""
     clock = Clock()
-    monkeypatch.setattr("mountkit.tenants.monotonic", clock)
+    monkeypatch.setattr("mountkit.tenants.apps.monotonic", clock)
     apps = Apps()
     slow = apps.slow["busy"] = Slow(apps.log)
     app = apps.tenants(idle_timeout=0.02)

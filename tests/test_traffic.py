@@ -25,9 +25,9 @@ from mountkit import (
     Mount,
     MountkitError,
     PatternError,
-    traffic,
 )
 from mountkit.answers import is_outside
+from mountkit.serving import flights as traffic
 from tests.conftest import ClientFactory
 from tests.reference import scope_of
 from tests.test_changes import Slow, ask

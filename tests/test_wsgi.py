@@ -18,7 +18,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
 from mountkit import Dispatcher, InterfaceError, Mount
-from mountkit.interfaces import recognise
+from mountkit.wsgi.detection import recognise
 from tests.apps import django_site
 from tests.conftest import ClientFactory
 from tests.reference import scope_of

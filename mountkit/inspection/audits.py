@@ -1,0 +1,210 @@
+"""What is wrong with a whole app: its tables, its routes, and the apps below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
+
+from mountkit.frameworks.prefixes import (
+    SessionCookie,
+    advice,
+    is_a,
+    is_chainlit,
+    keeps_first_prefix,
+    session_cookie,
+)
+from mountkit.inspection.layers import Layer, describe, layers_of
+from mountkit.matching.findings import Finding, shown
+from mountkit.matching.rules import Rule
+from mountkit.matching.witnesses import Undecided, reach
+from mountkit.serving.mounts import Mount, MountTable
+
+
+def check(app: Any) -> list[Finding]:
+    """Look through an app and everything mounted in it.
+
+    Beside what `Table.check` finds in each table: mounts among an app's routes that a route
+    before them hides, apps that were built with a `root_path` of their own, that were not told
+    their prefix, keep the first of several, refuse the host of their mount, end the process or
+    share a cookie with others, and apps that are mounted into themselves.
+
+    Args:
+        app: what `mountkit.explain` takes.
+    """
+    return list(dict.fromkeys(_check(app, "", (), {})))
+
+
+#: Where each app was met first: the mount, and its whole prefix.
+_Met: TypeAlias = dict[int, tuple[Mount, str]]
+
+
+def _check(app: Any, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator[Finding]:
+    for layer in layers_of(app):
+        if layer.table is not None:
+            yield from layer.table.check()
+        else:
+            yield from _check_order(layer)
+        for mount in _mounts(layer):
+            yield from _check_app(mount, prefix + mount.path, (*above, app), met)
+    yield from _check_cookies(app)
+
+
+def _mounts(layer: Layer) -> Iterator[Mount]:
+    for route in layer.routes:
+        if isinstance(route, Mount):
+            yield route
+        elif isinstance(route, MountTable):
+            yield from route.routes
+
+
+def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator[Finding]:
+    if any(mount.target is app for app in above):
+        yield Finding(
+            "mounted-into-itself",
+            f"{shown(mount.rule)} mounts an app into itself; mount another app.",
+            (mount.rule,),
+        )
+        return
+    # Flask's root_path is a folder.
+    own = mount.target.root_path if is_a(mount.target, "fastapi", "FastAPI") else ""
+    if own.rstrip("/") not in ("", prefix):
+        yield Finding(
+            "own-root-path",
+            f"The app of {shown(mount.rule)} was built with root_path={own!r}, which it puts in "
+            f"the place of the mount's {prefix!r}, so that none of its routes is found; leave "
+            "root_path out.",
+            (mount.rule,),
+        )
+    told = advice(mount.target, prefix) if mount.convention != "whole" else ""
+    if told:
+        yield Finding(
+            "unaware-of-prefix", f"The app of {shown(mount.rule)}: {told}.", (mount.rule,)
+        )
+    yield from _check_prefixes(mount, prefix, met)
+    child = mount.child
+    is_stopped = child is not None and child.has_lifespan and not child.supervision.is_kept
+    if is_stopped and is_chainlit(mount.target):
+        yield Finding(
+            "ends-the-process",
+            f"The app of {shown(mount.rule)}: Chainlit ends the process as soon as it is told to "
+            "stop, and no other app is stopped; write lifespan='startup-only'.",
+            (mount.rule,),
+        )
+    yield from _check_host(mount)
+    yield from _check(mount.target, prefix, above, met)
+
+
+def _check_prefixes(mount: Mount, prefix: str, met: _Met) -> Iterator[Finding]:
+    """An app that keeps the first prefix that it sees, and is to see several."""
+    name = keeps_first_prefix(mount.target)
+    if not name:
+        return
+    first, first_prefix = met.setdefault(id(mount.target), (mount, prefix))
+    if prefix != first_prefix:
+        where = f"{shown(mount.rule)} and {shown(first.rule)} mount one app"
+    elif "{" in prefix:
+        where = f"{shown(mount.rule)} has as many prefixes as its placeholder has values"
+    else:
+        return
+    yield Finding(
+        "several-prefixes",
+        f"{where}, and {name} keeps the first prefix that it sees in its URLs for all others; "
+        "mount an app of its own at each.",
+        (mount.rule,) if first is mount else (mount.rule, first.rule),
+    )
+
+
+def _check_host(mount: Mount) -> Iterator[Finding]:
+    """The MCP SDK answers 421 to hosts that are not in its list, which has the local ones."""
+    host = None if mount.rule.host is None else mount.rule.host.host
+    for route in getattr(mount.target, "routes", None) or ():
+        manager = getattr(getattr(route, "endpoint", None), "session_manager", None)
+        security = getattr(manager, "security_settings", None)
+        if host is None or not getattr(security, "enable_dns_rebinding_protection", False):
+            continue
+        known = list(getattr(security, "allowed_hosts", ()))
+        if host not in (name.partition(":")[0] for name in known):
+            yield Finding(
+                "refuses-host",
+                f"The MCP server of {shown(mount.rule)} answers 421 to the host {host!r}: it has "
+                f"allowed_hosts={known!r}; write "
+                f"TransportSecuritySettings(allowed_hosts={[host, f'{host}:*']!r}).",
+                (mount.rule,),
+            )
+
+
+def _check_cookies(app: Any) -> Iterator[Finding]:
+    """Two apps on one host that overwrite each other's session."""
+    sites: list[tuple[Mount | None, Any]] = [(None, app)]
+    for layer in layers_of(app):
+        sites += [(mount, mount.target) for mount in _mounts(layer)]
+    underneath = getattr(app, "underneath", None)
+    if underneath is not None:
+        sites.append((None, underneath))
+    found: list[tuple[Mount | None, Any, SessionCookie]] = []
+    for mount, target in sites:
+        cookie = session_cookie(target)
+        if cookie is None or (mount is not None and mount.has_own_cookies):
+            continue
+        for other, other_target, known in found:
+            if target is other_target or cookie.name != known.name or cookie.is_as(known):
+                continue
+            if _are_at_one_host(mount, other):
+                rules = tuple(one.rule for one in (mount, other) if one is not None)
+                who = " and ".join(
+                    "the app underneath" if one is None else shown(one.rule)
+                    for one in (mount, other)
+                )
+                yield Finding(
+                    "shared-cookie",
+                    f"{who} both keep their sessions in the cookie {cookie.name!r} with Path=/, "
+                    "and each loses what the other has written; write cookie_path=True, or give "
+                    "the cookies names of their own.",
+                    rules,
+                )
+        found.append((mount, target, cookie))
+
+
+def _are_at_one_host(one: Mount | None, other: Mount | None) -> bool:
+    """Whether a browser sends cookies of one to the other."""
+    hosts = [None if mount is None else mount.rule.host for mount in (one, other)]
+    keys = {host.key for host in hosts if host is not None}
+    return None in hosts or len(keys) == 1
+
+
+def _check_order(layer: Layer) -> Iterator[Finding]:
+    for route in layer.routes:
+        if isinstance(route, MountTable):
+            yield from route.table.check()
+    for position, route in enumerate(layer.routes):
+        if isinstance(route, Mount):
+            yield from _check_hidden(route, layer.routes[:position])
+
+
+def _check_hidden(mount: Mount, before: tuple[BaseRoute, ...]) -> Iterator[Finding]:
+    """A mount among routes is tried in its turn: those before it may leave nothing to it."""
+    takers: dict[int, BaseRoute] = {}
+
+    def resolve(scope: Scope) -> Rule | None:
+        for route in before:
+            if route.matches(dict(scope))[0] is Match.FULL:
+                takers[id(route)] = route
+                return route.rule if isinstance(route, Mount) else None
+        return mount.rule
+
+    try:
+        found = reach(mount.rule, resolve)
+    except Undecided:
+        return
+    if isinstance(found, list):
+        names = " or ".join(map(describe, takers.values()))
+        yield Finding(
+            "unreachable",
+            f"{shown(mount.rule)} can never be reached; every request for it is taken by {names}, "
+            "which stand before it: routes are tried in the order of their declaration. Move it "
+            "before them, or put it into a DispatchMiddleware.",
+            (mount.rule, *(r.rule for r in takers.values() if isinstance(r, Mount))),
+        )

@@ -1,0 +1,80 @@
+"""Where an app chooses between mounts: its tables and its routers, found from outside."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import starlette.routing
+from starlette.routing import BaseRoute, Router
+
+from mountkit.frameworks.prefixes import is_a
+from mountkit.matching.tables import Table
+from mountkit.serving.dispatchers import Dispatcher
+from mountkit.serving.mounts import Mount, MountTable
+from mountkit.serving.splits import Split
+
+
+class Layer(NamedTuple):
+    """One place where a choice is made.
+
+    Attributes:
+        label: what it is, for messages.
+        table: the table that decides, or `None` where routes are tried in their order.
+        routes: the mounts of the table in the order in which they are tried, or the routes.
+    """
+
+    label: str
+    table: Table[Mount] | None
+    routes: tuple[BaseRoute, ...]
+
+
+def describe(route: BaseRoute) -> str:
+    """A route in a few words: `Mount('/api', when=Header('x', '2'))`."""
+    if isinstance(route, Mount):
+        return f"Mount({route.rule!r})"
+    path = getattr(route, "path", None) or getattr(route, "host", "")
+    return f"{type(route).__name__}({path!r})"
+
+
+def describe_app(app: Any) -> str:
+    """What an app is, in a word or two: its class, its function's name, a split's shares."""
+    if isinstance(app, Split):
+        return repr(app)
+    name = getattr(app, "__qualname__", None)
+    return f"{name}()" if inspect.isroutine(app) and name else type(app).__qualname__
+
+
+def layers_of(app: Any) -> Iterator[Layer]:
+    """The places where `app` chooses between mounts, the outermost first.
+
+    A router without a mount anywhere is none: what it does is its own business.
+    """
+    seen: set[int] = set()
+    while app is not None and id(app) not in seen:
+        seen.add(id(app))
+        if isinstance(app, Dispatcher):
+            if app.routes:
+                yield Layer(type(app).__name__, app.table, tuple(app.table.mounts))
+            app = app.default
+        elif isinstance(app, Router):
+            routes = tuple(flatten(app.routes))
+            if any(isinstance(route, (starlette.routing.Mount, MountTable)) for route in routes):
+                yield Layer("routes", None, routes)
+            return
+        elif is_a(app, "starlette.applications", "Starlette"):
+            app = app.middleware_stack or app.build_middleware_stack()
+        else:
+            app = getattr(app, "app", None)
+
+
+def flatten(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """The routes that a router tries, those of FastAPI's included routers in their place."""
+    for route in routes:
+        contexts = getattr(route, "effective_route_contexts", None)
+        if contexts is None:
+            yield route
+        else:
+            for context in contexts():
+                yield getattr(context, "starlette_route", None) or context

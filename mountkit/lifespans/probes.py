@@ -1,0 +1,81 @@
+"""Apps that say whether the mounts are up: for load balancers, orchestrators and people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from mountkit.lifespans.supervision import REGISTER, Health, Register
+from mountkit.websockets import refuse_websocket
+
+
+class Liveness:
+    """An app that answers 200 as long as the process can answer anything.
+
+    Mount("/livez", Liveness(), exact=True)
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await _json({"status": "alive"}, 200)(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await refuse_websocket(scope, receive, send)
+
+
+class Readiness:
+    """An app that names the mounts that are not serving; 503 if one of them has failed, else 200.
+
+        Mount("/readyz", Readiness(), exact=True)
+
+    Mounts that are added or are draining while the server runs are named too, but are no failure.
+
+    It asks every dispatcher below the same server, whichever of them it is mounted in, and learns
+    of them in the server's lifespan; without one it answers 503.
+
+    Args:
+        details: answer with the whole `Health` of each mount, errors included: for eyes that
+            may see them.
+    """
+
+    def __init__(self, *, details: bool = False) -> None:
+        self.details = details
+        self._register: Register | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer()(scope, receive, send)
+        else:
+            await refuse_websocket(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        self._register = scope.get(REGISTER)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._register = None
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _answer(self) -> JSONResponse:
+        if self._register is None:
+            return _json({"status": "not ready", "reason": "No lifespan runs the mounts."}, 503)
+        mounts = list(self._mounts(self._register))
+        waiting = {health.mount: health.status for health in mounts if health.status != "serving"}
+        is_ready = "failed" not in waiting.values()
+        body: dict[str, object] = {"status": "ready" if is_ready else "not ready"}
+        if waiting:
+            body["not serving"] = waiting
+        if self.details:
+            body["mounts"] = [asdict(health) for health in mounts]
+        return _json(body, 200 if is_ready else 503)
+
+    def _mounts(self, register: Register) -> Iterable[Health]:
+        return (health for report in register.reports for health in report())
+
+
+def _json(body: dict[str, object], status: int) -> JSONResponse:
+    return JSONResponse(body, status, {"cache-control": "no-store"})

@@ -1,0 +1,257 @@
+"""What one mount asks of a request, and where that puts it among the others."""
+
+from __future__ import annotations
+
+import copy
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import starlette
+from starlette.types import Scope
+
+from mountkit.exceptions import PatternError
+from mountkit.matching.hosts import HostPattern, HostPort
+from mountkit.matching.matchers import (
+    Accept,
+    Header,
+    Host,
+    Matcher,
+    Method,
+    Query,
+    Specificity,
+    Wanted,
+    identity,
+)
+from mountkit.matching.paths import PathPattern
+
+_NONE: frozenset[Any] = frozenset()
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
+_OWN_FILES = (_PACKAGE + os.sep, os.path.dirname(starlette.__file__) + os.sep)
+
+
+class Rule:
+    """The conditions of one mount, validated and compiled once.
+
+    Args:
+        path: the prefix; see `PathPattern`.
+        host: see `HostPattern`; `None` for any host.
+        methods: HTTP methods; `None` for any, websockets included.
+        headers, query: conditions by name; see `matchers.Wanted`.
+        when: any other matcher.
+        priority: goes before everything else; higher wins.
+        exact: this very path, nothing below it.
+        where: `file:line` of the definition, for messages.
+
+    Raises:
+        PatternError: a condition is written in a form that can never work.
+    """
+
+    __slots__ = ("accept", "conditions", "host", "path", "priority", "specificity", "where")
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        host: str | None = None,
+        methods: Iterable[str] | None = None,
+        headers: Mapping[str, Wanted] | None = None,
+        query: Mapping[str, Wanted] | None = None,
+        when: Matcher | None = None,
+        priority: int = 0,
+        exact: bool = False,
+        where: str = "",
+    ) -> None:
+        self.path: PathPattern = PathPattern(path, exact=exact)
+        self.host = None if host is None else HostPattern(host)
+        self.priority: int = _checked_priority(priority)
+        self.where: str = where
+        conditions: list[Matcher] = []
+        if methods is not None:
+            conditions.append(Method(*_checked_methods(methods)))
+        conditions += [Header(name, wanted) for name, wanted in _pairs("headers", headers)]
+        conditions += [Query(name, wanted) for name, wanted in _pairs("query", query)]
+        if when is not None:
+            conditions += _checked_when(when).conjuncts()
+        if self.host is None:
+            # `when=Host("a.com")` says what `host="a.com"` says: let the index have it.
+            for matcher in conditions:
+                if isinstance(matcher, Host):
+                    self.host = matcher.pattern
+                    conditions.remove(matcher)
+                    break
+        #: All of them must hold.
+        self.conditions: tuple[Matcher, ...] = tuple({identity(m): m for m in conditions}.values())
+        self.specificity: Specificity = Specificity()
+        for matcher in self.conditions:
+            self.specificity = self.specificity.plus(matcher.specificity)
+        self.accept: Accept | None = next(
+            (m for m in self.conditions if isinstance(m, Accept)), None
+        )
+        self._check_names()
+
+    def _check_names(self) -> None:
+        for name in self.host.names if self.host else ():
+            if name in self.path.convertors:
+                raise PatternError(
+                    f"The placeholder {name!r} stands in the host {self.host.pattern!r} and in "  # type: ignore[union-attr]
+                    f"the path {self.path.path!r}; rename one."
+                )
+
+    def at(self, path: str, *, exact: bool | None = None) -> Rule:
+        """The same conditions at another path, which is decoded already, as `path.path` is.
+
+        Args:
+            exact: see `Rule`; as it is, if it is not given.
+        """
+        moved = copy.copy(self)
+        if exact is None:
+            exact = self.path.exact
+            if exact and self.path.text.endswith("/"):
+                path += "/"
+        moved.path = PathPattern(path, exact=exact, is_decoded=True)
+        moved._check_names()
+        return moved
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """The place of this rule in the one order that decides; smaller is tried first.
+
+        1. `priority`, the higher first (Traefik);
+        2. host: an exact one, then the pattern with the longest literal part (a placeholder,
+           which takes one label, before `*`, which takes more), then none; of the same host,
+           with a port first (Gateway API; the port is ours);
+        3. an exact path;
+        4. the longest prefix, in segments; of the same length, segment by segment from the
+           left, literal text before a typed placeholder before `{any}` (Gateway API; the
+           segments are ours, after Go's ServeMux);
+        5. a condition on the method (Gateway API);
+        6. the number of header conditions, most first; every condition that is none on host,
+           path, method or query counts here: cookies, `Accept`, scheme, client, type, a class
+           of one's own (Gateway API; what counts is ours);
+        7. the number of query conditions, most first (Gateway API).
+
+        What is still equal is decided by the q-value that an `Accept` condition gives the
+        request, then by the order of declaration. `a & b` counts as both, `a | b` as its
+        least specific part, `~a` as `a` (and `~(a | b)` as `~a & ~b`).
+        """
+        host_rank = (2,) if self.host is None else self.host.rank
+        methods, headers, queries = self.specificity
+        return (-self.priority, host_rank, self.path.rank, -methods, -headers, -queries)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for rules that take exactly the same requests, as far as can be told."""
+        host_key = None if self.host is None else self.host.key
+        conditions = frozenset(map(identity, self.conditions)) if self.conditions else _NONE
+        return (self.priority, host_key, self.path.key, conditions)
+
+    def match(
+        self, scope: Scope, rest: str, host: HostPort | None
+    ) -> tuple[str, dict[str, Any]] | None:
+        """Hold one request against this rule alone, whatever other rules there are.
+
+        Args:
+            rest: the request's path below its `root_path`.
+            host: the request's host, as `hosts.request_host` reads it.
+
+        Returns:
+            The prefix that the path takes, and the placeholders of host and path; `None` if
+            any condition fails.
+        """
+        host_params = {} if self.host is None else self.host.match(host)
+        if host_params is None:
+            return None
+        found = self.path.match(rest)
+        if found is None:
+            return None
+        for matcher in self.conditions:
+            if not matcher.matches(scope):
+                return None
+        return found[0], {**host_params, **found[1]}
+
+    def refusal(self, scope: Scope, rest: str, host: HostPort | None) -> str | None:
+        """Why this rule refuses a request: the first condition that fails, in the order of
+        `match`; `None` if it takes the request."""
+        if self.host is not None and self.host.match(host) is None:
+            shown = "none, or no proper one" if host is None else repr(host.host)
+            return f"host: wants {self.host.pattern!r}, the request has {shown}"
+        if self.path.match(rest) is None:
+            wants = "is" if self.path.exact else "starts with"
+            return (
+                f"path: wants one that {wants} {self.path.text or '/'!r}, the request has {rest!r}"
+            )
+        for matcher in self.conditions:
+            if not matcher.matches(scope):
+                return f"condition: {matcher!r} does not hold"
+        return None
+
+    def outranks(self, other: Rule) -> str | None:
+        """By what this rule is tried before `other`; `None` if they are equally specific."""
+        names = ("priority", "host", "path", "method", "header conditions", "query conditions")
+        for name, own, others in zip(names, self.rank, other.rank, strict=True):
+            if own != others:
+                if own > others:
+                    return None
+                if name != "path":
+                    return name
+                return "exact path" if self.path.exact > other.path.exact else "longer prefix"
+        return None
+
+    def describe_conditions(self) -> str:
+        """The conditions besides the path, as they would be written; `""` if there are none."""
+        parts = []
+        if self.host is not None:
+            parts.append(f"host={self.host.pattern!r}")
+        if self.conditions:
+            parts.append("when=" + " & ".join(map(repr, self.conditions)))
+        if self.path.exact:
+            parts.append("exact=True")
+        if self.priority:
+            parts.append(f"priority={self.priority}")
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        conditions = self.describe_conditions()
+        return f"{self.path.text or '/'!r}{', ' if conditions else ''}{conditions}"
+
+
+def call_site() -> str:
+    """`file:line` of the nearest caller outside of mountkit and Starlette."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_FILES):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _checked_priority(priority: int) -> int:
+    if not isinstance(priority, int):
+        raise PatternError(f"Priority {priority!r} is no whole number; write e.g. priority=10.")
+    return priority
+
+
+def _checked_methods(methods: Iterable[str]) -> Iterable[str]:
+    if isinstance(methods, str):
+        raise PatternError(f"methods={methods!r} is one text; write methods=[{methods!r}].")
+    if not isinstance(methods, Iterable):
+        raise PatternError(f"methods={methods!r} is no list; write methods=['GET', 'POST'].")
+    return methods
+
+
+def _checked_when(when: Matcher) -> Matcher:
+    if not isinstance(when, Matcher):
+        raise PatternError(
+            f"when={when!r} is no matcher; compose those of mountkit, or subclass "
+            "mountkit.Matcher and pass an instance."
+        )
+    return when
+
+
+def _pairs(option: str, wanted: Mapping[str, Wanted] | None) -> Iterable[tuple[str, Wanted]]:
+    if wanted is None:
+        return ()
+    if not isinstance(wanted, Mapping):
+        example = "{'x-version': '2'}" if option == "headers" else "{'version': '2'}"
+        raise PatternError(f"{option}={wanted!r} is no mapping; write {option}={example}.")
+    return wanted.items()

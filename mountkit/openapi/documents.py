@@ -1,0 +1,314 @@
+"""Several OpenAPI documents as one.
+
+OpenAPI Specification 3.0 to 3.2: the paths of an app are those below its prefix, its components,
+operations and tags get names of their own, and a host becomes a server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mountkit.matching.paths import encode_path
+
+Document = dict[str, Any]
+
+_METHODS = frozenset(("get", "put", "post", "delete", "options", "head", "patch", "trace", "query"))
+# Keys whose value is the user's data, whatever it looks like.
+_DATA = frozenset(("example", "default", "const", "enum"))
+# Keys whose value has names for keys, and no words of the specification.
+_MAPS = frozenset(
+    (
+        *("$defs", "definitions", "dependentSchemas", "patternProperties", "properties"),
+        *("content", "encoding", "examples", "headers", "links", "parameters", "responses"),
+        *("callbacks", "mediaTypes", "pathItems", "requestBodies", "schemas", "securitySchemes"),
+        "variables",
+    )
+)
+_URLS = ("authorizationUrl", "deviceAuthorizationUrl", "refreshUrl", "tokenUrl")
+_PLACEHOLDER = re.compile(r"{([^{}]*)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The document of one app, and where the app is.
+
+    Attributes:
+        key: names it in URLs and in front of its components.
+        title: for people.
+        prefix: before its paths, with the placeholders of the mounts: `/t/{tenant}`.
+        params: the OpenAPI parameters of these.
+        hosts: the OpenAPI servers, if it is mounted by host.
+        document: as the app publishes it.
+    """
+
+    key: str
+    title: str
+    prefix: str
+    params: tuple[Document, ...]
+    hosts: tuple[Document, ...]
+    document: Document
+
+    def is_at(self, prefix: str, document: Document) -> bool:
+        """Whether it is this document at this prefix, by whatever host."""
+        return bool(self.hosts) and self.prefix == prefix and self.document == document
+
+
+def merge(apps: Iterable[Published], root_path: str, title: str, version: str) -> Document:
+    """Several documents as one.
+
+    Args:
+        root_path: where the site is; the server of the document.
+        title, version: of the document.
+    """
+    apps = sorted(apps, key=lambda app: bool(app.hosts))  # paths at any host come first
+    minor = max((_minor(app.document) for app in apps), default=0)
+    merged: Document = {
+        "openapi": ("3.0.3", "3.1.0", "3.2.0")[min(minor, 2)],
+        "info": {"title": title, "version": version},
+        "servers": [{"url": encode_path(root_path) or "/"}],
+        "paths": {},
+    }
+    components: Document = {}
+    tags: list[Document] = []
+    webhooks: Document = {}
+    for app in apps:
+        part = _Part(app, root_path, merged["paths"], is_upgraded=_minor(app.document) < minor)
+        merged["paths"] |= part.paths()
+        webhooks |= part.webhooks()
+        for kind, named in part.components().items():
+            components.setdefault(kind, {}).update(named)
+        tags += part.tags()
+    for name, found in (("components", components), ("tags", tags), ("webhooks", webhooks)):
+        if found:
+            merged[name] = found
+    return merged
+
+
+def _minor(document: Document) -> int:
+    """The second number of the version of the specification."""
+    match = re.match(r"3\.(\d+)", str(document.get("openapi", "")))
+    return int(match[1]) if match else 0
+
+
+class _Part:
+    """The document of one app, with names that no other has.
+
+    Args:
+        app: whose it is.
+        root_path: where the site is.
+        taken: the paths that there are already.
+        is_upgraded: it is of version 3.0, and comes into a document of a later one.
+    """
+
+    def __init__(
+        self, app: Published, root_path: str, taken: Mapping[str, Any], *, is_upgraded: bool
+    ) -> None:
+        self.app = app
+        self.document = app.document
+        self.schemas: Document = app.document.get("components", {}).get("schemas", {})
+        self.is_upgraded = is_upgraded
+        self._places = {
+            path: self._place(path, taken)
+            for path in app.document.get("paths", {})
+            if path[:1] == "/"
+        }
+        server = app.hosts[0]["url"] if len(app.hosts) == 1 else encode_path(root_path)
+        self._base = f"{server}{_encoded(app.prefix)}/"
+
+    def _place(self, path: str, taken: Mapping[str, Any]) -> tuple[str, list[Document]]:
+        """The whole path, and the parameters of the mounts in it. A placeholder of theirs that the
+        path has too gets a number."""
+        names = set(_PLACEHOLDER.findall(path))
+        prefix, params = self.app.prefix, []
+        for param in self.app.params[::-1]:  # what stands nearer to the app keeps its name
+            name, number = param["name"], 2
+            while name in names:
+                name, number = f"{param['name']}_{number}", number + 1
+            names.add(name)
+            before, _, after = prefix.rpartition(f"{{{param['name']}}}")
+            # A mark, so that it is not found a second time.
+            prefix = f"{before}\0{name}\0{after}"
+            params.append({**param, "name": name})
+        full = _encoded(re.sub("\0(.*?)\0", r"{\1}", prefix) + path)
+        if full in taken:  # of another host: what follows a "#" is not sent
+            full = f"{full}#{self.app.key}"
+        return full, params[::-1]
+
+    def paths(self) -> Document:
+        result: Document = {}
+        for path, (full, params) in self._places.items():
+            item = self._item(self.document["paths"][path])
+            own = item.get("parameters", [])
+            theirs = {param.get("name") for param in own if param.get("in") == "path"}
+            if more := [param for param in params if param["name"] not in theirs]:
+                item["parameters"] = [*more, *own]
+            if self.app.hosts:
+                item["servers"] = list(self.app.hosts)
+            result[full] = item
+        return result
+
+    def webhooks(self) -> Document:
+        found = self.document.get("webhooks", {})
+        return {self._named(name): self._item(item) for name, item in found.items()}
+
+    def tags(self) -> list[Document]:
+        return [
+            {**tag, **{k: self._tag(tag[k]) for k in ("name", "parent") if k in tag}}
+            for tag in self.document.get("tags", ())
+        ]
+
+    def components(self) -> Document:
+        walks = {
+            "callbacks": self._callback,
+            "examples": self._example,
+            "pathItems": self._item,
+        }
+        result: Document = {}
+        for kind, named in self.document.get("components", {}).items():
+            if kind[:2] == "x-":
+                continue
+            walk = walks.get(kind, self._object)
+            result[kind] = {self._named(name): walk(value) for name, value in named.items()}
+        for scheme in result.get("securitySchemes", {}).values():
+            for flow in scheme.get("flows", {}).values():
+                flow.update({k: self._url(flow[k]) for k in _URLS if k in flow})
+            if "openIdConnectUrl" in scheme:
+                scheme["openIdConnectUrl"] = self._url(scheme["openIdConnectUrl"])
+        return result
+
+    def _named(self, name: str) -> str:
+        return f"{self.app.key}.{name}"
+
+    def _tag(self, name: str) -> str:
+        return f"{self.app.title}: {name}"
+
+    def _url(self, url: str) -> str:
+        """A relative URL is below the app."""
+        return url if re.match(r"/|[a-zA-Z][\w+.-]*:", url) else self._base + url.removeprefix("./")
+
+    def _item(self, item: Document) -> Document:
+        """A Path Item Object: its keys are methods."""
+        result = self._object(
+            {k: v for k, v in item.items() if k not in _METHODS and k != "additionalOperations"}
+        )
+        for method in _METHODS & item.keys():
+            result[method] = self._operation(item[method])
+        if "additionalOperations" in item:
+            more = item["additionalOperations"]
+            result["additionalOperations"] = {k: self._operation(v) for k, v in more.items()}
+        return result
+
+    def _operation(self, operation: Document) -> Document:
+        special = ("callbacks", "security", "tags")
+        result = self._object({k: v for k, v in operation.items() if k not in special})
+        result["tags"] = list(map(self._tag, operation.get("tags", ()))) or [self.app.title]
+        requirements = operation.get("security", self.document.get("security"))
+        if requirements is not None:
+            result["security"] = [
+                {self._named(name): scopes for name, scopes in requirement.items()}
+                for requirement in requirements
+            ]
+        if "callbacks" in operation:
+            found = operation["callbacks"].items()
+            result["callbacks"] = {name: self._callback(callback) for name, callback in found}
+        return result
+
+    def _callback(self, callback: Document) -> Document:
+        """Path items by an expression, or a reference."""
+        if "$ref" in callback:
+            return self._object(callback)
+        return {k: v if k[:2] == "x-" else self._item(v) for k, v in callback.items()}
+
+    def _walk(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return self._object(value)
+        return [self._walk(item) for item in value] if isinstance(value, list) else value
+
+    def _object(self, found: Document) -> Document:
+        """Any other object of the specification, or of JSON Schema."""
+        result: Document = {}
+        for key, value in found.items():
+            if key in _DATA or key[:2] == "x-" or (key == "examples" and isinstance(value, list)):
+                result[key] = value
+            elif key == "examples":
+                result[key] = {name: self._example(example) for name, example in value.items()}
+            elif key in _MAPS and isinstance(value, dict):
+                result[key] = {name: self._walk(item) for name, item in value.items()}
+            elif key in ("$ref", "operationRef"):
+                result[key] = self._reference(value)
+            elif key == "operationId":
+                result[key] = f"{self.app.key}_{value}"
+            else:
+                result[key] = self._walk(value)
+        if isinstance(found.get("discriminator"), dict):
+            result["discriminator"] = self._discriminator(found)
+        return _upgraded(result) if self.is_upgraded else result
+
+    def _example(self, example: Document) -> Document:
+        return {k: self._reference(v) if k == "$ref" else v for k, v in example.items()}
+
+    def _discriminator(self, schema: Document) -> Document:
+        """Which schema is meant is told by its name where nothing else is said, so say it."""
+        discriminator = schema["discriminator"]
+        mapping = {
+            value: self._reference(self._schema_reference(target))
+            for value, target in discriminator.get("mapping", {}).items()
+        }
+        options = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
+        references = [option["$ref"] for option in options if "$ref" in option]
+        if not references:  # a base, that others name in their allOf
+            references = [
+                f"#/components/schemas/{name}"
+                for name, other in self.schemas.items()
+                if any(self._is(base, schema) for base in other.get("allOf", ()))
+            ]
+        for reference in map(self._reference, references):
+            if reference not in mapping.values():
+                name = reference.rpartition("/")[2].removeprefix(f"{self.app.key}.")
+                mapping.setdefault(name, reference)
+        return {**discriminator, "mapping": mapping} if mapping else dict(discriminator)
+
+    def _is(self, base: Document, schema: Document) -> bool:
+        name = base.get("$ref", "").removeprefix("#/components/schemas/")
+        return self.schemas.get(name) is schema
+
+    def _schema_reference(self, target: str) -> str:
+        return f"#/components/schemas/{target}" if target in self.schemas else target
+
+    def _reference(self, reference: str) -> str:
+        """A reference within the document, to where its target is now."""
+        parts = reference.split("/", 3)
+        if parts[:2] == ["#", "components"] and len(parts) == 4:
+            return f"#/components/{parts[2]}/{self._named(parts[3])}"
+        if parts[:2] == ["#", "webhooks"]:
+            return "/".join(["#", "webhooks", self._named(parts[2]), *parts[3:]])
+        if parts[:2] == ["#", "paths"]:
+            path = parts[2].replace("~1", "/").replace("~0", "~")
+            if path in self._places:
+                full = self._places[path][0].replace("~", "~0").replace("/", "~1")
+                return "/".join(["#", "paths", full, *parts[3:]])
+        return reference
+
+
+def _encoded(path: str) -> str:
+    """A path as it stands in a URL, with its placeholders as they are."""
+    parts = re.split(r"({[^{}]*})", path)
+    return "".join(part if part.startswith("{") else encode_path(part) for part in parts)
+
+
+def _upgraded(schema: Document) -> Document:
+    """What 3.0 says in other words than JSON Schema, which later versions are written in."""
+    for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and limit in schema:
+            schema[exclusive] = schema.pop(limit)
+    if not isinstance(schema.get("nullable"), bool) or not schema.pop("nullable"):
+        return schema
+    if not isinstance(schema.get("type"), str):
+        return {"anyOf": [schema, {"type": "null"}]}
+    schema["type"] = [schema["type"], "null"]
+    if "enum" in schema and None not in schema["enum"]:
+        schema["enum"] = [*schema["enum"], None]
+    return schema

@@ -1,0 +1,312 @@
+"""One OpenAPI document over all mounted apps, and one page to read them in.
+
+What becomes of the documents is told in `mountkit.openapi.documents`.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import starlette.routing
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Router
+from starlette.types import Message, Receive, Scope, Send
+
+from mountkit.exceptions import MountkitError, PatternError
+from mountkit.inspection.layers import flatten
+from mountkit.matching.hosts import HostPattern
+from mountkit.matching.paths import encode_path
+from mountkit.matching.tables import Resolution
+from mountkit.openapi.documents import Document, Published, merge
+from mountkit.serving.dispatchers import Dispatcher
+from mountkit.serving.mounts import Mount, MountTable
+from mountkit.serving.sites import SITE, Site
+from mountkit.websockets import refuse_websocket
+
+#: Where the page has Swagger UI from: what FastAPI's has.
+SWAGGER_UI = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5"
+
+_TYPES = {"IntegerConvertor": "integer", "FloatConvertor": "number"}
+# How deep mounts are followed: apps may be mounted in each other.
+_DEPTH = 10
+
+
+class OpenAPI:
+    """An app that shows the OpenAPI documents of all apps that are mounted beside it.
+
+        Mount("/docs", OpenAPI(title="Our APIs"))
+
+    `/docs/` is a page with a choice of apps, `/docs/openapi.json` all of them as one document, and
+    `/docs/apps/<name>.json` one of them. Documents are asked for at each request, so that mounts
+    that come and go do so here too.
+
+    FastAPI and Litestar apps are known to publish one, wherever they are mounted, and so is the
+    app underneath.
+
+    Args:
+        title, version: of the one document.
+        documents: for other apps, by the name of the mount: where the app serves its document,
+            below its prefix, `{"legacy": "/openapi.json"}`. The name of a nested mount is
+            `"outer:inner"`.
+        exclude: names of mounts that are not shown.
+        swagger_ui: the URL of a directory that has `swagger-ui-bundle.js`,
+            `swagger-ui-standalone-preset.js` and `swagger-ui.css`; a path is one of this site.
+    """
+
+    def __init__(
+        self,
+        *,
+        title: str = "APIs",
+        version: str = "1",
+        documents: Mapping[str, str] | None = None,
+        exclude: Iterable[str] = (),
+        swagger_ui: str = SWAGGER_UI,
+    ) -> None:
+        self.title: str = title
+        self.version: str = version
+        self.documents: dict[str, str] = dict(documents or {})
+        self.exclude: frozenset[str] = frozenset(exclude)
+        self.swagger_ui: str = swagger_ui.rstrip("/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await refuse_websocket(scope, receive, send)
+        elif scope["type"] == "http":
+            await (await self._answer(scope))(scope, receive, send)
+
+    async def _answer(self, scope: Scope) -> Response:
+        if SITE not in scope:
+            raise MountkitError(
+                "OpenAPI() was called by no mount, so that there is nothing to show; write "
+                "Mount('/docs', OpenAPI())."
+            )
+        site = Site(*scope[SITE])
+        rest = scope["path"].removeprefix(scope["root_path"])
+        if rest not in ("/", "/openapi.json") and not re.fullmatch(r"/apps/[^/]+\.json", rest):
+            return PlainTextResponse("Not Found", 404)
+        apps = await self._published(site, scope)
+        if rest == "/":
+            return HTMLResponse(self._page(apps, site.root_path))
+        if rest == "/openapi.json":
+            return JSONResponse(merge(apps, site.root_path, self.title, self.version))
+        for app in apps:
+            if rest == f"/apps/{app.key}.json":
+                info = app.document.get("info", {})
+                return JSONResponse(
+                    merge([app], site.root_path, app.title, str(info.get("version", "1")))
+                )
+        return PlainTextResponse("Not Found", 404)
+
+    async def _published(self, site: Site, scope: Scope) -> list[Published]:
+        found: list[Published] = []
+        keys: set[str] = set()
+        for place in _places(site):
+            if place.name in self.exclude:
+                continue
+            document = _document_of(place.app)
+            if document is None and place.name in self.documents and place.mount is not None:
+                path = self.documents[place.name]
+                document = await _fetch(place, place.mount, site, path, scope)
+            if document is None:
+                continue
+            hosts = tuple(_server(host, site.root_path) for host in place.hosts)
+            twin = next((p for p in found if p.is_at(place.prefix, document)), None)
+            if twin is not None and hosts:  # the same app at another host
+                found[found.index(twin)] = replace(twin, hosts=twin.hosts + hosts)
+                continue
+            title = str(document.get("info", {}).get("title") or place.name or "API")
+            key = base = re.sub(r"[^A-Za-z0-9_-]+", "-", place.name or title).strip("-") or "app"
+            number = 2
+            while key in keys:
+                key, number = f"{base}-{number}", number + 1
+            keys.add(key)
+            found.append(Published(key, title, place.prefix, place.params, hosts, document))
+        titles = Counter(app.title for app in found)
+        return [
+            app if titles[app.title] == 1 else replace(app, title=f"{app.title} ({app.key})")
+            for app in found
+        ]
+
+    def _page(self, apps: Iterable[Published], root_path: str) -> str:
+        is_ours = re.match("/(?!/)", self.swagger_ui)
+        base = encode_path(root_path) + self.swagger_ui if is_ours else self.swagger_ui
+        urls = [{"url": "./openapi.json", "name": self.title}]
+        urls += [{"url": f"./apps/{app.key}.json", "name": app.title} for app in apps]
+        return _PAGE.format(
+            title=html.escape(self.title),
+            base=html.escape(base),
+            urls=json.dumps(urls).replace("<", "\\u003c"),  # no "</script>" out of a title
+        )
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="stylesheet" href="{base}/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="{base}/swagger-ui-bundle.js"></script>
+<script src="{base}/swagger-ui-standalone-preset.js"></script>
+<script>
+window.ui = SwaggerUIBundle({{
+  urls: {urls},
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
+  layout: "StandaloneLayout",
+}});
+</script>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An app, where it is, and the mount that serves it, if one does."""
+
+    app: Any
+    name: str = ""
+    prefix: str = ""
+    params: tuple[Document, ...] = ()
+    hosts: tuple[HostPattern, ...] = ()
+    mount: Mount | None = None
+    depth: int = 0
+
+
+def _places(site: Site) -> Iterator[_Place]:
+    """All apps of a site, each once for each place where it is mounted."""
+    roots = {id(app): app for app in (site.router, site.app) if app is not None}
+    pending = [_Place(app) for app in roots.values()]
+    while pending:
+        place = pending.pop()
+        yield place
+        if place.depth == _DEPTH:
+            continue
+        below = [
+            _below(place, route) for route in flatten(getattr(place.app, "routes", None) or ())
+        ]
+        if isinstance(place.app, Dispatcher):
+            below.append(replace(place, app=place.app.underneath, depth=place.depth + 1))
+        pending += [one for one in below if one is not None][::-1]
+
+
+def _below(place: _Place, route: BaseRoute) -> _Place | None:
+    """What a route mounts, if it mounts something."""
+    if isinstance(route, MountTable):
+        return replace(place, app=route, depth=place.depth + 1)
+    if not isinstance(route, (starlette.routing.Mount, starlette.routing.Host)):
+        return None
+    target = route.target if isinstance(route, Mount) else route.app
+    name = route.name or ""
+    path_format, host = "", None
+    if isinstance(route, starlette.routing.Host):
+        host = _pattern_of(route.host)
+    else:
+        path_format = route.path_format.removesuffix("/{path}")
+        name = name or path_format.strip("/")
+    if isinstance(route, Mount):
+        host = route.rule.host
+        name = route.name or route.label.strip("/")
+    if not isinstance(route, Mount) and isinstance(target, Router):
+        name = ""  # Starlette's way to write a prefix once
+    params = tuple(
+        {
+            "name": param,
+            "in": "path",
+            "required": True,
+            "schema": {"type": _TYPES.get(type(convertor).__name__, "string")},
+        }
+        for param, convertor in route.param_convertors.items()
+        if f"{{{param}}}" in path_format
+    )
+    return _Place(
+        target,
+        ":".join(filter(None, (place.name, name))),
+        place.prefix + path_format,
+        place.params + params,
+        (host,) if host is not None else place.hosts,
+        route if isinstance(route, Mount) else None,
+        place.depth + 1,
+    )
+
+
+def _pattern_of(host: str) -> HostPattern | None:
+    """Of one of Starlette's hosts, which may be anything that is in a regular expression."""
+    try:
+        return HostPattern(host)
+    except PatternError:
+        return None
+
+
+def _document_of(app: Any) -> Document | None:
+    """What FastAPI and Litestar publish."""
+    make: Callable[[], Document] | None = getattr(app, "openapi", None)
+    if callable(make):
+        return make() if getattr(app, "openapi_url", None) else None
+    if getattr(app, "openapi_config", None) is not None:
+        document: Document = app.openapi_schema.to_schema()
+        return document
+    return None
+
+
+async def _fetch(place: _Place, mount: Mount, site: Site, path: str, scope: Scope) -> Document:
+    """Ask an app for its document, as a client would.
+
+    Raises:
+        MountkitError: it has none there.
+    """
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    prefix = mount.path_format.removesuffix("/{path}")
+    root_path = site.root_path + place.prefix.removesuffix(prefix)
+    full = root_path + prefix + path
+    asked = {
+        **scope,
+        "path": full,
+        "raw_path": encode_path(full).encode("ascii"),
+        "root_path": root_path,
+        "query_string": b"",
+        "headers": [pair for pair in scope["headers"] if pair[0] == b"host"],
+    }
+    await mount.serve(Resolution(mount, root_path, prefix, path, {}), asked, receive, send)
+    status = sent[0]["status"] if sent else 0
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    try:
+        document: Document = json.loads(body)
+    except ValueError:
+        document = {}
+    version = document.get("openapi") if isinstance(document, dict) else None
+    if status != 200 or not str(version).startswith("3."):
+        what = "a document of Swagger 2" if "swagger" in document else "no OpenAPI document"
+        raise MountkitError(
+            f"{mount.where} answered {status} to GET {path}, and {what}; write the path at which "
+            "it serves one of OpenAPI 3 in OpenAPI(documents=…)."
+        )
+    return document
+
+
+def _server(host: HostPattern, root_path: str) -> Document:
+    """OpenAPI's Server Object, without a scheme: that of the page."""
+    pattern = re.sub(r"{(\w+):\w+}", r"{\1}", host.pattern).replace("*", "{any}", 1)
+    server: Document = {"url": f"//{pattern}{encode_path(root_path)}"}
+    names = re.findall(r"{(\w+)}", pattern)
+    if names:
+        server["variables"] = {name: {"default": name} for name in names}
+    return server

@@ -1,0 +1,184 @@
+"""One mount, several apps, each with a share of the requests: canaries and A/B tests."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import re
+from bisect import bisect
+from collections.abc import Mapping
+from contextvars import copy_context
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mountkit.exceptions import PatternError
+from mountkit.lifespans.supervision import (
+    SHUTDOWN_TIMEOUT,
+    STARTUP_TIMEOUT,
+    Child,
+    Supervisor,
+    run_lifespan,
+)
+from mountkit.matching.matchers import Cookie, Header
+from mountkit.matching.paths import encode_path
+from mountkit.matching.rules import call_site
+from mountkit.serving.flights import Flight
+from mountkit.serving.routes import watch
+from mountkit.wsgi.detection import adapt
+
+_COOKIE_VALUE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class _Branch(NamedTuple):
+    """What of an app of a split stands in the route."""
+
+    path_format: str
+    name: str
+
+
+class Split:
+    """An app that is one of several, chosen for each request by weight.
+
+        Mount("/api", Split({"stable": (v1, 95), "canary": (v2, 5)}, sticky_cookie="lane"))
+
+    Args:
+        apps: by name, an ASGI or WSGI app and its weight, a number from 0. An app gets its
+            weight divided by the sum of all (Gateway API, `backendRefs.weight`); weight 0
+            gets nothing.
+        sticky_cookie: the name of a cookie that keeps a client with the app that it was first
+            given; it holds the app's name. A client whose app has weight 0, or is gone, is
+            given another.
+        sticky_header: the name of a header; requests with the same value go to the same app,
+            as long as the weights stay. Without that header the choice is random.
+        seed: makes every choice repeatable.
+
+    Raises:
+        PatternError: a weight is no number from 0, or none is above 0.
+    """
+
+    def __init__(
+        self,
+        apps: Mapping[str, tuple[Any, float]],
+        *,
+        sticky_cookie: str | None = None,
+        sticky_header: str | None = None,
+        seed: int | None = None,
+        startup_timeout: float | None = STARTUP_TIMEOUT,
+        shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
+    ) -> None:
+        self.weights: dict[str, float] = {name: weight for name, (_, weight) in apps.items()}
+        _check_weights(self.weights)
+        for name in self.weights:
+            if not _COOKIE_VALUE.fullmatch(name):
+                raise PatternError(
+                    f"Name {name!r} of an app cannot stand in a cookie; use letters, digits, "
+                    "'.', '_' and '-'."
+                )
+        if sticky_cookie is not None and sticky_header is not None:
+            raise PatternError("A split is sticky by a cookie or by a header; choose one.")
+        where = call_site()
+        self._children = {name: _child(name, app, where) for name, (app, _) in apps.items()}
+        self._names = [name for name, weight in self.weights.items() if weight > 0]
+        self._bounds = list(accumulate(self.weights[name] for name in self._names))
+        self._cookie = None if sticky_cookie is None else Cookie(sticky_cookie)
+        self._header = None if sticky_header is None else Header(sticky_header)
+        self._seed = seed
+        self._random = random.Random(seed)
+        self._timeouts = (startup_timeout, shutdown_timeout)
+        self._running: list[Supervisor] = []
+
+    def choose(self, scope: Scope) -> str:
+        """The name of the app that a request goes to."""
+        if self._cookie is not None:
+            values = self._cookie.values(scope)
+            if len(values) == 1 and values[0] in self._names:
+                return values[0]
+        if self._header is not None:
+            values = self._header.values(scope)
+            if len(values) == 1:
+                return self._at(_fraction(values[0], self._seed))
+        return self._at(self._random.random())
+
+    def _at(self, fraction: float) -> str:
+        position = bisect(self._bounds, fraction * self._bounds[-1])
+        return self._names[min(position, len(self._names) - 1)]  # the product may be rounded up
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        name = self.choose(scope)
+        child = self._children[name]
+        if self._cookie is not None and self._cookie.values(scope) != [name]:
+            send = _set_cookie(send, scope, self._cookie.name, name)
+        root_path = scope.get("root_path", "").rstrip("/")
+        child_scope = {**scope, "root_path": root_path, "state": child.run.state.copy()}
+        flight = scope["route"] = Flight()
+        flight.mount, flight.child, flight.own_root = _Branch("", name), child_scope, root_path
+        publish = watch(scope, child_scope, root_path)
+        flight.scope, flight.server_send, flight.context = scope, send, copy_context()
+        flight.on_start, flight.task = publish, None
+        flight.status, flight.is_complete = 0, False
+        try:
+            await child.asgi(child_scope, receive, flight.send)
+        finally:
+            flight.scope = flight.server_send = flight.context = None
+            if publish is not None:
+                publish()
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        startup, shutdown = self._timeouts
+        await run_lifespan(
+            scope,
+            receive,
+            send,
+            self._children.values,
+            running=self._running,
+            startup_timeout=startup,
+            shutdown_timeout=shutdown,
+        )
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{name}: {weight:g}" for name, weight in self.weights.items())
+        return f"{type(self).__name__}({shares})"
+
+
+def _child(name: str, app: Any, where: str) -> Child:
+    asgi: ASGIApp
+    asgi, interface = adapt(app)
+    return Child(
+        app, asgi, f"The app {name!r} of the split ({where})", has_lifespan=interface != "wsgi"
+    )
+
+
+def _check_weights(weights: Mapping[str, float]) -> None:
+    for name, weight in weights.items():
+        if not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+            raise PatternError(f"Weight {weight!r} of {name!r} is no number from 0; write e.g. 5.")
+    if not any(weights.values()):
+        raise PatternError("No app of the split has a weight above 0; give one a weight.")
+
+
+def _fraction(text: str, seed: int | None) -> float:
+    """The same number from 0 up to 1 for the same text, in every process."""
+    digest = hashlib.blake2b(f"{seed}:{text}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _set_cookie(send: Send, scope: Scope, name: str, value: str) -> Send:
+    """`send`, with a session cookie for the mount's own paths (RFC 6265, section 4.1)."""
+    path = encode_path(scope.get("root_path", "").rstrip("/")) or "/"
+    cookie = f"{name}={value}; Path={path}; HttpOnly; SameSite=Lax"
+    if scope.get("scheme") in ("https", "wss"):
+        cookie += "; Secure"
+
+    async def sticky_send(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.accept"):
+            headers = [*message.get("headers", ()), (b"set-cookie", cookie.encode("latin-1"))]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return sticky_send

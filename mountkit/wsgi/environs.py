@@ -1,0 +1,89 @@
+"""A WSGI environ, made of an ASGI scope (PEP 3333, "environ Variables"; RFC 3875)."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any, NamedTuple
+from wsgiref.util import FileWrapper
+
+from starlette.types import Scope
+
+from mountkit.matching.paths import split_root_path
+
+
+def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
+    """The environ of a request.
+
+    Args:
+        scope: of a mounted app: `root_path` is the mount's, `path` holds it.
+        body: `wsgi.input`.
+    """
+    root_path, rest = split_root_path(scope)
+    scheme = scope["scheme"]
+    server_name, server_port = scope.get("server") or ("localhost", None)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope["method"],
+        # Of the mount alone; an environment variable of this name has no say.
+        "SCRIPT_NAME": _latin1(root_path),
+        "PATH_INFO": _latin1(rest) if rest[:1] == "/" else "/",  # "*", of OPTIONS
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_NAME": server_name,
+        "SERVER_PORT": str(server_port or (443 if scheme == "https" else 80)),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "asgi.scope": scope,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scheme,
+        "wsgi.input": body,
+        "wsgi.input_terminated": True,  # chunked bodies have no CONTENT_LENGTH to trust
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+    }
+    if scheme == "https":
+        environ["HTTPS"] = "on"
+    client = scope.get("client")
+    if client:
+        environ["REMOTE_ADDR"] = client[0]
+        environ["REMOTE_PORT"] = str(client[1])
+    for name, value in scope["headers"]:
+        # "x_a" would become the variable of "x-a", and "proxy" HTTP_PROXY (httpoxy).
+        if b"_" in name or name == b"proxy":
+            continue
+        key = name.decode("latin-1").upper().replace("-", "_")
+        if key not in ("CONTENT_LENGTH", "CONTENT_TYPE"):
+            key = "HTTP_" + key
+        text = value.decode("latin-1")
+        if key in environ:
+            # HTTP/2 may split cookies (RFC 9113, section 8.2.3).
+            text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
+        environ[key] = text
+    return environ
+
+
+def _latin1(path: str) -> str:
+    """As PEP 3333 has it: the bytes of the decoded path, each as one character."""
+    return path.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+class WSGIRoute(NamedTuple):
+    """As much of a Starlette route as traces and logs look for."""
+
+    path: str
+    path_format: str
+    name: str
+    endpoint: Any = None
+
+
+def route_of(environ: dict[str, Any]) -> WSGIRoute | None:
+    """The rule that Flask has matched, `/item/<int:id>`, in Starlette's form: `/item/{id}`.
+
+    Werkzeug's requests leave themselves in the environ. Other frameworks show nothing.
+    """
+    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
+    if rule is None:
+        return None
+    path = re.sub(r"<(?:[^<>:]*:)?([^<>:]+)>", r"{\1}", rule.rule)
+    return WSGIRoute(path, path, rule.endpoint)
