@@ -26,8 +26,7 @@ from mountkit import (
     MountkitError,
     PatternError,
 )
-from mountkit.answers import is_outside
-from mountkit.serving import flights as traffic
+from mountkit.tasks import is_outside
 from tests.conftest import ClientFactory
 from tests.reference import scope_of
 from tests.test_changes import Slow, ask
@@ -60,14 +59,6 @@ async def asked(app: ASGIApp, scope: Scope) -> tuple[list[Message], BaseExceptio
         with anyio.fail_after(60):
             await request.ended.wait()
     return request.sent, request.error
-
-
-async def test_both_ways_to_the_current_task(anyio_backend_name: str) -> None:
-    """Which of them is used depends on the version of Python."""
-    task = asyncio.current_task() if anyio_backend_name == "asyncio" else None
-    assert traffic.public_current_task() is task
-    if hasattr(asyncio.tasks, "_current_tasks"):
-        assert traffic.quick_current_task() is task
 
 
 @pytest.mark.parametrize(

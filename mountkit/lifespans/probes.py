@@ -8,8 +8,8 @@ from dataclasses import asdict
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from mountkit.answers import refuse_websocket
 from mountkit.lifespans.supervision import REGISTER, Health, Register
-from mountkit.websockets import refuse_websocket
 
 
 class Liveness:

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import BaseRoute, Router
 from starlette.types import Message, Receive, Scope, Send
 
+from mountkit.answers import refuse_websocket
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.inspection.layers import flatten
 from mountkit.matching.hosts import HostPattern
@@ -27,7 +28,6 @@ from mountkit.openapi.documents import Document, Published, merge
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount, MountTable
 from mountkit.serving.sites import SITE, Site
-from mountkit.websockets import refuse_websocket
 
 #: Where the page has Swagger UI from: what FastAPI's has.
 SWAGGER_UI = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5"

@@ -31,7 +31,7 @@ from mountkit.matching.tables import Table
 from mountkit.matching.trees import Found
 from mountkit.middleware.contexts import restore
 from mountkit.serving.escapes import EscapeWatch
-from mountkit.serving.flights import Flight, current_task
+from mountkit.serving.flights import Flight
 from mountkit.serving.mounts import (
     Exposure,
     Mount,
@@ -45,6 +45,7 @@ from mountkit.serving.mounts import (
 from mountkit.serving.routes import watch
 from mountkit.serving.scopes import is_from_server
 from mountkit.serving.sites import SITE, site_of
+from mountkit.tasks import current_task
 from mountkit.wsgi.detection import adapt
 
 #: Seconds that requests in flight have when their mount leaves.

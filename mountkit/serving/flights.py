@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-import sys
-from _thread import get_ident
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -27,37 +25,6 @@ SILENT = "It returned without an answer."
 # How often a request is cancelled that does not heed it, and the seconds that it has each time.
 _CUTS = 3
 _CUT_GRACE = 1.0
-
-
-def public_current_task() -> asyncio.Task[Any] | None:
-    """The task of asyncio that runs this, or `None`: trio."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
-
-
-def quick_current_task() -> asyncio.Task[Any] | None:
-    """The same. To ask for the running loop is a system call in Python 3.11 (`getpid`), so that the
-    last one is remembered with its thread; a loop that does not run has no current task."""
-    thread, loop = _last[0]
-    if thread == get_ident():
-        task = _tasks_by_loop.get(loop)
-        if task is not None:
-            return task
-    loop = asyncio._get_running_loop()
-    if loop is None:
-        return None
-    _last[0] = (get_ident(), loop)
-    return _tasks_by_loop.get(loop)
-
-
-# Each request asks for its task. Since Python 3.12 the public function is as quick.
-_last: list[tuple[int, Any]] = [(0, None)]
-_tasks_by_loop: dict[Any, asyncio.Task[Any]] = getattr(asyncio.tasks, "_current_tasks", {})
-current_task: Callable[[], asyncio.Task[Any] | None] = (
-    public_current_task if sys.version_info >= (3, 12) else quick_current_task
-)
 
 
 class Refused(Exception):

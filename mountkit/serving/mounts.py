@@ -23,14 +23,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router, replace_params
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.answers import (
-    answer,
-    answer_error,
-    answer_unavailable,
-    describe,
-    is_outside,
-    with_ascii_location,
-)
+from mountkit.answers import answer, answer_unavailable, refuse_websocket
 from mountkit.exceptions import ImproperResponseError, MountkitError, PatternError
 from mountkit.frameworks.reversal import reversal_of
 from mountkit.lifespans.supervision import Child, Health, Status, Supervision
@@ -48,6 +41,7 @@ from mountkit.matching.rules import Rule, call_site
 from mountkit.matching.tables import Resolution, Table
 from mountkit.matching.trees import Found
 from mountkit.middleware.redirects import Mending
+from mountkit.serving.errors import answer_error, with_ascii_location
 from mountkit.serving.flights import (
     SILENT,
     Flight,
@@ -55,7 +49,6 @@ from mountkit.serving.flights import (
     Refused,
     Traffic,
     WhenFull,
-    current_task,
     removed,
 )
 from mountkit.serving.routes import watch
@@ -67,7 +60,7 @@ from mountkit.serving.scopes import (
     full_raw_path,
 )
 from mountkit.serving.sites import SITE, site_of
-from mountkit.websockets import refuse_websocket
+from mountkit.tasks import current_task, describe, is_outside
 from mountkit.wsgi.bridge import WSGIBridge
 from mountkit.wsgi.detection import (
     Interface,

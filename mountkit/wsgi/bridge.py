@@ -23,8 +23,8 @@ import anyio.lowlevel
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from mountkit.answers import refuse_websocket
 from mountkit.exceptions import InterfaceError, shown
-from mountkit.websockets import refuse_websocket
 from mountkit.wsgi.environs import environ_of, route_of
 from mountkit.wsgi.threads import ThreadPool, loop_caller
 

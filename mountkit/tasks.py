@@ -1,0 +1,69 @@
+"""The task that runs a request, and which exceptions come from outside the app it calls."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from functools import partial
+from typing import Any
+
+import anyio
+
+
+def current_task() -> asyncio.Task[Any] | None:
+    """asyncio's current task; `None` on trio, and outside any event loop."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def is_outside(exc: BaseException, task: Any = None) -> bool:
+    """Whether an exception was not raised by the app itself: Ctrl-C, a cancellation, or the end of
+    a coroutine that is no longer awaited. `SystemExit`, and any of these that the app raises on its
+    own, must not end the server.
+
+    Args:
+        task: asyncio's task that called the app.
+    """
+    if isinstance(exc, Exception):
+        return False
+    if isinstance(exc, GeneratorExit):
+        return not _is_in_task(task)
+    if isinstance(exc, anyio.get_cancelled_exc_class()):
+        task = current_task()  # none on trio, where an app cannot raise a cancellation of its own
+        return task is None or task.cancelling() > 0
+    if isinstance(exc, BaseExceptionGroup):
+        return any(is_outside(part, task) for part in exc.exceptions)
+    return isinstance(exc, KeyboardInterrupt) and _may_be_ctrl_c()
+
+
+def _may_be_ctrl_c() -> bool:
+    """Whether a signal may raise here. Servers install handlers that raise nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    handler = signal.getsignal(signal.SIGINT)
+    if isinstance(handler, partial):  # of asyncio.Runner
+        handler = handler.func
+    module = getattr(handler, "__module__", None) or ""
+    return handler is signal.default_int_handler or module.startswith(("asyncio.run", "trio."))
+
+
+def _is_in_task(task: Any) -> bool:
+    if task is not None:
+        return task is current_task()
+    try:
+        anyio.get_current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+def describe(exc: BaseException) -> str:
+    """An exception in one line."""
+    name = type(exc).__name__
+    try:
+        return f"{name}: {exc}"
+    except Exception:  # the exception's own `__str__` may raise
+        return name
