@@ -20,7 +20,8 @@ from urllib.parse import unquote
 from starlette.types import Scope
 
 from mountkit import ConflictError, Mount, PatternError, Table
-from tests.reference import Spec, resolve, scope_of
+from tests.support.reference import Spec, resolve
+from tests.support.scopes import scope_of
 
 #: Requests for each table.
 REQUESTS = 500

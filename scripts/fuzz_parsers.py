@@ -19,7 +19,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["mountkit"]):
-    from tests.parsers import PARSERS
+    from tests.support.parsers import PARSERS
 
 #: Longer than any of them takes, and still quick.
 MAX_LENGTH = 400

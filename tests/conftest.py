@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-ClientFactory = Callable[..., TestClient]
+from tests.support.clients import ClientFactory
 
 
 @pytest.fixture(params=["asyncio", "trio"])

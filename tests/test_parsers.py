@@ -1,4 +1,4 @@
-"""No parser fails on what it is given; see `tests/parsers.py`, and `scripts/fuzz parsers` for more of it."""
+"""No parser fails on what it is given; see `tests/support/parsers.py`, and `scripts/fuzz parsers` for more of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.parsers import PARSERS
+from tests.support.parsers import PARSERS
 
 #: What parsers look for.
 PIECES = st.sampled_from(

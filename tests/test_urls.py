@@ -33,9 +33,9 @@ from mountkit import (
     url_context,
     url_for,
 )
-from tests.apps.django_site import wsgi_site as django_app
-from tests.conftest import ClientFactory
-from tests.reference import scope_of
+from tests.support.apps.django_site import wsgi_site as django_app
+from tests.support.clients import ClientFactory
+from tests.support.scopes import scope_of
 
 
 async def ask(request: Request) -> Response:

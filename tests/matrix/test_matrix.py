@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.apps.sites import STATIC
 from tests.matrix.client import Site, serve
 from tests.matrix.frameworks import FRAMEWORKS
 from tests.matrix.places import PLACES, WAYS
+from tests.support.apps.sites import STATIC
 
 #: A page takes seconds in a browser: at every place, and in every way.
 IN_BROWSER = {(place, "dispatcher") for place in PLACES} | {("sub", way) for way in WAYS}

@@ -12,17 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.matrix.client import ROOT
-from tests.matrix.table import PAGE
+from tests.matrix.recipes import recipes
 
-_SECTION = re.compile(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$", re.M | re.S)
 _IMPORT = re.compile(r"^(?:from|import) (\w+)", re.MULTILINE)
-
-
-def recipes() -> list[tuple[str, int, str]]:
-    """Title, line and code of each."""
-    text = PAGE.read_text(encoding="utf-8")
-    found = _SECTION.finditer(text)
-    return [(match[1], text.count("\n", 0, match.start(2)), match[2]) for match in found]
 
 
 @pytest.mark.parametrize(("title", "line", "code"), recipes(), ids=[r[0] for r in recipes()])

@@ -10,7 +10,7 @@ from tests.matrix import table
 from tests.matrix.facts import Facts
 from tests.matrix.frameworks import FRAMEWORKS
 from tests.matrix.places import PLACES
-from tests.matrix.test_recipes import recipes
+from tests.matrix.recipes import recipes
 
 
 def test_table_is_that_of_the_run() -> None:

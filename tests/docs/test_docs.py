@@ -1,0 +1,186 @@
+"""The README and the documentation: what they show is run, what they link is there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from markdown import markdown
+
+from benchmarks import dispatch, load, tenants, wsgi
+from benchmarks.measuring import read
+from mountkit.matching.findings import Code
+from scripts import api_page
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(DOCS.glob("*.md")),
+]
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+_BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[tuple[int, str, str]]:
+    """Line, options and text of every block in a language."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        (text.count("\n", 0, match.start(3)), match[2].strip(), match[3])
+        for match in _BLOCK.finditer(text)
+        if match[1] == language
+    ]
+
+
+#: `tests/matrix/test_recipes.py` runs those of the page on frameworks, each in a process of its own.
+RUN = [page for page in PAGES if page.name != "frameworks.md" and blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def test_code_runs(page: Path) -> None:
+    """Every block of a page, in order, in one namespace; what it asserts is true."""
+    namespace: dict[str, Any] = {"__name__": page.stem}
+    for line, _, text in blocks(page, "python"):
+        # Errors name the line of the page.
+        exec(compile("\n" * line + text, page, "exec"), namespace)
+
+
+CONSOLE = [page for page in PAGES if blocks(page, "console")]
+
+
+@pytest.mark.parametrize("page", CONSOLE, ids=lambda page: page.name)
+def test_commands_print_what_is_shown(page: Path, tmp_path: Path) -> None:
+    """In a folder with the modules of the page, those blocks that have a title."""
+    for _, options, text in blocks(page, "python"):
+        if title := re.search(r'title="([^"]+)"', options):
+            (tmp_path / title[1]).write_text(text, encoding="utf-8")
+    for _, _, text in blocks(page, "console"):
+        command, _, expected = text.partition("\n")
+        assert printed(command, tmp_path) == expected
+
+
+def printed(command: str, folder: Path) -> str:
+    """What a command of a page prints."""
+    prompt, program, *arguments = shlex.split(command)
+    assert (prompt, program) == ("$", "mountkit")
+    run = subprocess.run(
+        [sys.executable, "-m", "mountkit", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
+        check=False,
+    )
+    assert run.stderr == ""
+    return "".join(line.rstrip() + "\n" for line in run.stdout.splitlines())
+
+
+def anchors(page: Path) -> set[str]:
+    html = markdown(page.read_text(encoding="utf-8"), extensions=["toc", "fenced_code", "tables"])
+    return set(re.findall(r' id="([^"]+)"', html))
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file of the checkout, and to a heading in it."""
+    text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """And nothing else is."""
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    named = [path for entry in config["nav"] for path in entry.values()]
+    assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md"))
+
+
+def test_api_page_is_up_to_date() -> None:
+    """It is written from the docstrings; `python scripts/api_page.py` writes it anew."""
+    assert api_page.PAGE.read_text(encoding="utf-8") == api_page.page()
+
+
+def test_api_page_is_complete() -> None:
+    """Every public name has its heading."""
+    import mountkit
+
+    shown = {name for names in api_page.GROUPS.values() for name in names.split()}
+    assert shown == set(mountkit.__all__)
+
+
+def test_every_kind_of_finding_is_explained() -> None:
+    """In the table of the page on `check`."""
+    text = (DOCS / "explain.md").read_text("utf-8")
+    rows = [line.partition("|")[2].partition("|")[0] for line in text.splitlines()]
+    shown = [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)]
+    assert sorted(shown) == sorted(get_args(Code))
+
+
+@pytest.mark.parametrize(
+    "benchmark",
+    [dispatch, load, tenants, wsgi],
+    ids=["dispatch", "load", "tenants", "wsgi"],
+)
+def test_figures_are_those_of_the_run(benchmark: Any) -> None:
+    """What the page quotes is what the benchmark has written down."""
+    name = benchmark.__name__.rpartition(".")[2]
+    assert benchmark.tables(read(name)) in benchmark.PAGE_OF_DOCS.read_text("utf-8")
+
+
+def test_pages_fit_a_terminal() -> None:
+    """Lines are broken, but for tables and output."""
+    for page in PAGES:
+        text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+        long = [line for line in text.splitlines() if len(line) > 120 and line[:1] != "|"]
+        assert long == [], page.name
+
+
+#: The tests that show what a row of the README's table claims, for mountkit and for the others.
+ROWS = {
+    "The mounted app's lifespan runs": "test_one_line_starts_the_mounts_among_routes",
+    "Which mount wins": "test_order",
+    "Chosen by header, cookie, query, method, client": "test_conditions_are_in_force",
+    "Hosts": "test_pattern",
+    "The child's own `url_for` is right": "test_the_childs_urls",
+    "Apps that do not know their prefix": "test_the_app_is_named_once",
+    "WSGI apps": "test_an_app_that_hangs_has_its_own_threads",
+    "Conflicts": "test_equivalent_mounts_are_refused",
+    "Why this mount?": "test_explain_agrees_with_resolve",
+    "Canary and sticky split": "test_gateway_api_weights",
+    "Mounts change while requests are served": "test_hundreds_of_changes_under_traffic",
+    "Tenants by host, out of a database": "test_a_thousand_tenants",
+    "Limits, error isolation and health of one mount": "test_an_error_before_the_answer",
+    "Traces and logs name the whole route": "test_the_parents_scope_after_the_call",
+}
+
+
+def test_rows_of_the_readme_are_tested() -> None:
+    """Each row has a test, which exists."""
+    rows = re.findall(r"^\| \[([^]]+)\]", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert rows == list(ROWS)
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    missing = [name for name in ROWS.values() if f"def {name}(" not in tests]
+    assert missing == []
+
+
+def test_scripts_of_the_readme_are_there() -> None:
+    """Those that it names can be run."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    for name in ("scripts/demo", "scripts/saas", "scripts/test"):
+        assert f"`{name}`" in text
+        assert os.access(ROOT / name, os.X_OK)
