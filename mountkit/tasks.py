@@ -11,12 +11,24 @@ from typing import Any
 import anyio
 
 
+_thread = threading.local()
+
+
 def current_task() -> asyncio.Task[Any] | None:
     """asyncio's current task; `None` on trio, and outside any event loop."""
     try:
-        return asyncio.current_task()
+        task = asyncio.current_task(_thread.loop)
+    except AttributeError:
+        task = None
+    return task or _find_task()
+
+
+def _find_task():
+    try:
+        _thread.loop = asyncio.get_running_loop()
     except RuntimeError:
         return None
+    return asyncio.current_task()
 
 
 def is_outside(exc: BaseException, task: Any = None) -> bool:

@@ -1,39 +1,44 @@
-"""What becomes of an exception that a mounted app leaves to the app above it."""
+"""What becomes of an exception that a mounted app raises: it goes up, as in Starlette."""
 
 from __future__ import annotations
 
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from mountkit.matching.paths import ascii_location
+from mountkit.exceptions import MountkitError
+from mountkit.tasks import describe
 
-
-def with_ascii_location(send: Send) -> Send:
-    """Percent-encode what an app has made of its prefix. A `Location` is a URI (RFC 9110,
-    section 10.2.2), which is ASCII; Quart, BlackSheep and others send letters."""
-
-    async def encode(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [
-                (name, ascii_location(value) if name.lower() == b"location" else value)
-                for name, value in message.get("headers", ())
-            ]
-        await send(message)
-
-    return encode
+_NOTE = "mountkit: raised by "
 
 
-async def answer_error(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer an exception that a mounted app has left to whoever is above, or raise it.
+def annotated(exc: BaseException, where: str, *, has_started: bool) -> Exception:
+    """The exception that goes up, with a note that names the app that raised it, once: the mounts
+    further up do not add theirs.
 
-    Where a router is above, that is its business. Otherwise it is done here as Starlette's
-    routers do it, with the handlers of the app if there is one: in front of an app, its own
-    `ExceptionMiddleware` is not reached, and in front of none there is none.
+    What is not an `Exception` (`SystemExit`, a cancellation of the app's own, a group of them) would
+    end the server or a neighbour: it goes up as the cause of an error.
+    """
+    if not isinstance(exc, Exception):
+        wrapper = MountkitError(f"{where} was ended by {describe(exc)}.")
+        wrapper.__cause__ = exc
+        exc = wrapper
+    if not any(note.startswith(_NOTE) for note in getattr(exc, "__notes__", ())):
+        started = ", which had started to answer" if has_started else ""
+        exc.add_note(f"{_NOTE}{where[0].lower()}{where[1:]}{started}.")
+    return exc
+
+
+async def hand_up(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    """Leave an exception to the handlers above, or raise it.
+
+    Where a router is above, its own machinery takes it. Otherwise it is done here as Starlette's
+    routers do it, with the handlers of the app, if there is one: in front of an app, its own
+    `ExceptionMiddleware` is not reached, and without an app there is none.
     """
     if isinstance(exc, MultiPartException) and "app" in scope:
-        # Starlette's Request.form() does this where it sees an app above.
+        # Starlette's Request.form() does this where it finds an app above.
         exc = HTTPException(400, exc.message)
     if "starlette.exception_handlers" in scope:
         raise exc
@@ -42,6 +47,6 @@ async def answer_error(exc: Exception, scope: Scope, receive: Receive, send: Sen
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         raise exc
 
-    # Those of 500 are for ServerErrorMiddleware, which stands above this in any case.
+    # Those of 500 are for ServerErrorMiddleware, which is above this in any case.
     own = {key: handler for key, handler in handlers if key not in (500, Exception)}
     await ExceptionMiddleware(fail, own)({**scope}, receive, send)

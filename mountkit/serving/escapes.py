@@ -1,19 +1,20 @@
-"""Who has asked for what is outside of its prefix.
+"""Pages that ask for a URL outside of their prefix.
 
 A mounted app that does not know its prefix writes "/static/app.js" into its pages, and the browser
-gets a 404 from somebody else. The request says by its `Referer` whose page it was.
+gets another app's 404. The request says by its `Referer` which page it was.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.frameworks.prefixes import advice
+from mountkit.frameworks import advice
 from mountkit.matching.tables import Table
-from mountkit.serving.mounts import Mount
+from mountkit.serving.exposures import Exposure
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -21,11 +22,11 @@ logger: logging.Logger = logging.getLogger("mountkit")
 class EscapeWatch:
     """The app underneath a table; its 404s are looked at.
 
-    A mount is named once, in a warning. Costs a look at the headers for requests that no mount
+    A mount is named once, in a warning. It costs a look at the headers of requests that no mount
     takes, and nothing for others.
     """
 
-    def __init__(self, app: ASGIApp, table: Table[Mount]) -> None:
+    def __init__(self, app: ASGIApp, table: Table[Any]) -> None:
         self.app = app
         self._table = table
 
@@ -61,12 +62,14 @@ class EscapeWatch:
             "query_string": page.query.encode("latin-1"),
         }
         found = self._table.resolve(asked)
-        if found is None or not found.prefix or found.mount.has_escaped:
+        mount = getattr(found, "mount", None)
+        if isinstance(mount, Exposure):
+            mount = mount.mount
+        if found is None or mount is None or not found.prefix or mount.has_escaped:
             return
-        mount = found.mount
         mount.has_escaped = True
         logger.warning(
-            "A page of %s asked for %r, which is outside of its prefix and is not there: %s. "
+            "A page of %s asked for %r, which is outside of its prefix and does not exist: %s. "
             "This is said once.",
             mount.where[0].lower() + mount.where[1:],
             scope["path"][:200],

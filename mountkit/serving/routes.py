@@ -1,14 +1,13 @@
-"""The route that logs, metrics and traces see: `/outer/admin/item/{id}`, and one span of it.
+"""The route of a mounted app, for logs, metrics and traces of those above it.
 
-A child with a scope of its own is invisible to whoever watches its parent: the child's route
-stays in the child's scope. So the composed template is carried upwards, to where each of the
-three kinds of instrumentation looks for it:
+A child that gets a scope of its own is invisible from above: its route stays in its scope. So the
+composed template is carried upwards, to where each kind of instrumentation looks for it:
 
 * `scope["route"]`, read after the call by Starlette's middleware and by most exporters;
 * FastAPI's record of the request, written before the response ends its span;
 * the current OpenTelemetry span, which the ASGI instrumentation does not name by itself.
 
-OpenTelemetry is never imported here; if it was not imported elsewhere, no span is open.
+OpenTelemetry is never imported here. Unless it was imported elsewhere, no span is open.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from typing import Any, Protocol
 
 from starlette.types import Scope
 
+from mountkit.frameworks import route_of
+
 _FASTAPI_RECORD = "fastapi.telemetry"
 _STARLETTE_FLAG = "starlette.opentelemetry"
 # OpenTelemetry, "Semantic conventions for HTTP spans": the methods that name a span.
@@ -28,7 +29,7 @@ _METHODS = frozenset(
 
 
 class Named(Protocol):
-    """What a route is a part of: a mount.
+    """What a route belongs to: a mount, or an app of a split.
 
     Attributes:
         path_format: `/t/{tenant}/{path}`.
@@ -41,38 +42,35 @@ class Named(Protocol):
     def name(self) -> str | None: ...
 
 
-class RouteTemplate:
-    """What a dispatcher leaves in the `scope["route"]` of its parent.
+class Route:
+    """What a mount leaves in its parent's `scope["route"]`.
 
-    It is composed when somebody looks at it, from what the child has left in its scope by then:
-    most requests are looked at by nobody.
+    It is composed when it is read, from what the child has left in its own scope by then: most
+    requests are never looked at. Not a `Mount`: Starlette's middleware would take `root_path` for
+    the route.
 
-    Not a `Mount`: Starlette's middleware would take `root_path` for the route.
-
-    Attributes:
-        mount: the mount.
+    Args:
+        mount: what the route belongs to.
         child: the child's scope.
-        own_root: the `root_path` that the child was handed.
     """
 
-    # No `__init__`: one is made for each request, and to set slots is quicker.
     __slots__ = ("child", "mount", "own_root")
 
-    mount: Named
-    child: Scope
-    own_root: str
+    def __init__(self, mount: Named, child: Scope) -> None:
+        self.mount = mount
+        self.child = child
+        self.own_root: str = child["root_path"]
 
     @property
     def path_format(self) -> str:
         """The template below the parent's `root_path`: `/admin/item/{id}`. If the child has no
-        route, or shows none (Django), what is known is the mount."""
-        child = self.child
+        route, or shows none (Django), the mount's alone."""
         prefix = self.mount.path_format.removesuffix("/{path}")
-        route = _route_of(child)
+        route = route_of(self.child)
         path_format = getattr(route, "path_format", None)
         if not isinstance(path_format, str):
             return prefix
-        grown: str = child.get("root_path", "")
+        grown: str = self.child.get("root_path", "")
         # Starlette's own mounts below the child grow its root_path in place. A mount that is
         # itself the last route has its prefix in both.
         inner = grown[len(self.own_root) :] if grown.startswith(self.own_root) else ""
@@ -84,8 +82,8 @@ class RouteTemplate:
 
     @property
     def name(self) -> str | None:
-        """The child's route's name, else the mount's."""
-        route = _route_of(self.child)
+        """The name of the child's route, else the mount's."""
+        route = route_of(self.child)
         if not isinstance(getattr(route, "path_format", None), str):
             return self.mount.name
         return getattr(route, "name", None) or self.mount.name
@@ -96,22 +94,13 @@ class RouteTemplate:
         return self.child.get("endpoint")
 
     def __repr__(self) -> str:
-        return f"RouteTemplate({self.path_format!r})"
-
-
-def _route_of(child: Scope) -> Any:
-    # An APIRoute below `include_router(prefix=…)` does not know the prefix; its context does.
-    context = child.get("fastapi", {}).get("effective_route_context")
-    if context is not None:
-        return getattr(context, "starlette_route", None) or context
-    return child.get("route")
+        return f"{type(self).__name__}({self.path_format!r})"
 
 
 class Publisher:
-    """Tells those who do not look by themselves: FastAPI's record and OpenTelemetry's span.
+    """Tells those that do not look for themselves: FastAPI's record and OpenTelemetry's span.
 
-    It has to be published when the response starts, as FastAPI's span ends with it, and once more
-    at the end.
+    Called when the response starts, as FastAPI's span ends with it, and again at the end.
     """
 
     __slots__ = ("_parent", "_record", "_root_path", "_span")
@@ -122,8 +111,7 @@ class Publisher:
         self._record = parent.get(_FASTAPI_RECORD)
         self._span = span
 
-    def publish(self) -> None:
-        """Say what is known by now."""
+    def __call__(self) -> None:
         route = self._root_path + self._parent["route"].path_format or "/"
         record = self._record
         if record is not None:
@@ -135,24 +123,22 @@ class Publisher:
 
 
 def watch(parent: Scope, child: Scope, root_path: str) -> Callable[[], None] | None:
-    """See whether anybody above has to be told of the route that was left in `parent`.
+    """Find what above has to be told of the route that is left in `parent`. OpenTelemetry has been
+    imported.
 
     Args:
         child: the child's scope, before it is called.
         root_path: the `root_path` of `parent`, normalised.
 
     Returns:
-        What has to be called when the response starts and when it has ended, if so.
+        What to call when the response starts and when it has ended; `None` if nothing watches.
     """
-    span = _server_span() if "opentelemetry.trace" in sys.modules else None
+    span = _server_span()
     if _FASTAPI_RECORD in parent:
-        return Publisher(parent, root_path, span).publish
+        return Publisher(parent, root_path, span)
     if span is not None or parent.get(_STARLETTE_FLAG):
-        # Somebody above has made the request's one server span already.
-        child[_FASTAPI_RECORD] = None
-        if span is not None:
-            return Publisher(parent, root_path, span).publish
-    return None
+        child[_FASTAPI_RECORD] = None  # the request's one server span exists already
+    return None if span is None else Publisher(parent, root_path, span)
 
 
 def _shown_method(scope: Scope) -> str:

@@ -1,181 +1,179 @@
-"""What a mounted app sees: a new scope, built from the spec's keys and the decision.
+"""The scope of a mounted app: a copy of the parent's, less what routers own.
 
-The ASGI convention, which Starlette follows since 0.35 and most frameworks with it: `path`
-is the full path, `root_path` the part of it that is not the app's. Nothing that the
-parent's router has left in its scope reaches the child, because `router`, `app_root_path`
-and their like make a child generate its parent's URLs.
+A builder makes it: one for each convention, chosen when the mount is built. What middleware above
+has put into the scope (`session`, `user`, …) is passed on, as in Starlette. What a router has left
+there is not: `router`, `app_root_path` and the like would make an app generate its parent's URLs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from starlette.types import Scope
 
-from mountkit.matching.paths import cut_raw_path, encode_path
-from mountkit.serving.sites import SITE
+from mountkit.frameworks import left_keys
+from mountkit.matching.locations import cut_raw_path, encode_path
+from mountkit.matching.decisions import Resolution
+from mountkit.serving.sites import MOUNT, SITE, site_of
 
-#: Which of the four scopes an app is handed. With a mount at `/sub` and a request for
-#: `/sub/x`:
+#: Which of four scopes an app gets. With a mount at `/sub` and a request for `/sub/x`, on a server
+#: without a `root_path` of its own:
 #:
 #: | convention | `path`   | `root_path` | for                                               |
 #: |------------|----------|-------------|---------------------------------------------------|
 #: | `"spec"`   | `/sub/x` | `/sub`      | apps that follow the ASGI spec; the default       |
 #: | `"strip"`  | `/x`     | `/sub`      | apps that route on `path` alone (Falcon, Sanic)   |
-#: | `"none"`   | `/x`     | `""`        | apps that believe to be alone on the server       |
+#: | `"none"`   | `/x`     | `""`        | apps that assume they own the whole server        |
 #: | `"whole"`  | `/sub/x` | `""`        | apps whose own routes carry the prefix            |
+#:
+#: `"whole"` selects by the prefix and does not consume it: the app sees the server's `root_path`.
 Convention: TypeAlias = Literal["spec", "strip", "none", "whole"]
-CONVENTIONS: tuple[Convention, ...] = ("spec", "strip", "none", "whole")
 
-# ASGI spec, "HTTP & WebSocket": the keys of a connection scope, and what stands for one
-# that the server has left out (several frameworks insist on keys that the spec calls optional).
-_HTTP_DEFAULTS: dict[str, Any] = {
+#: The placeholders of the mounts above. `path_params` may hold those of other routers.
+PARAMS = "mountkit.params"
+# What servers may leave out (ASGI spec, "HTTP"), and some frameworks fail without.
+_DEFAULTS: dict[str, Any] = {
     "asgi": {"version": "3.0"},
     "http_version": "1.1",
-    "method": "GET",
-    "scheme": "http",
     "query_string": b"",
+    "raw_path": None,
     "client": None,
     "server": None,
 }
-_WEBSOCKET_DEFAULTS = {**_HTTP_DEFAULTS, "scheme": "ws", "subprotocols": []}
-del _WEBSOCKET_DEFAULTS["method"]
-# What a server may add to the scope of one connection, and what a parent's telemetry leaves
-# there so that the child does not start a second span.
-_PASSED_ON = ("tls", "starlette.opentelemetry", "fastapi.telemetry")
-_SPEC_KEYS = {
-    kind: {*defaults, "type", "path", "raw_path", "root_path", "headers"}
-    for kind, defaults in (("http", _HTTP_DEFAULTS), ("websocket", _WEBSOCKET_DEFAULTS))
-}
-_KEPT = {"state", "extensions", SITE, *_PASSED_ON}
-
-#: The keys of a scope, in their order, and which of them a child's copy of it loses; `None` if a
-#: copy is not enough. They are the server's and the middleware's, not the client's, and few.
-Shapes: TypeAlias = dict[tuple[str, ...], tuple[str, ...] | None]
-_shapes: Shapes = {}
-_MOST_SHAPES = 1000
+_SCHEMES = {"http": "http", "websocket": "ws"}
 
 
-def _learn(scope: Scope) -> tuple[str, ...] | None:
-    """Look at a shape that has not been seen before."""
-    keys = tuple(scope)
-    spec = _SPEC_KEYS[scope["type"]]
-    lost = None
-    if spec <= scope.keys() and "path_params" not in scope:
-        lost = tuple(key for key in keys if key not in spec and key not in _KEPT)
-    if len(_shapes) >= _MOST_SHAPES:  # somebody above makes keys up
-        _shapes.clear()
-    _shapes[keys] = lost
-    return lost
+#: Makes the scope of an app: from the mount, the decision, the parent's scope, the state of the
+#: app's lifespan, and the dispatcher that has decided (`None`: a router of Starlette's).
+Builder: TypeAlias = Callable[[Any, Resolution[Any], Scope, dict[str, Any], Any], dict[str, Any]]
 
 
-def is_from_server(scope: Scope) -> bool:
-    """Whether this is an HTTP request with the keys that the spec has, and no others."""
-    http = _SPEC_KEYS["http"] | {"state"}
-    return scope["type"] == "http" and http <= scope.keys() <= http | {"extensions"}
-
-
-def copied_scope(
-    scope: Scope, root_path: str, prefix: str, rest: str, state: dict[str, Any]
-) -> Scope | None:
-    """`child_scope` for the most frequent case, in a quarter of the time: the path stays as it is,
-    and all that the spec names is there; else `None`.
-
-    To copy a scope is much quicker than to compose one. That it holds nothing else is seen from
-    its keys, which are the same for all requests that come from one server through one middleware.
-    """
-    keys = tuple(scope)
-    lost = _shapes[keys] if keys in _shapes else _learn(scope)
-    own_root = root_path + prefix
-    # Without `rest` it is the bare prefix, and a shorter path has lost its root path to a proxy.
-    if lost is None or not rest or len(scope["path"]) < len(own_root) + len(rest):
-        return None
-    if not scope["raw_path"] or type(scope["headers"]) is not list:
-        return None
-    child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
-    for key in lost:
-        del child[key]
-    child["root_path"] = own_root
-    # Containers are copied: what a child does to them is its own business.
-    child["headers"] = child["headers"].copy()
-    if "extensions" in child:
-        child["extensions"] = dict(child["extensions"] or {})
-    child["state"] = state
-    return child
-
-
-def child_scope(
-    scope: Scope,
-    root_path: str,
-    prefix: str,
-    rest: str,
-    params: dict[str, Any],
-    convention: Convention,
-    state: dict[str, Any],
-    keys: Iterable[str] = (),
-) -> Scope:
-    """A scope for the app that a mount has chosen; `scope` is neither changed nor shared.
-
-    Args:
-        root_path, prefix, rest, params: the decision; see `tables.Resolution`.
-        convention: see `Convention`.
-        state: the app's lifespan state, a copy for this request (ASGI spec, "Lifespan state").
-        keys: further keys of `scope` that the app is to have.
-    """
-    child = _composed(scope, state)
-    if keys:
-        for key in keys:
-            if key in scope:
-                child[key] = scope[key]
-    if "path_params" in scope:
-        params = {**scope["path_params"], **params}
-    if params:
-        child["path_params"] = params
-    child.update(_paths(scope, root_path, prefix, rest, convention))
-    return child
-
-
-def _composed(scope: Scope, state: dict[str, Any]) -> dict[str, Any]:
-    """The keys of the spec, and what stands for those that are left out."""
-    defaults = _HTTP_DEFAULTS if scope["type"] == "http" else _WEBSOCKET_DEFAULTS
-    child = {key: scope.get(key, default) for key, default in defaults.items()}
-    child |= {"type": scope["type"], "headers": list(scope["headers"]), "state": state}
-    if "extensions" in scope:
-        child["extensions"] = dict(scope["extensions"] or {})
-    for key in _PASSED_ON:
-        if key in scope:
-            child[key] = scope[key]
-    return child
-
-
-def _paths(
-    scope: Scope, root_path: str, prefix: str, rest: str, convention: Convention
+def spec_scope(
+    mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
 ) -> dict[str, Any]:
-    raw_path = full_raw_path(scope, root_path, prefix + rest)
-    own_root = root_path + prefix
-    if convention == "whole":
-        return {"path": own_root + rest, "raw_path": raw_path, "root_path": ""}
-    if not rest:  # the bare prefix is the child's "/": some frameworks fail on ""
-        rest, raw_path = "/", raw_path + b"/"
-    if convention == "spec":
-        return {"path": own_root + rest, "raw_path": raw_path, "root_path": own_root}
-    return {
-        "path": rest,
-        "raw_path": cut_raw_path(raw_path, own_root, rest),
-        "root_path": own_root if convention == "strip" else "",
-    }
+    """`path` and `root_path` are full (ASGI spec, "HTTP"; Starlette since 0.35)."""
+    child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
+    if not LEFT.isdisjoint(child):
+        for key in LEFT.intersection(child):
+            del child[key]
+    root_path, rest = found.root_path, found.rest
+    child["root_path"] = own_root = root_path + found.prefix
+    try:
+        child["query_string"], child["http_version"], child["scheme"], child["client"]
+        is_full = rest and not root_path and child["raw_path"]
+    except KeyError:
+        is_full = False
+        child = {**_DEFAULTS, "scheme": _SCHEMES[scope["type"]], **child}
+    if not is_full:
+        child["path"] = own_root + (rest or "/")  # some frameworks fail on ""
+        child["raw_path"] = full_raw_path(scope, found) + (b"" if rest else b"/")
+    child["headers"] = [*child["headers"]]
+    if "extensions" in child:
+        child["extensions"] = _copied(child["extensions"])
+    if found.params or PARAMS in child:
+        child[PARAMS] = child.get(PARAMS, {}) | found.params
+        child["path_params"] = child[PARAMS].copy()
+    child["state"] = state.copy()
+    if mount.share:
+        parent = scope.get("state", {})
+        child["state"] |= {key: parent[key] for key in mount.share if key in parent}
+    if SITE not in child:
+        child[SITE] = site_of(scope, root_path, router)
+    child[MOUNT] = mount
+    return child
 
 
-def full_raw_path(scope: Scope, root_path: str, below: str) -> bytes:
-    """`raw_path` as the server had it, or what it would have been.
+LEFT = left_keys()
 
-    Where `path` lacked the `root_path` that a proxy has stripped and the server has named,
-    it is prepended here as it is to `path`.
+
+def _copied(value: Any) -> Any:
+    """A copy of dicts and lists, as deep as they go."""
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value
+
+
+def stripped_scope(
+    mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
+) -> dict[str, Any]:
+    """`path` is what is below the prefix, `root_path` is full."""
+    child = spec_scope(mount, found, scope, state, router)
+    child["path"] = rest = found.rest or "/"
+    child["raw_path"] = cut_raw_path(child["raw_path"], child["root_path"], rest)
+    return child
+
+
+def lone_scope(
+    mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
+) -> dict[str, Any]:
+    """`path` is what is below the prefix, and there is no `root_path`."""
+    return stripped_scope(mount, found, scope, state, router) | {"root_path": ""}
+
+
+def whole_scope(
+    mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
+) -> dict[str, Any]:
+    """`path` is full, `root_path` the server's: the prefix is not consumed."""
+    child = spec_scope(mount, found, scope, state, router)
+    child["path"] = found.root_path + found.prefix + found.rest
+    child["raw_path"] = full_raw_path(scope, found)
+    child["root_path"] = found.root_path
+    return child
+
+
+def routes_scope(
+    mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
+) -> dict[str, Any]:
+    """For routes and bare routers: they are part of the parent app and share its scope."""
+    child: dict[str, Any] = {**scope, SITE: site_of(scope, found.root_path, router), MOUNT: mount}
+    child.pop("route", None)
+    if "fastapi" in child:  # FastAPI's notes on the parent's route do not hold for these
+        known = child["fastapi"].items()
+        child["fastapi"] = {k: v for k, v in known if k != "effective_route_context"}
+    if router is not None:
+        child.setdefault("router", router)
+    child["endpoint"] = mount.app
+    child["path_params"] = scope.get("path_params", {}) | found.params
+    if found.params or PARAMS in scope:
+        child[PARAMS] = scope.get(PARAMS, {}) | found.params
+    child["app_root_path"] = scope.get("app_root_path", found.root_path)
+    child["root_path"] = found.root_path + found.prefix
+    child["path"] = child["root_path"] + (found.rest or "/")
+    child["raw_path"] = full_raw_path(scope, found) + (b"" if found.rest else b"/")
+    if state:  # of a Router with a lifespan of its own
+        child["state"] = scope.get("state", {}) | state
+    return child
+
+
+def same_scope(
+    mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
+) -> dict[str, Any]:
+    """For the app underneath: the scope as it came."""
+    child = {**scope, MOUNT: mount}
+    child.setdefault("root_path", "")
+    return child
+
+
+#: By convention.
+BUILDERS: dict[Convention, Builder] = {
+    "spec": spec_scope,
+    "strip": stripped_scope,
+    "none": lone_scope,
+    "whole": whole_scope,
+}
+
+
+def full_raw_path(scope: Scope, found: Resolution[Any]) -> bytes:
+    """`raw_path` as the server had it, or would have had it.
+
+    Where `path` lacks the `root_path` that a proxy has stripped and the server has named, it is
+    put before `raw_path`, as it is put before `path`.
     """
     raw_path: bytes | None = scope.get("raw_path")
+    below = found.prefix + found.rest
     if not raw_path:
-        return encode_path(root_path + below).encode("ascii")
-    if len(scope["path"]) < len(root_path) + len(below):
-        return encode_path(root_path).encode("ascii") + raw_path
+        return encode_path(found.root_path + below).encode("ascii")
+    if len(scope["path"]) < len(found.root_path) + len(below):
+        return encode_path(found.root_path).encode("ascii") + raw_path
     return raw_path

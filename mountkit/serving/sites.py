@@ -1,4 +1,4 @@
-"""What a mounted app is told of the site that it is a part of: who knows all names."""
+"""What a mounted app knows of the site that it is part of."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from typing import Any, NamedTuple
 
 from starlette.types import Scope
 
-#: The key of a connection scope under which a site is found.
+#: The key of a connection scope that holds its `Site`, as a tuple.
 SITE = "mountkit.site"
+#: The key that holds the `Mount` that serves the request.
+MOUNT = "mountkit.mount"
 
 
 class Site(NamedTuple):
-    """The outermost of the routers above an app.
+    """The outermost of the routers above an app: it knows every name.
 
     Attributes:
-        router: a dispatcher, or the application whose routes the mounts stand among.
+        router: a dispatcher, or the application that has the mounts among its routes.
         app: the application that a dispatcher stands in front of, if it is known.
-        root_path: where it is.
+        root_path: where the router is.
     """
 
     router: Any
@@ -25,7 +27,7 @@ class Site(NamedTuple):
 
 
 def site_of(scope: Scope, root_path: str, router: Any) -> tuple[Any, Any, str]:
-    """The site that a request has come to, as the plain tuple of a `Site`, which is quicker made.
+    """The site of a request: the one in `scope`, or a new one.
 
     Args:
         root_path: of the request, before a mount has taken its part.

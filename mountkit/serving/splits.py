@@ -8,32 +8,29 @@ import random
 import re
 from bisect import bisect
 from collections.abc import Mapping
-from contextvars import copy_context
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import PatternError
-from mountkit.lifespans.supervision import (
-    SHUTDOWN_TIMEOUT,
-    STARTUP_TIMEOUT,
-    Child,
-    Supervisor,
-    run_lifespan,
-)
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT
+from mountkit.lifespans.runners import LifespanRunner
 from mountkit.matching.matchers import Cookie, Header
-from mountkit.matching.paths import encode_path
+from mountkit.matching.locations import encode_path
 from mountkit.matching.rules import call_site
+from mountkit.serving.errors import annotated
 from mountkit.serving.flights import Flight
-from mountkit.serving.routes import watch
+from mountkit.serving.routes import Route, watch
+from mountkit.tasks import is_outside
 from mountkit.wsgi.detection import adapt
 
 _COOKIE_VALUE = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class _Branch(NamedTuple):
-    """What of an app of a split stands in the route."""
+    """What the route shows of an app of a split."""
 
     path_format: str
     name: str
@@ -87,8 +84,11 @@ class Split:
         self._header = None if sticky_header is None else Header(sticky_header)
         self._seed = seed
         self._random = random.Random(seed)
-        self._timeouts = (startup_timeout, shutdown_timeout)
-        self._running: list[Supervisor] = []
+        self._lifespans = LifespanRunner(
+            lambda scope: self._children.values(),
+            startup_timeout=startup_timeout,
+            shutdown_timeout=shutdown_timeout,
+        )
 
     def choose(self, scope: Scope) -> str:
         """The name of the app that a request goes to."""
@@ -108,38 +108,27 @@ class Split:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await self._lifespans(scope, receive, send)
             return
         name = self.choose(scope)
         child = self._children[name]
         if self._cookie is not None and self._cookie.values(scope) != [name]:
             send = _set_cookie(send, scope, self._cookie.name, name)
         root_path = scope.get("root_path", "").rstrip("/")
-        child_scope = {**scope, "root_path": root_path, "state": child.run.state.copy()}
-        flight = scope["route"] = Flight()
-        flight.mount, flight.child, flight.own_root = _Branch("", name), child_scope, root_path
+        state = child.run_for(scope).state.copy()
+        child_scope = {**scope, "root_path": root_path, "state": state}
+        scope["route"] = Route(_Branch("", name), child_scope)
         publish = watch(scope, child_scope, root_path)
-        flight.scope, flight.server_send, flight.context = scope, send, copy_context()
-        flight.on_start, flight.task = publish, None
-        flight.status, flight.is_complete = 0, False
+        flight = Flight(send, publish)
         try:
             await child.asgi(child_scope, receive, flight.send)
+        except BaseException as exc:
+            if is_outside(exc, flight.task):
+                raise
+            raise annotated(exc, child.name, has_started=bool(flight.status)) from exc.__cause__
         finally:
-            flight.scope = flight.server_send = flight.context = None
             if publish is not None:
                 publish()
-
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        startup, shutdown = self._timeouts
-        await run_lifespan(
-            scope,
-            receive,
-            send,
-            self._children.values,
-            running=self._running,
-            startup_timeout=startup,
-            shutdown_timeout=shutdown,
-        )
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{name}: {weight:g}" for name, weight in self.weights.items())
@@ -157,7 +146,7 @@ def _child(name: str, app: Any, where: str) -> Child:
 def _check_weights(weights: Mapping[str, float]) -> None:
     for name, weight in weights.items():
         if not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
-            raise PatternError(f"Weight {weight!r} of {name!r} is no number from 0; write e.g. 5.")
+            raise PatternError(f"Weight {weight!r} of {name!r} is not a number from 0; write e.g. 5.")
     if not any(weights.values()):
         raise PatternError("No app of the split has a weight above 0; give one a weight.")
 

@@ -1,0 +1,92 @@
+"""Paths of a mounted app that are served outside of its prefix.
+
+RFC 8615 puts `/.well-known/` at the root of a host, wherever the app is that it tells of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import Receive, Scope, Send
+
+from mountkit.exceptions import PatternError
+from mountkit.matching.locations import encode_path
+from mountkit.matching.rules import Rule
+from mountkit.matching.decisions import Resolution
+
+if TYPE_CHECKING:
+    from mountkit.serving.mounts import Mount
+
+
+class Exposure:
+    """An entry of a table that points to a mount.
+
+    Args:
+        mount: the mount of the app.
+        at: where the path is served, below the router of the mount.
+        below: where the app has it, below its own root.
+    """
+
+    __slots__ = ("below", "mount", "rule")
+
+    def __init__(self, mount: Mount, at: str, below: str) -> None:
+        self.mount = mount
+        self.rule: Rule = mount.rule.at(at, exact=True)
+        self.below = below
+
+    def inner(
+        self, found: Resolution[Any], scope: Scope
+    ) -> tuple[Resolution[Mount], dict[str, Any]]:
+        """The request as it would be below the prefix of the mount."""
+        full = found.root_path + self.mount.path + self.below
+        inner = {**scope, "path": full, "raw_path": encode_path(full).encode("ascii")}
+        path = self.mount.path
+        return Resolution(self.mount, found.root_path, path, self.below, found.params), inner
+
+    async def serve(
+        self,
+        found: Resolution[Any],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        router: Any = None,
+    ) -> None:
+        """Serve a request for the path, as the mount would serve it below its prefix."""
+        inner_found, inner = self.inner(found, scope)
+        try:
+            await self.mount.serve(inner_found, inner, receive, send, router)
+        finally:
+            if "route" in inner:
+                scope["route"] = inner["route"]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.rule!r} of {self.mount!r})"
+
+
+def with_exposures(mounts: Iterable[Mount]) -> Iterator[Mount | Exposure]:
+    """The entries of a table: mounts, each followed by what it exposes."""
+    for mount in mounts:
+        yield mount
+        yield from mount.exposures
+
+
+def checked_exposures(rule: Rule, expose: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+    """The exposed paths by where they are served.
+
+    Raises:
+        PatternError: one is not a path, or the mount has placeholders.
+    """
+    pairs = dict(expose) if isinstance(expose, Mapping) else {path: path for path in expose}
+    for path in {*pairs, *pairs.values()}:
+        if not isinstance(path, str) or len(path) < 2 or path[0] != "/" or "{" in path:
+            raise PatternError(
+                f"expose={expose!r} has {path!r}, which is not a path that begins with '/'; write "
+                "e.g. ['/.well-known/oauth-protected-resource']."
+            )
+    if pairs and rule.path.convertors:
+        raise PatternError(
+            f"expose={expose!r} needs a prefix without placeholders, not {rule.path.path!r}: "
+            "otherwise it does not say which app is meant."
+        )
+    return pairs
