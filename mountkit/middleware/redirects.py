@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.matching.locations import ascii_location, encode_path
+from mountkit.matching.paths import encode_path
 
 _STARTS = frozenset(("http.response.start", "websocket.accept", "websocket.http.response.start"))
 _Mend = Callable[[str], str]
@@ -94,15 +94,3 @@ def _cookie(prefix: str, value: str) -> str:
             others.append(attribute)
     path = _below(prefix, path if path not in ("", "/") and path[0] == "/" else "")
     return ";".join([pair, *others, " Path=" + path.replace(";", "%3B")])
-
-
-def ascii_locations(send: Send) -> Send:
-    async def encode(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [
-                (name, ascii_location(value) if name.lower() == b"location" else value)
-                for name, value in message.get("headers", ())
-            ]
-        await send(message)
-
-    return encode
