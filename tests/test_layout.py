@@ -32,6 +32,16 @@ def test_no_module_imports_a_test(module: str) -> None:
     assert [name for name in imports((TESTS / module).read_text("utf-8")) if is_a_test(name)] == []
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_servers_are_started_in_their_folders(module: str) -> None:
+    """`scripts/test --quick` leaves those folders out."""
+    if module.startswith(("servers/", "examples/", "matrix/", "support/")):
+        return
+    starters = ("tests.support.servers.", "tests.support.saas.", "tests.support.postgresql.")
+    found = imports((TESTS / module).read_text("utf-8"))
+    assert [name for name in found if f"{name}.".startswith(starters)] == []
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_apps_start_in_order_and_stop_in_reverse() -> None:
-    """Fault 78. The wrapped app first and last, mounts in between, in the order of their declaration."""
+    """The wrapped app first and last, mounts in between, in the order of their declaration."""
     log: Log = []
     app = Dispatcher({"/a": actor("a", log), "/b": actor("b", log)}, default=actor("site", log))
     await Server(log).run(app)
@@ -46,7 +46,7 @@ async def test_apps_start_in_order_and_stop_in_reverse() -> None:
 
 @pytest.mark.parametrize("how", ["unsupported", "returns", "returns late"])
 async def test_an_app_without_lifespan_is_served(how: str) -> None:
-    """Faults 71 and 72. To raise at once, or to return without an answer, is to have no lifespan."""
+    """To raise at once, or to return without an answer, is to have no lifespan."""
     log: Log = []
     await Server(log).run(Dispatcher({"/a": actor("a", log), "/b": actor("b", log, how)}))
     assert [line for line in log if not line.startswith("b")] == [
@@ -64,7 +64,7 @@ async def test_an_app_without_lifespan_is_served(how: str) -> None:
     ],
 )
 async def test_a_failing_start_takes_down_what_is_up(how: str, reason: str) -> None:
-    """Faults 73 to 76. The server is told which mount failed and why; nothing after it starts."""
+    """The server is told which mount failed and why; nothing after it starts."""
     log: Log = []
     mounts = [
         Mount("/a", actor("a", log)),
@@ -92,7 +92,7 @@ async def test_a_failing_start_takes_down_what_is_up(how: str, reason: str) -> N
     ],
 )
 async def test_a_failing_stop_does_not_keep_the_others_up(how: str, reason: str) -> None:
-    """Fault 79. Every app is stopped, then the failure is reported."""
+    """Every app is stopped, then the failure is reported."""
     log: Log = []
     mounts = [
         Mount("/a", actor("a", log)),
@@ -143,7 +143,7 @@ async def test_a_failure_while_unwinding_is_logged(caplog: pytest.LogCaptureFixt
 
 
 async def test_one_app_at_several_mounts_starts_once() -> None:
-    """Fault 80. However often it is mounted, in this dispatcher or in one below it."""
+    """However often it is mounted, in this dispatcher or in one below it."""
     log: Log = []
     app = actor("a", log)
     inner = Dispatcher({"/x": app, "/y": actor("y", log)})
@@ -153,7 +153,7 @@ async def test_one_app_at_several_mounts_starts_once() -> None:
 
 
 async def test_a_dispatcher_can_be_started_again() -> None:
-    """Fault 81. A second lifespan is as good as the first."""
+    """A second lifespan is as good as the first."""
     log: Log = []
     app = Dispatcher({"/a": actor("a", log)})
     for _ in range(2):
@@ -162,7 +162,7 @@ async def test_a_dispatcher_can_be_started_again() -> None:
 
 
 async def test_no_apps_start_at_once() -> None:
-    """Fault 82. An empty dispatcher answers the server."""
+    """An empty dispatcher answers the server."""
     log: Log = []
     await Server(log).run(Dispatcher())
     assert log == ["startup.complete", "shutdown.complete"]
@@ -179,7 +179,7 @@ async def test_routes_have_no_lifespan_but_the_apps_among_them_do() -> None:
 async def test_an_app_that_dies_while_serving_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Fault 77. Once, with its mount's name; the others go on and stop as ever."""
+    """Once, with its mount's name; the others go on and stop as ever."""
     log: Log = []
 
     async def dies(scope: Scope, receive: Receive, send: Send) -> None:
@@ -195,8 +195,8 @@ async def test_an_app_that_dies_while_serving_is_logged(
     assert log == ["a up", "startup.complete", "a down", "shutdown.complete"]
 
 
-async def test_77_an_app_that_ends_its_lifespan_early(caplog: pytest.LogCaptureFixture) -> None:
-    """Fault 77: as if it had raised."""
+async def test_an_app_that_ends_its_lifespan_early(caplog: pytest.LogCaptureFixture) -> None:
+    """As if it had raised."""
     log: Log = []
 
     async def leaves(scope: Scope, receive: Receive, send: Send) -> None:
@@ -209,8 +209,8 @@ async def test_77_an_app_that_ends_its_lifespan_early(caplog: pytest.LogCaptureF
     assert log == ["a up", "startup.complete", "a down", "shutdown.complete"]
 
 
-async def test_79_an_app_that_stops_without_a_word() -> None:
-    """Fault 79: the others are stopped; it has ended, and that is what was asked for."""
+async def test_an_app_that_stops_without_a_word() -> None:
+    """The others are stopped; it has ended, and that is what was asked for."""
     log: Log = []
 
     async def silent(scope: Scope, receive: Receive, send: Send) -> None:
@@ -224,8 +224,8 @@ async def test_79_an_app_that_stops_without_a_word() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_76_an_app_whose_start_is_cancelled_by_itself(anyio_backend: str) -> None:
-    """Fault 76: it has failed to start, and nobody else is cancelled."""
+async def test_an_app_whose_start_is_cancelled_by_itself(anyio_backend: str) -> None:
+    """It has failed to start, and nobody else is cancelled."""
     log: Log = []
 
     async def cancelled(scope: Scope, receive: Receive, send: Send) -> None:
@@ -266,8 +266,8 @@ async def test_an_exception_without_a_text(serves: bool) -> None:
     assert log[-2] == "a down"
 
 
-def test_81_a_second_event_loop(anyio_backend: str) -> None:
-    """Fault 81: and a dispatcher that stands at two places is one."""
+def test_a_second_event_loop(anyio_backend: str) -> None:
+    """A dispatcher starts in each; one that stands at two places is one."""
     log: Log = []
     inner = Dispatcher({"/a": actor("a", log)})
     app = Dispatcher({"/1": inner, "/2": inner})
@@ -276,8 +276,8 @@ def test_81_a_second_event_loop(anyio_backend: str) -> None:
     assert log == ["a up", "startup.complete", "a down", "shutdown.complete"] * 2
 
 
-async def test_87_a_dispatcher_below_a_middleware() -> None:
-    """Fault 87: the lifespan goes through, whatever hides the dispatcher."""
+async def test_a_dispatcher_below_a_middleware() -> None:
+    """The lifespan goes through, whatever hides the dispatcher."""
     log: Log = []
     inner = GZipMiddleware(Dispatcher({"/a": actor("a", log)}))
     await Server(log).run(Dispatcher({"/in": CORSMiddleware(inner), "/b": actor("b", log)}))
@@ -296,7 +296,7 @@ async def test_an_unknown_message_is_refused() -> None:
 
 
 async def test_a_start_that_is_cancelled_stops_what_is_up() -> None:
-    """Fault 85. A server that gives up leaves nothing running."""
+    """A server that gives up leaves nothing running."""
     log: Log = []
     app = Dispatcher({"/a": actor("a", log), "/b": actor("b", log, "hangs")}, startup_timeout=None)
     with anyio.move_on_after(0.05):
@@ -560,7 +560,7 @@ def stateful(name: str, *, lifespan: bool = True) -> Starlette:
 
 
 def test_each_app_sees_its_own_state(client: ClientFactory) -> None:
-    """Fault 62. Never the parent's or a sibling's, nor what an earlier request put there."""
+    """Never the parent's or a sibling's, nor what an earlier request put there."""
     app = Dispatcher({"/a": stateful("a"), "/b": stateful("b")}, default=stateful("site"))
     with client(app) as c:
         for _ in range(2):
@@ -597,7 +597,7 @@ def test_an_app_that_was_never_started_has_an_empty_state(
 
 
 async def test_a_server_without_state_starts_an_app_that_yields_one() -> None:
-    """Fault 84. The state of a mounted app is mountkit's, not the server's."""
+    """The state of a mounted app is mountkit's, not the server's."""
     app = Dispatcher({"/a": stateful("a")})
     server = Server([])
     await app({"type": "lifespan"}, server.receive, server.send)

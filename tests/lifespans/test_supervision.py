@@ -324,7 +324,7 @@ async def test_a_drain_timeout_is_a_number_from_0(value: Any) -> None:
 
 @pytest.mark.parametrize("which", ["startup", "shutdown"])
 async def test_timeout_of_a_mount(which: str) -> None:
-    """Fault 75. Goes before the dispatcher's."""
+    """Goes before the dispatcher's."""
     log: Log = []
     hangs = actor("a", log, **{which: "hangs"})
     mount = Mount("/a", hangs, **{f"{which}_timeout": 0.02})  # type: ignore[arg-type]
@@ -494,7 +494,7 @@ def twice(x: Mount, log: Log) -> Shape:
 async def test_grid(
     startup: str, shutdown: str, shape: Callable[[Mount, Log], Shape], anyio_backend_name: str
 ) -> None:
-    """Faults 71 to 80 and 86. Whatever an app does: the server hears the truth, once; who came up goes down, once; in
+    """Whatever an app does: the server hears the truth, once; who came up goes down, once; in
     reverse; and nothing is left."""
     log: Log = []
     x = Mount(

@@ -621,6 +621,6 @@ def test_composed_with_something_else(operation: str) -> None:
 
 @pytest.mark.parametrize(("length", "matches"), [(1000, True), (1001, False), (65_536, False)])
 def test_a_regular_expression_sees_values_of_bounded_length(length: int, matches: bool) -> None:
-    """Fault 56. A longer one does not match, so that no client can make it take long."""
+    """A longer one does not match, so that no client can make it take long."""
     matcher = Header("x-version", re.compile("[0-9]+"))
     assert matcher.matches(scope_of("/", headers=[("x-version", "1" * length)])) is matches

@@ -295,7 +295,7 @@ async def test_no_handshake(
     ],
 )
 async def test_no_websocket(fault: str, reason: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Fault 58. It is closed with code 1011."""
+    """It is closed with code 1011."""
     sent, message = await told(WEBSOCKET[fault], caplog, type="websocket")
     assert [one["type"] for one in sent] == ["websocket.accept", "websocket.close"]
     assert sent[1]["code"] == 1011
@@ -355,10 +355,8 @@ async def test_a_handshake_that_is_answered_like_a_request() -> None:
     "fault",
     ["raise-after-accept", "exit-after-accept", "unspeakable-after-accept", "silent-after-accept"],
 )
-async def test_58_a_websocket_that_is_left_open(
-    fault: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Fault 58: it is closed with code 1011, and an error is logged with the name of the mount."""
+async def test_a_websocket_that_is_left_open(fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is closed with code 1011, and an error is logged with the name of the mount."""
     mount = Mount("/bad", misbehaving)
     sent, error = await asked(Dispatcher([mount]), scope_of(f"/bad/{fault}", type="websocket"))
     assert error is None
@@ -487,8 +485,8 @@ async def marks(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "the server's"])
-async def test_63_what_an_app_sets_is_not_the_next_requests(value: str | None) -> None:
-    """Fault 63: uvicorn starts it while the end of the answer before is sent."""
+async def test_what_an_app_sets_is_not_the_next_requests(value: str | None) -> None:
+    """uvicorn starts the next request while the end of the answer before is sent."""
     if value is not None:
         mark.set(value)
     seen: list[tuple[str, str | None]] = []

@@ -35,8 +35,8 @@ def block(is_enough: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("short", [False, True], ids=["long way", "short way"])
-async def test_68_a_mount_that_blocks(short: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """Fault 68: it is named, with the place, once for each time."""
+async def test_a_mount_that_blocks(short: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """It is named, with the place, once for each time."""
 
     def found() -> list[str]:
         return [text for text in warnings(caplog) if "/blocks" in text]

@@ -65,7 +65,7 @@ def read_all(raw: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("path", ["/exits", "/injects", "/silent", "/late"])
 def test_an_error_is_a_500(server: Server, path: str) -> None:
-    """Faults 91 and 100. Of the one request; the next one is answered, with nothing injected."""
+    """Of the one request; the next one is answered, with nothing injected."""
     for _ in range(2):
         response = ask(server, path)
         assert response.status_code == 500
@@ -90,13 +90,13 @@ def test_validator(server: Server, method: str) -> None:
 
 
 def test_a_form(server: Server) -> None:
-    """Faults 93 and 94. Reaches Flask."""
+    """Reaches Flask."""
     response = ask(server, "/files/form", "POST", data={"name": "Ada"})
     assert response.json() == {"form": {"name": "Ada"}, "length": 8}
 
 
 def test_a_chunked_form(server: Server) -> None:
-    """Fault 97. Reaches Flask too, although it has no length."""
+    """Reaches Flask too, although it has no length."""
     headers = {"content-type": "application/x-www-form-urlencoded"}
     chunks = iter([b"name=", b"Ada"])
     response = ask(server, "/files/form", "POST", content=chunks, headers=headers)
@@ -116,7 +116,7 @@ def test_100_continue(server: Server) -> None:
 
 
 def test_a_client_that_goes(server: Server) -> None:
-    """Fault 90. Ends the app's iteration and closes its iterable; the mount's two threads are free again."""
+    """Ends the app's iteration and closes its iterable; the mount's two threads are free again."""
     for _ in range(4):
         before = status(server)
         with connection(server, "GET /endless HTTP/1.1\nHost: a\n\n") as raw:
@@ -126,7 +126,7 @@ def test_a_client_that_goes(server: Server) -> None:
 
 
 def test_a_slow_reader_holds_the_app_back(server: Server) -> None:
-    """Fault 105. A client that does not read makes no app fill the memory."""
+    """A client that does not read makes no app fill the memory."""
     ask(server, "/reset", "POST")
     before = status(server)["peak"]
     with connection(server, "GET /files/down/256 HTTP/1.1\nHost: a\n\n") as raw:
@@ -158,7 +158,7 @@ def test_large_bodies_in_bounded_memory(server: Server, name: str) -> None:
 
 
 def test_an_app_that_hangs(name: str) -> None:
-    """Faults 92 and 103. Takes its own threads alone: the others answer, it answers 503 when its queue is full, and
+    """Takes its own threads alone: the others answer, it answers 503 when its queue is full, and
     the server stops when it is told to."""
     with serve(name, APP) as server:
         sockets = []
@@ -188,7 +188,7 @@ GRACE = {
 
 
 def test_an_app_that_hangs_outlives_no_grace(name: str) -> None:
-    """Fault 92. While its client still waits, the server waits as long as it was told to, and ends: the
+    """While its client still waits, the server waits as long as it was told to, and ends: the
     thread holds up nothing."""
     with serve(name, APP, options=GRACE[name]) as server:
         pid = status(server)["pid"]

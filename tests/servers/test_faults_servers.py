@@ -30,7 +30,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def server(name: str) -> Iterator[Server]:
-    # The variable has no say (fault 34).
+    # The variable has no say.
     environ = {"SCRIPT_NAME": "/evil"}
     # What uvicorn does of its own account is not asked for here.
     options = ["--no-proxy-headers"] if name.startswith("uvicorn") else []
@@ -57,7 +57,7 @@ def check(server: Server, response: Response | None, expected: Any) -> dict[str,
         assert response is not None
         assert (response.status, apps) == (200, [expected]), response
         seen: dict[str, Any] = response.json()
-        # Faults 3 and 5: what every app is told of its place.
+        # What every app is told of its place.
         if expected != "wsgi":
             assert seen["app"] == expected
             root_path, path = seen["root_path"], seen["path"]
@@ -72,103 +72,103 @@ def check(server: Server, response: Response | None, expected: Any) -> dict[str,
 
 
 PATHS: list[tuple[str, str, raw.Text, Any]] = [
-    ("1-longer", "rooted", "/administrator", "root"),
-    ("1-longer-alone", "paths", "/administrator", 404),
-    ("1-suffix", "paths", "/admin.bak", 404),
-    ("1-semicolon", "paths", "/admin;", 404),
-    ("1-dots", "paths", "/admin../app", 404),
-    ("1-space", "paths", "/admin%20", 404),
-    ("2-bare", "rooted", "/admin", "admin"),
-    ("2-slash", "rooted", "/admin/", "admin"),
-    ("2-query", "rooted", "/admin?x", "admin"),
-    ("3-below", "paths", "/admin/x/y", "admin"),
-    ("4-exact", "paths", "/secret", "secret"),
-    ("4-newline", "paths", "/secret%0a", 400),
-    ("4-newline-cr", "paths", "/secret%0d%0a", 400),
-    ("4-slash", "paths", "/secret/", 404),
-    ("6-root", "rooted", "/", "root"),
-    ("6-root-below", "rooted", "/x", "root"),
-    ("8-dots", "paths", "/static/../admin", 400),
-    ("8-dots-at-the-end", "paths", "/static/..", 400),
-    ("8-dot", "paths", "/./admin", 400),
-    ("8-dot-inside", "paths", "/static/./x", "static"),
-    ("8-encoded", "paths", "/static/%2e%2e/admin", 400),
-    ("8-half-encoded", "paths", "/static/.%2e/admin", 400),
-    ("8-upper-case", "paths", "/static/%2E%2E/admin", 400),
-    ("8-above-the-root", "paths", "/../admin", 400),
-    ("8-out-and-in", "paths", "/admin/../admin/x", "admin"),
-    ("8-to-the-deeper", "paths", "/static/x/../deep/y", 400),
-    ("8-three-dots", "paths", "/static/.../admin", "static"),
-    ("8-slashes", "paths", "//admin", 400),
-    ("8-slashes-inside", "paths", "/static//deep", 400),
-    ("8-slashes-below", "paths", "/admin//x", "admin"),
-    ("8-encoded-slash-dots", "paths", "/static/..%2fadmin", 400),
-    ("9-slash", "paths", "/admin%2Fx", 400),
-    ("9-slash-lower-case", "paths", "/static%2fdeep", 400),
-    ("9-slash-first", "paths", "/%2Fadmin", 400),
-    ("9-slash-below", "paths", "/static/x%2Fy", "static"),
-    ("9-slash-in-a-placeholder", "paths", "/t/a%2Fb", 400),
-    ("9-backslash", "paths", "/%5Cadmin", 400),
-    ("9-backslash-inside", "paths", "/admin%5cx", 400),
-    ("9-backslash-dots", "paths", "/static/..%5Cadmin", 400),
-    ("10-params", "paths", "/admin;x=1/a", 404),
-    ("10-dots-semicolon", "paths", "/static/..;/admin", "static"),
-    ("10-dot-semicolon", "paths", "/.;/admin", 404),
-    ("11-backslash", "paths", "/\\admin", REFUSED),
-    ("11-backslash-inside", "paths", "/static\\deep", REFUSED),
+    ("boundary-longer", "rooted", "/administrator", "root"),
+    ("boundary-longer-alone", "paths", "/administrator", 404),
+    ("boundary-suffix", "paths", "/admin.bak", 404),
+    ("boundary-semicolon", "paths", "/admin;", 404),
+    ("boundary-dots", "paths", "/admin../app", 404),
+    ("boundary-space", "paths", "/admin%20", 404),
+    ("mount-bare", "rooted", "/admin", "admin"),
+    ("mount-slash", "rooted", "/admin/", "admin"),
+    ("mount-query", "rooted", "/admin?x", "admin"),
+    ("below", "paths", "/admin/x/y", "admin"),
+    ("exact", "paths", "/secret", "secret"),
+    ("exact-newline", "paths", "/secret%0a", 400),
+    ("exact-newline-cr", "paths", "/secret%0d%0a", 400),
+    ("exact-slash", "paths", "/secret/", 404),
+    ("root", "rooted", "/", "root"),
+    ("root-below", "rooted", "/x", "root"),
+    ("dots", "paths", "/static/../admin", 400),
+    ("dots-at-the-end", "paths", "/static/..", 400),
+    ("dot", "paths", "/./admin", 400),
+    ("dot-inside", "paths", "/static/./x", "static"),
+    ("dots-encoded", "paths", "/static/%2e%2e/admin", 400),
+    ("dots-half-encoded", "paths", "/static/.%2e/admin", 400),
+    ("dots-encoded-upper-case", "paths", "/static/%2E%2E/admin", 400),
+    ("dots-above-the-root", "paths", "/../admin", 400),
+    ("dots-out-and-in", "paths", "/admin/../admin/x", "admin"),
+    ("dots-to-the-deeper", "paths", "/static/x/../deep/y", 400),
+    ("three-dots", "paths", "/static/.../admin", "static"),
+    ("slashes", "paths", "//admin", 400),
+    ("slashes-inside", "paths", "/static//deep", 400),
+    ("slashes-below", "paths", "/admin//x", "admin"),
+    ("dots-encoded-slash", "paths", "/static/..%2fadmin", 400),
+    ("encoded-slash", "paths", "/admin%2Fx", 400),
+    ("encoded-slash-lower-case", "paths", "/static%2fdeep", 400),
+    ("encoded-slash-first", "paths", "/%2Fadmin", 400),
+    ("encoded-slash-below", "paths", "/static/x%2Fy", "static"),
+    ("encoded-slash-in-a-placeholder", "paths", "/t/a%2Fb", 400),
+    ("encoded-backslash", "paths", "/%5Cadmin", 400),
+    ("encoded-backslash-inside", "paths", "/admin%5cx", 400),
+    ("encoded-backslash-dots", "paths", "/static/..%5Cadmin", 400),
+    ("params", "paths", "/admin;x=1/a", 404),
+    ("dots-semicolon", "paths", "/static/..;/admin", "static"),
+    ("dot-semicolon", "paths", "/.;/admin", 404),
+    ("raw-backslash", "paths", "/\\admin", REFUSED),
+    ("raw-backslash-inside", "paths", "/static\\deep", REFUSED),
     *(
-        (f"12-%{code}", "paths", f"/static/x%{code}", 400)
+        (f"control-%{code}", "paths", f"/static/x%{code}", 400)
         for code in ("00", "01", "09", "0a", "0d", "1b", "1f", "7f")
     ),
     *(
-        (f"12-raw-{code:02x}", "paths", b"/static/x%c" % code, REFUSED)
+        (f"control-raw-{code:02x}", "paths", b"/static/x%c" % code, REFUSED)
         for code in (0x00, 0x01, 0x09, 0x0B, 0x1F, 0x7F)
     ),
-    ("13-twice-encoded", "paths", "/static/%252e%252e/admin", "static"),
-    ("13-twice-encoded-slash", "paths", "/admin%252Fx", 404),
-    ("13-twice-encoded-nul", "paths", "/static/%2500", "static"),
-    ("14-no-utf-8", "paths", "/%ff", REFUSED),
-    ("14-no-utf-8-behind", "paths", "/admin%ff", REFUSED),
-    ("14-overlong-slash", "paths", "/%c0%afadmin", REFUSED),
-    ("14-overlong-slash-inside", "paths", "/admin%c0%afx", REFUSED),
-    ("14-overlong-dots", "paths", "/%c0%ae%c0%ae/admin", REFUSED),
-    ("14-latin-1", "paths", "/b%FCcher/x", REFUSED),
-    ("14-utf-8", "paths", "/b%C3%BCcher/x", "books"),
-    ("14-other-form", "paths", "/bu%CC%88cher/x", 404),
-    ("14-raw-latin-1", "paths", b"/b\xfccher/x", REFUSED),
-    ("14-replacement", "paths", "/b%EF%BF%BDcher/x", 404),
-    ("14-bad-percent", "paths", "/admin%zz", REFUSED),
-    ("14-half-a-percent", "paths", "/admin%2", REFUSED),
-    ("14-utf-16-dots", "paths", "/static/%u002e%u002e/admin", ("static", *REFUSED)),
-    ("14-full-width-dots", "paths", "/static/%EF%BC%8E%EF%BC%8E/admin", "static"),
-    ("15-upper-case", "paths", "/ADMIN", 404),
-    ("15-mixed-case", "paths", "/Admin/x", 404),
-    ("15-encoded-letter", "paths", "/%61dmin", "admin"),
-    ("19-empty", "paths", "", REFUSED),
-    ("19-star", "paths", "*", REFUSED),
-    ("19-at", "paths", "@evil", REFUSED),
-    ("19-port", "paths", ":80/x", REFUSED),
-    ("19-no-slash", "paths", "admin/x", REFUSED),
-    ("22-fragment", "paths", "/x#/admin", REFUSED),
-    ("22-query", "paths", "/x?/admin", 404),
-    ("22-encoded-query", "paths", "/admin%3Fx", 404),
-    ("22-encoded-fragment", "paths", "/admin%23x", 404),
-    ("23-slashes", "paths", "/" * 4000, REFUSED),
-    ("23-slashes-below", "paths", "/static" + "/" * 4000, "static"),
-    ("23-segments", "paths", "/a" * 3000, "aa"),
-    ("23-a-segment", "paths", "/" + "x" * 7000, REFUSED),
-    ("23-dots", "paths", "/static" + "/x/.." * 1000, ("static", *REFUSED)),
-    ("24-once", "paths", "/a/x", "a"),
-    ("24-twice", "paths", "/a/a/x", "aa"),
-    ("24-bare", "paths", "/a/a", "aa"),
-    ("24-dots", "paths", "/a/a/../x", 400),
-    ("26-longest", "paths", "/static/deep/x", "deep"),
-    ("27-literal", "paths", "/v1.0+(x)[y]*/z", "literal"),
-    ("27-pattern", "paths", "/v1x0x/z", 404),
-    ("28-number", "paths", "/n/7", "number"),
-    ("28-many-digits", "paths", "/n/" + "9" * 5000, REFUSED),
-    ("28-other-digits", "paths", "/n/%D9%A3", 404),
-    ("28-sign", "paths", "/n/-7", 404),
+    ("twice-encoded", "paths", "/static/%252e%252e/admin", "static"),
+    ("twice-encoded-slash", "paths", "/admin%252Fx", 404),
+    ("twice-encoded-nul", "paths", "/static/%2500", "static"),
+    ("no-utf-8", "paths", "/%ff", REFUSED),
+    ("no-utf-8-behind", "paths", "/admin%ff", REFUSED),
+    ("overlong-slash", "paths", "/%c0%afadmin", REFUSED),
+    ("overlong-slash-inside", "paths", "/admin%c0%afx", REFUSED),
+    ("overlong-dots", "paths", "/%c0%ae%c0%ae/admin", REFUSED),
+    ("latin-1", "paths", "/b%FCcher/x", REFUSED),
+    ("utf-8", "paths", "/b%C3%BCcher/x", "books"),
+    ("other-normal-form", "paths", "/bu%CC%88cher/x", 404),
+    ("raw-latin-1", "paths", b"/b\xfccher/x", REFUSED),
+    ("replacement-character", "paths", "/b%EF%BF%BDcher/x", 404),
+    ("bad-percent", "paths", "/admin%zz", REFUSED),
+    ("half-a-percent", "paths", "/admin%2", REFUSED),
+    ("utf-16-dots", "paths", "/static/%u002e%u002e/admin", ("static", *REFUSED)),
+    ("full-width-dots", "paths", "/static/%EF%BC%8E%EF%BC%8E/admin", "static"),
+    ("upper-case", "paths", "/ADMIN", 404),
+    ("mixed-case", "paths", "/Admin/x", 404),
+    ("encoded-letter", "paths", "/%61dmin", "admin"),
+    ("target-empty", "paths", "", REFUSED),
+    ("target-star", "paths", "*", REFUSED),
+    ("target-at", "paths", "@evil", REFUSED),
+    ("target-port", "paths", ":80/x", REFUSED),
+    ("target-no-slash", "paths", "admin/x", REFUSED),
+    ("fragment", "paths", "/x#/admin", REFUSED),
+    ("query", "paths", "/x?/admin", 404),
+    ("encoded-query", "paths", "/admin%3Fx", 404),
+    ("encoded-fragment", "paths", "/admin%23x", 404),
+    ("many-slashes", "paths", "/" * 4000, REFUSED),
+    ("many-slashes-below", "paths", "/static" + "/" * 4000, "static"),
+    ("many-segments", "paths", "/a" * 3000, "aa"),
+    ("a-long-segment", "paths", "/" + "x" * 7000, REFUSED),
+    ("many-dots", "paths", "/static" + "/x/.." * 1000, ("static", *REFUSED)),
+    ("repeated-once", "paths", "/a/x", "a"),
+    ("repeated-twice", "paths", "/a/a/x", "aa"),
+    ("repeated-bare", "paths", "/a/a", "aa"),
+    ("repeated-dots", "paths", "/a/a/../x", 400),
+    ("longest-prefix", "paths", "/static/deep/x", "deep"),
+    ("literal", "paths", "/v1.0+(x)[y]*/z", "literal"),
+    ("literal-is-no-pattern", "paths", "/v1x0x/z", 404),
+    ("number", "paths", "/n/7", "number"),
+    ("number-many-digits", "paths", "/n/" + "9" * 5000, REFUSED),
+    ("number-other-digits", "paths", "/n/%D9%A3", 404),
+    ("number-sign", "paths", "/n/-7", 404),
 ]
 
 
@@ -176,7 +176,7 @@ PATHS: list[tuple[str, str, raw.Text, Any]] = [
     ("table", "target", "expected"), [pytest.param(*c[1:], id=c[0]) for c in PATHS]
 )
 def test_paths(server: Server, table: str, target: raw.Text, expected: Any) -> None:
-    """Faults 1 to 28: the app that the path names, or a refusal."""
+    """The app that the path names, or a refusal."""
     response = ask(server.port, target, headers=to(table))
     if isinstance(expected, tuple) and "static" in expected:
         expected = "static" if response and response.status == 200 else REFUSED
@@ -184,8 +184,8 @@ def test_paths(server: Server, table: str, target: raw.Text, expected: Any) -> N
 
 
 @pytest.mark.parametrize("target", ["http://evil.com/admin", "http://../admin", "http://u@x/admin"])
-def test_18_absolute_form(server: Server, name: str, target: str) -> None:
-    """Fault 18: refused. Where the server drops the host of the target, `Host` is all there is."""
+def test_absolute_form(server: Server, name: str, target: str) -> None:
+    """Refused. Where the server drops the host of the target, `Host` is all there is."""
     response = ask(server.port, target, headers=to("paths"))
     check(server, response, "admin" if response and response.status == 200 else REFUSED)
     assert name in FORGETFUL or response is None or response.status in REFUSED
@@ -193,8 +193,8 @@ def test_18_absolute_form(server: Server, name: str, target: str) -> None:
 
 @pytest.mark.parametrize("table", ["paths", "rooted", "hosts-default"])
 @pytest.mark.parametrize("target", ["x.com:443", "/admin", "http://x.com/", "*", "x.com"])
-def test_21_connect(server: Server, target: str, table: str) -> None:
-    """Fault 21: no tunnel, and no answer of an app, whose body nobody would send."""
+def test_connect(server: Server, target: str, table: str) -> None:
+    """No tunnel, and no answer of an app, whose body nobody would send."""
     headers = to(table)
     answered = raw.exchange(server.port, raw.request(target, method="CONNECT", headers=headers))
     assert not answered or int(answered.split(b" ")[1]) in REFUSED
@@ -202,27 +202,27 @@ def test_21_connect(server: Server, target: str, table: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["*", "/admin"])
-def test_19_options(server: Server, target: str) -> None:
-    """Fault 19: `OPTIONS *` is no mount's."""
+def test_options(server: Server, target: str) -> None:
+    """`OPTIONS *` is no mount's."""
     response = ask(server.port, target, method="OPTIONS", headers=to("rooted"))
     check(server, response, REFUSED if target == "*" else "admin")
 
 
 REDIRECTS = [
-    ("30-relative", "GET", "/slashes", "./slashes/"),
-    ("32-post", "POST", "/slashes", "./slashes/"),
-    ("32-query", "GET", "/slashes?a=1&b=%2F", "./slashes/?a=1&b=%2F"),
-    ("32-query-of-urls", "GET", "/slashes?//evil.com", "./slashes/?//evil.com"),
-    ("31-slashes", "GET", "//evil.com", None),
-    ("31-encoded-slash", "GET", "/%2Fevil.com", None),
-    ("31-backslash", "GET", "/\\evil.com", None),
-    ("31-encoded-backslash", "GET", "/%5Cevil.com", None),
-    ("31-tab", "GET", "/%09/evil.com", None),
-    ("31-newline", "GET", "/x%0d%0alocation:%20http:%2f%2fevil.com", None),
-    ("31-dots", "GET", "/.%2Fevil.com", None),
-    ("31-at", "GET", "/@evil.com", "./@evil.com/"),
-    ("31-scheme", "GET", "/http:evil.com", "./http:evil.com/"),
-    ("31-non-ascii", "GET", "/%E2%80%AE", "./%E2%80%AE/"),
+    ("relative", "GET", "/slashes", "./slashes/"),
+    ("post", "POST", "/slashes", "./slashes/"),
+    ("query", "GET", "/slashes?a=1&b=%2F", "./slashes/?a=1&b=%2F"),
+    ("query-of-urls", "GET", "/slashes?//evil.com", "./slashes/?//evil.com"),
+    ("slashes", "GET", "//evil.com", None),
+    ("encoded-slash", "GET", "/%2Fevil.com", None),
+    ("backslash", "GET", "/\\evil.com", None),
+    ("encoded-backslash", "GET", "/%5Cevil.com", None),
+    ("tab", "GET", "/%09/evil.com", None),
+    ("newline", "GET", "/x%0d%0alocation:%20http:%2f%2fevil.com", None),
+    ("dots", "GET", "/.%2Fevil.com", None),
+    ("at", "GET", "/@evil.com", "./@evil.com/"),
+    ("scheme", "GET", "/http:evil.com", "./http:evil.com/"),
+    ("non-ascii", "GET", "/%E2%80%AE", "./%E2%80%AE/"),
 ]
 
 
@@ -230,7 +230,7 @@ REDIRECTS = [
     ("method", "target", "location"), [pytest.param(*c[1:], id=c[0]) for c in REDIRECTS]
 )
 def test_redirects(server: Server, method: str, target: str, location: str | None) -> None:
-    """Faults 30 to 32, 51: to the same host, whatever `Host` says, and not for a cache to keep."""
+    """To the same host, whatever `Host` says, and not for a cache to keep."""
     response = ask(server.port, target, method=method, host="evil.com", headers=to("redirects"))
     if location is None:
         check(server, response, REFUSED)
@@ -241,8 +241,8 @@ def test_redirects(server: Server, method: str, target: str, location: str | Non
     assert ran(server) == []
 
 
-def test_32_no_redirect_of_a_websocket(server: Server) -> None:
-    """Fault 32: it is served."""
+def test_no_redirect_of_a_websocket(server: Server) -> None:
+    """It is served."""
     found = raw.websocket(server.port, "/slashes", to("redirects"))
     assert (found.status, found.code) == (101, 1000)
     assert ran(server) == ["slashes"]
@@ -253,16 +253,16 @@ PREFIX_HEADERS = ("X-Forwarded-Prefix", "X-Script-Name", "X-Original-URL", "X-Re
 
 @pytest.mark.parametrize("header", PREFIX_HEADERS)
 @pytest.mark.parametrize("table", ["paths", "doubting"])
-def test_33_prefixes_of_nobody(server: Server, header: str, table: str) -> None:
-    """Fault 33: they have no effect."""
+def test_prefixes_of_nobody(server: Server, header: str, table: str) -> None:
+    """They have no effect."""
     app, target, host = ("admin", "/admin/x", "h") if table == "paths" else ("x", "/x", "x.com")
     headers = [*to(table), (header, "/secret"), ("X-Forwarded-Host", "acme.example.com")]
     seen = check(server, ask(server.port, target, headers=headers, host=host), app)
     assert (seen["root_path"], seen["path"]) == ("/admin" if app == "admin" else "", target)
 
 
-def test_34_script_name_of_the_process(server: Server) -> None:
-    """Faults 34, 53 and 54: what a WSGI app is told is of the mount and of the request."""
+def test_script_name_of_the_process(server: Server) -> None:
+    """What a WSGI app is told is of the mount and of the request."""
     headers = [
         *to("paths"),
         ("X-Auth", "alice"),
@@ -279,32 +279,32 @@ def test_34_script_name_of_the_process(server: Server) -> None:
     assert seen["HTTP_COOKIE"] == "a=1; b=2"
 
 
-def test_35_cookies_are_passed_through(server: Server) -> None:
-    """Fault 35: `Path` and all, each in a header of its own."""
+def test_cookies_are_passed_through(server: Server) -> None:
+    """`Path` and all, each in a header of its own."""
     response = ask(server.port, "/cookies", headers=to("redirects"))
     assert response is not None
     assert response.values("set-cookie") == ["a=1; Path=/", "a=2; Path=/cookies"]
 
 
 HOSTS: list[tuple[str, str, Any, Any]] = [
-    ("36-two", "hosts", ["a.example.com", "x.com"], 400),
-    ("36-two-with-a-default", "hosts-default", ["a.example.com", "x.com"], 400),
-    ("36-twice", "hosts", ["x.com", "x.com"], 400),
-    ("36-list", "hosts", "a.example.com, x.com", 400),
-    ("36-twice-in-other-case", "hosts", ["x.com", "X.com"], 400),
-    ("37-missing", "hosts", None, 400),
-    ("37-missing-with-a-default", "hosts-default", None, 400),
-    ("37-empty", "hosts", "", 400),
-    ("38-plain", "hosts", "acme.example.com", "tenant"),
-    ("38-upper-case", "hosts", "ACME.Example.COM", "tenant"),
-    ("38-port", "hosts", "acme.example.com:8000", "tenant"),
-    ("38-empty-port", "hosts", "acme.example.com:", "tenant"),
-    ("38-dot", "hosts", "acme.example.com.", "tenant"),
-    ("38-dot-and-port", "hosts", "acme.example.com.:8000", "tenant"),
-    ("38-spaces", "hosts", "  acme.example.com", "tenant"),
-    ("38-two-dots", "hosts", "acme.example.com..", 400),
+    ("two", "hosts", ["a.example.com", "x.com"], 400),
+    ("two-with-a-default", "hosts-default", ["a.example.com", "x.com"], 400),
+    ("twice", "hosts", ["x.com", "x.com"], 400),
+    ("list", "hosts", "a.example.com, x.com", 400),
+    ("twice-in-other-case", "hosts", ["x.com", "X.com"], 400),
+    ("missing", "hosts", None, 400),
+    ("missing-with-a-default", "hosts-default", None, 400),
+    ("empty", "hosts", "", 400),
+    ("plain", "hosts", "acme.example.com", "tenant"),
+    ("upper-case", "hosts", "ACME.Example.COM", "tenant"),
+    ("port", "hosts", "acme.example.com:8000", "tenant"),
+    ("empty-port", "hosts", "acme.example.com:", "tenant"),
+    ("dot", "hosts", "acme.example.com.", "tenant"),
+    ("dot-and-port", "hosts", "acme.example.com.:8000", "tenant"),
+    ("spaces", "hosts", "  acme.example.com", "tenant"),
+    ("two-dots", "hosts", "acme.example.com..", 400),
     *(
-        (f"39-{case}", table, host, 400)
+        (f"improper-{case}", table, host, 400)
         for table in ("hosts", "hosts-default")
         for case, host in [
             ("user", "u@x.com"),
@@ -324,58 +324,58 @@ HOSTS: list[tuple[str, str, Any, Any]] = [
             ("zone", "[::1%25eth0]"),
         ]
     ),
-    ("39-nul", "hosts", b"x.com\0", REFUSED),
-    ("39-tab", "hosts", b"x\t.com", REFUSED),
-    ("39-delete", "hosts", b"x\x7f.com", REFUSED),
-    ("39-line-feed", "hosts", b"x.com\nX-Evil: 1", ("x", *REFUSED)),
-    ("40-port-too-high", "hosts", "x.com:65536", 400),
-    ("40-port-far-too-high", "hosts", "x.com:99999999", 400),
-    ("40-port-of-letters", "hosts", "x.com:http", 400),
-    ("40-port-negative", "hosts", "x.com:-1", 400),
-    ("40-port-plus", "hosts", "x.com:+80", 400),
-    ("40-port-other-digits", "hosts", "x.com:\xb2", REFUSED),
-    ("40-two-ports", "hosts", "x.com:80:80", 400),
-    ("40-port-0", "hosts", "x.com:0", "x"),
-    ("40-port-65535", "hosts", "x.com:65535", "x"),
-    ("40-port-of-many-zeros", "hosts", "x.com:" + "0" * 5000 + "80", REFUSED),
-    ("40-mounted-port", "hosts", "ports.com:8443", "port"),
-    ("40-other-port", "hosts", "ports.com:8444", 421),
-    ("40-no-port", "hosts", "ports.com", 421),
-    ("42-punycode", "hosts", "xn--bcher-kva.de", "books"),
-    ("42-punycode-in-other-case", "hosts", "XN--Bcher-KVA.DE.", "books"),
-    ("42-utf-8", "hosts", "bücher.de".encode(), 400),
-    ("42-latin-1", "hosts", "bücher.de", 400),
-    ("42-full-width-dot", "hosts", "xn--bcher-kva。de".encode(), 400),
-    ("43-two-labels", "hosts", "x.y.example.com", 421),
-    ("43-two-labels-with-a-default", "hosts-default", "x.y.example.com", "default"),
-    ("43-star", "hosts", "*.example.com", 400),
-    ("43-dots", "hosts", "..example.com", 400),
-    ("43-encoded-dots", "hosts", "..%2f.example.com", 400),
-    ("43-hyphen-first", "hosts", "-a.example.com", 400),
-    ("43-hyphen-last", "hosts", "a-.example.com", 400),
-    ("43-underscore", "hosts", "a_b.example.com", "tenant"),
-    ("43-longest-label", "hosts", "a" * 63 + ".example.com", "tenant"),
-    ("43-label-too-long", "hosts", "a" * 64 + ".example.com", 400),
-    ("43-braces", "hosts", "{tenant}.example.com", 400),
-    ("43-apex", "hosts", "example.com", 421),
-    ("43-empty-label", "hosts", ".example.com", 400),
-    ("43-suffix", "hosts", "acme.example.com.evil.org", 421),
-    ("43-prefix", "hosts", "evilexample.com", 421),
-    ("44-long", "hosts", "a." * 130 + "example.com", 400),
-    ("44-very-long", "hosts", "a" * 6000 + ".example.com", REFUSED),
-    ("44-many-labels", "hosts", "a." * 3000 + "org", REFUSED),
-    ("44-hyphens", "hosts", "-" * 6000, REFUSED),
-    ("45-three", "hosts", "a.b.c.org", "three"),
-    ("45-three-of-long-labels", "hosts", ".".join(["a" * 63] * 3) + ".org", "three"),
-    ("45-four", "hosts", "a.b.c.d.org", 421),
-    ("49-unknown", "hosts", "unknown.com", 421),
-    ("49-unknown-404", "hosts-404", "unknown.com", 404),
-    ("49-unknown-by-choice", "hosts-default", "unknown.com", "default"),
-    ("49-address", "hosts", "127.0.0.1:8000", 421),
-    ("49-address-v6", "hosts", "[::1]:8000", "v6"),
-    ("49-address-v6-long", "hosts", "[0:0:0:0:0:0:0:1]", "v6"),
-    ("49-address-v6-none", "hosts", "[::1::]", 400),
-    ("49-localhost", "hosts", "localhost", 421),
+    ("improper-nul", "hosts", b"x.com\0", REFUSED),
+    ("improper-tab", "hosts", b"x\t.com", REFUSED),
+    ("improper-delete", "hosts", b"x\x7f.com", REFUSED),
+    ("improper-line-feed", "hosts", b"x.com\nX-Evil: 1", ("x", *REFUSED)),
+    ("port-too-high", "hosts", "x.com:65536", 400),
+    ("port-far-too-high", "hosts", "x.com:99999999", 400),
+    ("port-of-letters", "hosts", "x.com:http", 400),
+    ("port-negative", "hosts", "x.com:-1", 400),
+    ("port-plus", "hosts", "x.com:+80", 400),
+    ("port-other-digits", "hosts", "x.com:\xb2", REFUSED),
+    ("two-ports", "hosts", "x.com:80:80", 400),
+    ("port-0", "hosts", "x.com:0", "x"),
+    ("port-65535", "hosts", "x.com:65535", "x"),
+    ("port-of-many-zeros", "hosts", "x.com:" + "0" * 5000 + "80", REFUSED),
+    ("mounted-port", "hosts", "ports.com:8443", "port"),
+    ("other-port", "hosts", "ports.com:8444", 421),
+    ("no-port", "hosts", "ports.com", 421),
+    ("punycode", "hosts", "xn--bcher-kva.de", "books"),
+    ("punycode-in-other-case", "hosts", "XN--Bcher-KVA.DE.", "books"),
+    ("utf-8", "hosts", "bücher.de".encode(), 400),
+    ("latin-1", "hosts", "bücher.de", 400),
+    ("full-width-dot", "hosts", "xn--bcher-kva。de".encode(), 400),
+    ("two-labels", "hosts", "x.y.example.com", 421),
+    ("two-labels-with-a-default", "hosts-default", "x.y.example.com", "default"),
+    ("star", "hosts", "*.example.com", 400),
+    ("dots", "hosts", "..example.com", 400),
+    ("encoded-dots", "hosts", "..%2f.example.com", 400),
+    ("hyphen-first", "hosts", "-a.example.com", 400),
+    ("hyphen-last", "hosts", "a-.example.com", 400),
+    ("underscore", "hosts", "a_b.example.com", "tenant"),
+    ("longest-label", "hosts", "a" * 63 + ".example.com", "tenant"),
+    ("label-too-long", "hosts", "a" * 64 + ".example.com", 400),
+    ("braces", "hosts", "{tenant}.example.com", 400),
+    ("apex", "hosts", "example.com", 421),
+    ("empty-label", "hosts", ".example.com", 400),
+    ("suffix", "hosts", "acme.example.com.evil.org", 421),
+    ("prefix", "hosts", "evilexample.com", 421),
+    ("long", "hosts", "a." * 130 + "example.com", 400),
+    ("very-long", "hosts", "a" * 6000 + ".example.com", REFUSED),
+    ("many-labels", "hosts", "a." * 3000 + "org", REFUSED),
+    ("many-hyphens", "hosts", "-" * 6000, REFUSED),
+    ("three-labels", "hosts", "a.b.c.org", "three"),
+    ("three-long-labels", "hosts", ".".join(["a" * 63] * 3) + ".org", "three"),
+    ("four-labels", "hosts", "a.b.c.d.org", 421),
+    ("unknown", "hosts", "unknown.com", 421),
+    ("unknown-404", "hosts-404", "unknown.com", 404),
+    ("unknown-by-choice", "hosts-default", "unknown.com", "default"),
+    ("address", "hosts", "127.0.0.1:8000", 421),
+    ("address-v6", "hosts", "[::1]:8000", "v6"),
+    ("address-v6-long", "hosts", "[0:0:0:0:0:0:0:1]", "v6"),
+    ("address-v6-none", "hosts", "[::1::]", 400),
+    ("localhost", "hosts", "localhost", 421),
 ]
 
 
@@ -383,7 +383,7 @@ HOSTS: list[tuple[str, str, Any, Any]] = [
     ("table", "host", "expected"), [pytest.param(*c[1:], id=f"{c[0]}-{c[1]}") for c in HOSTS]
 )
 def test_hosts(server: Server, table: str, host: Any, expected: Any) -> None:
-    """Faults 36 to 51: exactly one proper host, and the app that it names, or none."""
+    """Exactly one proper host, and the app that it names, or none."""
     response = ask(server.port, "/x", host=host, headers=to(table))
     if isinstance(expected, tuple) and "x" in expected:
         expected = "x" if response and response.status == 200 else REFUSED
@@ -394,25 +394,23 @@ def test_hosts(server: Server, table: str, host: Any, expected: Any) -> None:
         return
     check(server, response, expected)
     if response is not None and response.status in (404, 421):
-        assert response.values("cache-control") == ["no-store"]  # fault 51
+        assert response.values("cache-control") == ["no-store"]
 
 
 @pytest.mark.parametrize(
     ("table", "expected"), [("hosts", (400, 421)), ("hosts-default", "default")]
 )
-def test_37_http_1_0_without_a_host(server: Server, table: str, expected: Any) -> None:
-    """Fault 37: it may leave the host out; that is never a tenant's."""
+def test_http_1_0_without_a_host(server: Server, table: str, expected: Any) -> None:
+    """A request of HTTP/1.0 may leave the host out; that is never a tenant's."""
     response = ask(server.port, "/x", host=None, version="1.0", headers=to(table))
     check(server, response, expected)
 
 
 @pytest.mark.parametrize("table", ["hosts", "hosts-default"])
 @pytest.mark.parametrize("host", ["x.com", None], ids=["with", "without"])
-def test_18_absolute_form_and_hosts(
-    server: Server, name: str, host: str | None, table: str
-) -> None:
-    """Fault 18: no app but that of `Host`. Without one, granian takes the target's, as RFC 9112
-    has it; the others refuse."""
+def test_absolute_form_and_hosts(server: Server, name: str, host: str | None, table: str) -> None:
+    """No app but that of `Host`. Without one, granian takes the target's, as RFC 9112 has it; the
+    others refuse."""
     response = ask(server.port, "http://acme.example.com/x", host=host, headers=to(table))
     if name in FORGETFUL and (host or name == "granian"):
         check(server, response, "x" if host else "tenant")
@@ -420,8 +418,8 @@ def test_18_absolute_form_and_hosts(
         check(server, response, REFUSED)
 
 
-def test_47_other_headers_name_no_host(server: Server) -> None:
-    """Fault 47: whatever they say, and from whomever."""
+def test_other_headers_name_no_host(server: Server) -> None:
+    """Whatever they say, and from whomever."""
     names = ("X-Forwarded-Host", "X-Host", "X-Original-Host", "X-Forwarded-Server", "X-HTTP-Host")
     headers = [(key, "acme.example.com") for key in names]
     forwarded = ("Forwarded", "host=acme.example.com")
@@ -431,23 +429,23 @@ def test_47_other_headers_name_no_host(server: Server) -> None:
 
 
 TRUSTED: list[tuple[str, Sequence[tuple[str, str]], Any]] = [
-    ("33-prefix", [("X-Forwarded-Prefix", "/outer")], "x"),
-    ("33-prefix-of-slashes", [("X-Forwarded-Prefix", "//evil.com")], 400),
-    ("33-prefix-with-dots", [("X-Forwarded-Prefix", "/a/../b")], 400),
-    ("33-prefix-encoded", [("X-Forwarded-Prefix", "/a%2f")], 400),
-    ("33-two-prefixes", [("X-Forwarded-Prefix", "/a")] * 2, 400),
-    ("47-host", [("X-Forwarded-Host", "acme.example.com")], "tenant"),
-    ("47-two-hosts", [("X-Forwarded-Host", "acme.example.com, x.com")], 400),
-    ("47-host-twice", [("X-Forwarded-Host", "acme.example.com")] * 2, 400),
-    ("47-no-host", [("X-Forwarded-Host", "u@acme.example.com")], 400),
-    ("47-two-protos", [("X-Forwarded-Proto", "https, http")], 400),
-    ("47-bad-client", [("X-Forwarded-For", "nobody")], 400),
+    ("prefix", [("X-Forwarded-Prefix", "/outer")], "x"),
+    ("prefix-of-slashes", [("X-Forwarded-Prefix", "//evil.com")], 400),
+    ("prefix-with-dots", [("X-Forwarded-Prefix", "/a/../b")], 400),
+    ("prefix-encoded", [("X-Forwarded-Prefix", "/a%2f")], 400),
+    ("two-prefixes", [("X-Forwarded-Prefix", "/a")] * 2, 400),
+    ("host", [("X-Forwarded-Host", "acme.example.com")], "tenant"),
+    ("two-hosts", [("X-Forwarded-Host", "acme.example.com, x.com")], 400),
+    ("host-twice", [("X-Forwarded-Host", "acme.example.com")] * 2, 400),
+    ("no-host", [("X-Forwarded-Host", "u@acme.example.com")], 400),
+    ("two-protos", [("X-Forwarded-Proto", "https, http")], 400),
+    ("bad-client", [("X-Forwarded-For", "nobody")], 400),
 ]
 
 
 @pytest.mark.parametrize(("headers", "expected"), [pytest.param(*c[1:], id=c[0]) for c in TRUSTED])
 def test_trusted_proxies(server: Server, headers: Sequence[tuple[str, str]], expected: Any) -> None:
-    """Faults 33 and 47: a proxy that is trusted has to say proper things."""
+    """A proxy that is trusted has to say proper things."""
     response = ask(server.port, "/x", host="x.com", headers=[*to("trusting"), *headers])
     seen = check(server, response, expected)
     if headers == [("X-Forwarded-Prefix", "/outer")]:
@@ -464,10 +462,10 @@ def test_trusted_proxies(server: Server, headers: Sequence[tuple[str, str]], exp
         pytest.param([("x-forwarded-host", "acme.example.com")], "x", "x", id="forwarded"),
     ],
 )
-def test_48_authority_of_http_2(
+def test_authority_of_http_2(
     server: Server, name: str, extra: list[tuple[str, str]], expected: Any, of_granian: Any
 ) -> None:
-    """Fault 48: `:authority` and `Host` are two hosts. granian tells of `Host` alone then."""
+    """`:authority` and `Host` are two hosts. granian tells of `Host` alone then."""
     if name.startswith("uvicorn"):
         pytest.skip("uvicorn has no HTTP/2")
     pseudo = [(":method", "GET"), (":path", "/x"), (":scheme", "http"), (":authority", "x.com")]
@@ -476,29 +474,28 @@ def test_48_authority_of_http_2(
 
 
 HEADERS: list[tuple[str, Sequence[tuple[str, str]], str]] = [
-    ("52-none", [], "v1"),
-    ("52-one", [("X-Version", "2")], "v2"),
-    ("52-twice", [("X-Version", "2")] * 2, "v2"),
-    ("52-two", [("X-Version", "2"), ("X-Version", "1")], "v1"),
-    ("52-two-the-other-way", [("X-Version", "1"), ("X-Version", "2")], "v1"),
-    ("52-list", [("X-Version", "2, 1")], "v1"),
-    ("52-empty-besides", [("X-Version", "2"), ("X-Version", "")], "v1"),
-    ("52-other-case", [("x-VERSION", "2")], "v2"),
-    ("52-spaces", [("X-Version", "  2")], "v2"),
-    ("53-underscore", [("X_Version", "2")], "v1"),
-    ("53-underscore-auth", [("X_Auth", "root")], "v1"),
-    ("53-both", [("X-Auth", "alice"), ("X_Auth", "root")], "v1"),
-    ("53-hyphen", [("X-Auth", "root")], "auth"),
+    ("none", [], "v1"),
+    ("one", [("X-Version", "2")], "v2"),
+    ("twice", [("X-Version", "2")] * 2, "v2"),
+    ("two", [("X-Version", "2"), ("X-Version", "1")], "v1"),
+    ("two-the-other-way", [("X-Version", "1"), ("X-Version", "2")], "v1"),
+    ("list", [("X-Version", "2, 1")], "v1"),
+    ("empty-besides", [("X-Version", "2"), ("X-Version", "")], "v1"),
+    ("other-case", [("x-VERSION", "2")], "v2"),
+    ("spaces", [("X-Version", "  2")], "v2"),
+    ("underscore", [("X_Version", "2")], "v1"),
+    ("underscore-auth", [("X_Auth", "root")], "v1"),
+    ("underscore-and-hyphen", [("X-Auth", "alice"), ("X_Auth", "root")], "v1"),
+    ("hyphen", [("X-Auth", "root")], "auth"),
 ]
 
 
 @pytest.mark.parametrize(("headers", "expected"), [pytest.param(*c[1:], id=c[0]) for c in HEADERS])
 def test_headers(server: Server, headers: Sequence[tuple[str, str]], expected: str) -> None:
-    """Faults 52 and 53: every value counts, and a name is its own."""
+    """Every value counts, and a name is its own."""
     response = ask(server.port, "/", headers=[*to("headers"), *headers])
     # Some servers refuse a name with an underscore.
     check(server, response, expected if response and response.status == 200 else 400)
-    assert "53" not in str(headers) or response is not None
 
 
 SMUGGLED = [
@@ -530,8 +527,8 @@ def test_lines_that_are_none(server: Server, name: str, data: bytes) -> None:
     assert ran(server) in ([], ["admin"], ["x"])
 
 
-def test_57_websockets_of_nobody(server: Server) -> None:
-    """Fault 57: 404 where the server can say it, else 403."""
+def test_websockets_of_nobody(server: Server) -> None:
+    """404 where the server can say it, else 403."""
     found = raw.websocket(server.port, "/nobody", to("paths"))
     assert found.status in (403, 404)
     assert b"no-store" in found.head or found.status == 403
@@ -548,14 +545,14 @@ def test_57_websockets_of_nobody(server: Server) -> None:
         ("/x", "unknown.com", "hosts"),
     ],
 )
-def test_57_improper_websockets(server: Server, target: str, host: str, table: str) -> None:
-    """Fault 57: refused as requests are."""
+def test_improper_websockets(server: Server, target: str, host: str, table: str) -> None:
+    """Refused as requests are."""
     found = raw.websocket(server.port, target, to(table), host=host)
     assert found.status in (400, 403, 404, 421)
     assert ran(server) == []
 
 
-def test_57_a_websocket_of_a_mount(server: Server) -> None:
+def test_a_websocket_of_a_mount(server: Server) -> None:
     """Served as requests are."""
     found = raw.websocket(server.port, "/admin/x", to("paths"))
     assert (found.status, found.code) == (101, 1000)
@@ -563,8 +560,8 @@ def test_57_a_websocket_of_a_mount(server: Server) -> None:
     assert ran(server) == ["admin"]
 
 
-def test_59_a_websocket_of_a_wsgi_app(server: Server) -> None:
-    """Fault 59: refused, and no app runs."""
+def test_a_websocket_of_a_wsgi_app(server: Server) -> None:
+    """Refused, and no app runs."""
     assert raw.websocket(server.port, "/wsgi", to("paths")).status in (403, 404)
     assert ran(server) == []
 
@@ -574,9 +571,9 @@ def pipelined(server: Server, *requests: bytes) -> list[Response]:
     return raw.responses(raw.exchange(server.port, b"".join(requests)))
 
 
-def test_61_what_an_app_does_to_its_scope(server: Server) -> None:
-    """Faults 61 to 63: neither the next request of the connection sees anything of it, nor one
-    that was there already; nor does anybody see the context variables of another."""
+def test_what_an_app_does_to_its_scope(server: Server) -> None:
+    """Neither the next request of the connection sees anything of it, nor one that was there already;
+    nor does anybody see the context variables of another."""
     target = raw.request("/bad", headers=to("isolation"), keep_alive=True)
     well = raw.request("/well", headers=to("isolation"), keep_alive=True)
     last = raw.request("/well", headers=to("isolation"))
@@ -589,8 +586,8 @@ def test_61_what_an_app_does_to_its_scope(server: Server) -> None:
     assert ran(server) == ["well"] * 3
 
 
-def test_63_context_variables_of_pipelined_requests(server: Server) -> None:
-    """Fault 63: each request starts with what the server has, whoever was served before."""
+def test_context_variables_of_pipelined_requests(server: Server) -> None:
+    """Each request starts with what the server has, whoever was served before."""
     hosts = ("acme.example.com", "x.com", "other.example.com", "xn--bcher-kva.de")
     requests = [
         raw.request("/", host=host, headers=to("hosts"), keep_alive=host != hosts[-1])

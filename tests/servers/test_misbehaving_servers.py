@@ -74,8 +74,8 @@ def check_start(response: Response) -> None:
 
 @pytest.mark.parametrize("fault", HTTP)
 def test_requests(server: Server, fault: str) -> None:
-    """Faults 64 and 67, and what is of their kind. A second request waits on the connection: it is
-    its neighbour's, if the connection is still there, and finds no bytes of the first answer."""
+    """A second request waits on the connection: it is its neighbour's, if the connection is still
+    there, and finds no bytes of the first answer."""
     bad = raw.request(f"/bad/{fault}", headers=BAD, keep_alive=True)
     well = raw.request("/well", headers=BAD)
     first, *others = raw.responses(raw.exchange(server.port, bad + well))
@@ -110,7 +110,7 @@ CLOSED_BY_THE_APP = {"close-twice", "send-after-close", "raise-after-close", "hu
 
 @pytest.mark.parametrize("fault", WEBSOCKET)
 def test_websockets(server: Server, fault: str) -> None:
-    """Faults 57, 58 and 67: turned away before they are accepted, closed with 1011 afterwards."""
+    """Turned away before they are accepted, closed with 1011 afterwards."""
     found = raw.websocket(server.port, f"/bad/{fault}", BAD)
     assert b"injected" not in found.head
     if fault in HANDSHAKES or fault in REFUSED:
@@ -127,16 +127,16 @@ LIMITED = [("X-Table", "limited")]
 
 
 @pytest.mark.parametrize(("target", "statuses"), [("/never", [504]), ("/stubborn", [200, 504])])
-def test_65_no_answer(server: Server, target: str, statuses: list[int]) -> None:
-    """Fault 65: one answer, after the mount's time, even if the app does not heed its end."""
+def test_no_answer(server: Server, target: str, statuses: list[int]) -> None:
+    """One answer, after the mount's time, even if the app does not heed its end."""
     response = raw.ask(server.port, target, headers=LIMITED)
     assert response is not None
     assert response.status in statuses
     check_neighbour(server)
 
 
-def test_65_no_end(server: Server) -> None:
-    """Fault 65: a stream beyond its time is broken off, without what would look like its end."""
+def test_no_end(server: Server) -> None:
+    """A stream beyond its time is broken off, without what would look like its end."""
     [response] = raw.responses(
         raw.exchange(server.port, raw.request("/never-ends", headers=LIMITED, keep_alive=True))
     )
@@ -145,8 +145,8 @@ def test_65_no_end(server: Server) -> None:
     check_neighbour(server)
 
 
-def test_69_a_full_mount(server: Server) -> None:
-    """Fault 69: 503 for one more, and its neighbours serve."""
+def test_a_full_mount(server: Server) -> None:
+    """503 for one more, and its neighbours serve."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(raw.request("/full", headers=LIMITED))
         deadline = time.monotonic() + 30

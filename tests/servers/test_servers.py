@@ -80,7 +80,7 @@ def test_urls_of_a_flask_app(server: Server) -> None:
 
 @pytest.mark.parametrize("size", [5, 300_000])
 def test_a_request_body_reaches_a_flask_app(server: Server, size: int) -> None:
-    """Faults 93 and 94. The body of a POST, in one message or in many."""
+    """The body of a POST, in one message or in many."""
     response = httpx2.post(f"{server.url}/flask/upload", content="x" * size)
     assert response.status_code == 200
     assert response.json() == {"text": "x" * size, "name": "/upload"}
@@ -115,7 +115,7 @@ def test_a_websocket_for_nobody_is_refused(server: Server, path: str) -> None:
 
 
 def test_a_websocket_for_a_wsgi_app_is_refused(server: Server) -> None:
-    """Fault 59. WSGI has no websockets."""
+    """WSGI has no websockets."""
     url = f"{server.ws_url}/flask/item/3"
     with pytest.raises(InvalidStatus) as refusal, connect(url, open_timeout=10):
         pass  # pragma: no cover
@@ -131,7 +131,7 @@ def test_a_request_for_nobody_is_not_found(server: Server) -> None:
 
 @pytest.mark.parametrize("app", ["starlette", "fastapi"])
 def test_root_path_with_a_path_that_the_proxy_stripped(outer: Server, app: str) -> None:
-    """Fault 25. The proxy takes `/outer` off; the app's URLs have it."""
+    """The proxy takes `/outer` off; the app's URLs have it."""
     response = httpx2.get(f"{outer.url}/{app}/item/3")
     assert response.json()["url"] == f"{outer.url}/outer/{app}/item/3"
 
@@ -146,7 +146,7 @@ def test_scope_with_a_path_that_the_proxy_stripped(outer: Server) -> None:
 
 
 def test_root_path_with_the_full_path(outer: Server, name: str) -> None:
-    """Fault 25. The proxy leaves `/outer` in the path: the same scope as without it.
+    """The proxy leaves `/outer` in the path: the same scope as without it.
 
     But under uvicorn: it puts `--root-path` before every path, so that a proxy which strips
     nothing yields `/outer/outer/raw/x`, which nothing is mounted at.
@@ -169,7 +169,7 @@ def test_urls_of_a_flask_app_below_a_root_path(outer: Server) -> None:
 
 
 def test_apps_start_in_order_and_stop_in_reverse(name: str, tmp_path: Path) -> None:
-    """Faults 78 and 86. A server's whole life, as its apps wrote it down."""
+    """A server's whole life, as its apps wrote it down."""
     record = tmp_path / "record"
     with serve(
         name, "tests.support.apps.lifecycles:app", env={"TEST_RECORD": str(record)}
@@ -183,7 +183,7 @@ def test_apps_start_in_order_and_stop_in_reverse(name: str, tmp_path: Path) -> N
 
 
 def test_a_failed_startup_fails_the_server(name: str, tmp_path: Path) -> None:
-    """Faults 73 and 74. The server ends with an error that names the mount; who was up is taken down again."""
+    """The server ends with an error that names the mount; who was up is taken down again."""
     record = tmp_path / "record"
     environ = {"TEST_RECORD": str(record)}
     with start(name, "tests.support.apps.lifecycles:failing", env=environ, fails=True) as server:

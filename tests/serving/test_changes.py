@@ -141,7 +141,7 @@ async def test_a_replacement_with_the_same_app_does_not_restart_it() -> None:
 
 
 async def test_several_changes_are_one() -> None:
-    """Fault 112. All of it, in one step."""
+    """All of it, in one step."""
     log: Log = []
     a, b = Mount("/a", actor("a", log)), Mount("/b", actor("b", log))
     app = Dispatcher([a, b])
@@ -285,7 +285,7 @@ async def test_a_drain_that_begins_after_the_shutdown() -> None:
 
 
 async def test_apps_that_came_up_before_one_that_failed_go_down_again() -> None:
-    """Fault 110. In reverse."""
+    """In reverse order."""
     log: Log = []
     app = Dispatcher()
     async with running(app):
@@ -328,7 +328,7 @@ async def test_of_two_changes_that_exclude_each_other_one_is_refused() -> None:
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize("answers_first", [False, True], ids=["unanswered", "stream"])
 async def test_what_is_in_flight_ends_before_the_app(kind: str, answers_first: bool) -> None:
-    """Fault 107. And the mount takes nothing new in the meantime."""
+    """And the mount takes nothing new in the meantime."""
     log: Log = []
     slow = Slow(log, answers_first=answers_first)
     mount = Mount("/slow", slow)
@@ -359,7 +359,7 @@ async def test_what_is_in_flight_ends_before_the_app(kind: str, answers_first: b
     ],
 )
 async def test_the_drain_timeout_cuts(kind: str, answers_first: bool, types: list[str]) -> None:
-    """Faults 107 and 108. A request without an answer gets 503, a connection is broken, a websocket gets 1012."""
+    """A request without an answer gets 503, a connection is broken, a websocket gets 1012."""
     log: Log = []
     slow = Slow(log, answers_first=answers_first)
     mount = Mount("/slow", slow)
@@ -842,7 +842,7 @@ async def test_an_app_that_fails_to_stop_is_logged(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("is_running", [True, False], ids=["running", "not-running"])
 async def test_the_threads_of_a_removed_wsgi_app_end(is_running: bool) -> None:
-    """Fault 104. With its mount."""
+    """With its mount."""
 
     def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
@@ -889,7 +889,7 @@ async def test_a_wsgi_mount_that_comes_back_has_threads_of_its_own() -> None:
 
 
 async def test_nothing_keeps_a_removed_app_alive() -> None:
-    """Fault 106. Memory is flat, however often mounts come and go."""
+    """Memory is flat, however often mounts come and go."""
     app = Dispatcher()
     gone: list[weakref.ref[Any]] = []
 
@@ -910,9 +910,10 @@ async def test_nothing_keeps_a_removed_app_alive() -> None:
         assert [ref() for ref in gone] == [None] * 6
 
 
-async def test_106_ten_thousand_tenants_come_and_go() -> None:
-    """Fault 106: while requests are served each gets the tenant's own answer, or 404 if it is not
-    there; and the memory is given back."""
+@pytest.mark.slow
+async def test_ten_thousand_tenants_come_and_go() -> None:
+    """While requests are served, each gets the tenant's own answer, or 404 if it is not there; and
+    the memory is given back."""
     app = Dispatcher([Mount("/", PlainTextResponse("site"), host="example.com")])
     wrong: list[Any] = []
     counts: Counter[int] = Counter()

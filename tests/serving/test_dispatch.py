@@ -96,7 +96,7 @@ def test_not_found(client: ClientFactory) -> None:
 
 
 def test_websocket_not_found(client: ClientFactory) -> None:
-    """Fault 57. The handshake is answered with 404, where the server can do that."""
+    """The handshake is answered with 404, where the server can do that."""
     app = Dispatcher({"/a": says("a")})
     with pytest.raises(WebSocketDenialResponse) as caught, client(app).websocket_connect("/b"):
         """Is refused."""
@@ -104,7 +104,7 @@ def test_websocket_not_found(client: ClientFactory) -> None:
 
 
 def test_websocket_not_found_on_a_plain_server(client: ClientFactory) -> None:
-    """Fault 57. Where it cannot, the websocket is closed before it is accepted: the server answers 403."""
+    """Where it cannot, the websocket is closed before it is accepted: the server answers 403."""
     app = Dispatcher({"/a": says("a")})
 
     async def plain(scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +116,7 @@ def test_websocket_not_found_on_a_plain_server(client: ClientFactory) -> None:
 
 @pytest.mark.anyio
 async def test_unknown_scope_type() -> None:
-    """Fault 60. Of a protocol that is yet to come, nothing is known: not to be mistaken for HTTP."""
+    """Of a protocol that is yet to come, nothing is known: not to be mistaken for HTTP."""
     with pytest.raises(MountkitError, match="Scope type 'webtransport' is none of"):
         await Dispatcher()(scope_of(type="webtransport"), None, None)  # type: ignore[arg-type]
 

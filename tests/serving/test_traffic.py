@@ -86,7 +86,7 @@ def test_options_that_are_not_known(option: Any, message: str) -> None:
 
 @pytest.mark.parametrize("status", [503, 429])
 async def test_a_full_mount_refuses(status: Any) -> None:
-    """Fault 69. With the status that was chosen; its neighbours serve."""
+    """With the status that was chosen; its neighbours serve."""
     slow = Slow([])
     mount = Mount("/slow", slow, max_concurrency=2, when_full=status)
     app = Dispatcher([mount, Mount("/well", PlainTextResponse("well"))])
@@ -151,7 +151,7 @@ async def test_whoever_waits_too_long_is_refused() -> None:
 
 @pytest.mark.parametrize("option", ["response_timeout", "total_timeout"])
 async def test_no_answer_in_time(option: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Fault 65. 504, and the app is cancelled."""
+    """504, and the app is cancelled."""
     log: list[str] = []
     mount = Mount("/slow", Slow(log), **{option: 0.02})  # type: ignore[arg-type]
     sent, error = await asked(Dispatcher([mount]), scope_of("/slow"))
@@ -231,7 +231,7 @@ async def test_a_background_task_beyond_the_total_timeout() -> None:
 async def test_an_error_before_the_answer(
     exc: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Fault 64. Becomes the mount's 500, and one log record with its name."""
+    """Becomes the mount's 500, and one log record with its name."""
     mount = Mount("/bad", raising(exc))
     sent, error = await asked(Dispatcher([mount]), scope_of("/bad"))
     assert (sent[0]["status"], sent[1]["body"], error) == (500, b"Internal Server Error", None)
@@ -294,7 +294,7 @@ def handles_itself(signum: int, frame: Any) -> None:
 def test_an_app_that_raises_ctrl_c(
     anyio_backend: str, thread: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault 64. No signal raises where the server handles it, or in another thread: it is an
+    """No signal raises where the server handles it, or in another thread: it is an
     error of the app."""
     app = Dispatcher([Mount("/bad", raising(KeyboardInterrupt()))])
     found: list[Any] = []
@@ -319,7 +319,7 @@ def test_an_app_that_raises_ctrl_c(
 
 @pytest.mark.parametrize("options", [{}, {"total_timeout": 5}], ids=["plain", "limited"])
 async def test_an_app_that_raises_the_end_of_a_generator(options: Any) -> None:
-    """Fault 64. Nobody has closed its coroutine."""
+    """Nobody has closed its coroutine."""
     app = Dispatcher([Mount("/bad", raising(GeneratorExit()), **options)])
     sent, error = await asked(app, scope_of("/bad"))
     assert (sent[0]["status"], error) == (500, None)

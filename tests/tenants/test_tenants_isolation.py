@@ -176,6 +176,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.slow
 async def test_a_thousand_tenants(caplog: pytest.LogCaptureFixture) -> None:
     """Under random evictions and failures of look-ups, factories, lifespans and requests, each
     answer has the mark of its tenant, and no app finds anything of another."""

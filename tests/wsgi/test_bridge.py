@@ -277,7 +277,7 @@ async def test_headers() -> None:
 
 
 async def test_validator() -> None:
-    """Fault 102. `wsgiref.validate` has nothing to say about either side."""
+    """`wsgiref.validate` has nothing to say about either side."""
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         body = environ["wsgi.input"].read(10)
@@ -332,7 +332,7 @@ def reading(read: Callable[[Any], Any]) -> Any:
     ids=["one-chunk", "chunks"],
 )
 async def test_input(read: Any, expected: Any, chunks: list[bytes]) -> None:
-    """Fault 95. `wsgi.input` is a binary file."""
+    """`wsgi.input` is a binary file."""
     assert (await ask(reading(read), chunks)).body == repr(expected).encode()
 
 
@@ -498,7 +498,7 @@ def failing_late(exc: BaseException, chunks: list[bytes]) -> Any:
     ],
 )
 async def test_an_error_of_the_app(app: Any, sent: int) -> None:
-    """Fault 99. Is raised, with nothing sent before the first chunk that is not empty."""
+    """Is raised, with nothing sent before the first chunk that is not empty."""
     client = Client()
     with pytest.raises(Broken):
         await client.ask(WSGIBridge(app))
@@ -510,7 +510,7 @@ async def test_an_error_of_the_app(app: Any, sent: int) -> None:
     "exc", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()], ids=lambda exc: type(exc).__name__
 )
 async def test_an_exit_of_the_app(exc: BaseException) -> None:
-    """Fault 91. Ends neither the thread nor the server."""
+    """Ends neither the thread nor the server."""
     bridge = WSGIBridge(raising(exc))
     for _ in range(3):
         with pytest.raises(InterfaceError, match=type(exc).__name__):
@@ -564,7 +564,7 @@ async def test_close_after_an_error() -> None:
     ],
 )
 async def test_what_is_no_answer(app: Any, message: str) -> None:
-    """Fault 100. Is an error that says so, with nothing sent."""
+    """Is an error that says so, with nothing sent."""
     client = Client()
     with pytest.raises(InterfaceError, match=message):
         await client.ask(WSGIBridge(app))
@@ -573,7 +573,7 @@ async def test_what_is_no_answer(app: Any, message: str) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_start_response_with_exc_info(when: str) -> None:
-    """Fault 98. Replaces an answer that has not begun, and raises the error if it has."""
+    """Replaces an answer that has not begun, and raises the error if it has."""
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         write = start_response(OK, TEXT)
@@ -597,7 +597,7 @@ async def test_start_response_with_exc_info(when: str) -> None:
 
 
 async def test_start_response_twice() -> None:
-    """Fault 98. Without exc_info it is an error."""
+    """Without exc_info it is an error."""
 
     def app(environ: dict[str, Any], start_response: Any) -> Any:
         start_response(OK, TEXT)
@@ -613,7 +613,7 @@ async def test_start_response_twice() -> None:
 
 @pytest.mark.parametrize("fails", [True, False], ids=["send-raises", "send-ignores"])
 async def test_a_client_that_goes(fails: bool) -> None:
-    """Faults 88 and 90. Ends the iteration, calls `close()`, and frees the thread."""
+    """Ends the iteration, calls `close()`, and frees the thread."""
     body = Body([b"x" * 1000] * 5_000, pause=0.001)
     bridge = WSGIBridge(answering(body), threads=1)
     client = await Client(gone_after=3, fails=fails).ask(bridge)
@@ -680,8 +680,9 @@ async def test_a_client_that_goes_while_it_sends() -> None:
     assert client.sent == []
 
 
+@pytest.mark.slow
 async def test_cancelled_requests_give_their_thread_back() -> None:
-    """Fault 89. Ten thousand of them, through one thread."""
+    """Ten thousand of them, through one thread."""
     closed: list[int] = []
 
     class Served(Client):
@@ -770,7 +771,7 @@ async def test_an_error_of_send() -> None:
 
 
 async def test_an_app_that_hangs_has_its_own_threads() -> None:
-    """Fault 103. Its neighbours answer; it answers 503 once its queue is full."""
+    """Its neighbours answer; it answers 503 once its queue is full."""
     release = threading.Event()
 
     def hangs(environ: dict[str, Any], start_response: Any) -> Any:
@@ -810,7 +811,7 @@ def names(prefix: str) -> list[str]:
 
 
 async def test_threads_are_reused_and_ended() -> None:
-    """Fault 104. As many as are needed at a time; none after `close()`."""
+    """As many as are needed at a time; none after `close()`."""
     app = answering([b"x"])
     bridge = WSGIBridge(app)
     prefix = f"mountkit {app!r}"

@@ -81,21 +81,21 @@ async def test_script_name_and_path_info(
 
 @pytest.mark.anyio
 async def test_script_name_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fault 34. An environment variable has no say."""
+    """An environment variable has no say."""
     monkeypatch.setenv("SCRIPT_NAME", "/elsewhere")
     assert (await ask("/sub/x"))["SCRIPT_NAME"] == "/sub"
 
 
 @pytest.mark.anyio
 async def test_cookies_are_joined() -> None:
-    """Fault 101. With `; `, when HTTP/2 has split them (RFC 9113, section 8.2.3)."""
+    """With `; `, when HTTP/2 has split them (RFC 9113, section 8.2.3)."""
     environ = await ask("/sub/", headers=[("cookie", "a=1"), ("cookie", "b=2")])
     assert environ["HTTP_COOKIE"] == "a=1; b=2"
 
 
 @pytest.mark.anyio
 async def test_underscores_and_proxy() -> None:
-    """Faults 53 and 54. `X_Auth` is not `X-Auth`; `Proxy` never becomes `HTTP_PROXY` (httpoxy)."""
+    """`X_Auth` is not `X-Auth`; `Proxy` never becomes `HTTP_PROXY` (httpoxy)."""
     environ = await ask("/sub/", headers={"x_auth": "no", "proxy": "no", "x-auth-user": "yes"})
     assert environ["HTTP_X_AUTH_USER"] == "yes"
     assert not {"HTTP_X_AUTH", "HTTP_PROXY"} & set(environ)
@@ -103,7 +103,7 @@ async def test_underscores_and_proxy() -> None:
 
 @pytest.mark.anyio
 async def test_query_string() -> None:
-    """Fault 101. As it came, bytes that are not ASCII included."""
+    """As it came, bytes that are not ASCII included."""
     raw = b"a=1&b=%20x" + b"&c=\xe9"
     environ = await ask("/sub/", changes={"query_string": raw})
     assert environ["QUERY_STRING"] == raw.decode("latin-1")
@@ -119,7 +119,7 @@ async def test_scheme(scheme: str, https: str | None) -> None:
 
 @pytest.mark.anyio
 async def test_variables() -> None:
-    """Fault 101. PEP 3333, "environ Variables"."""
+    """PEP 3333, "environ Variables"."""
     environ = await ask("/sub/", method="POST", content=b"12345", headers={"content-type": "a/b"})
     expected = {
         "REQUEST_METHOD": "POST",
@@ -294,7 +294,7 @@ def test_said_explicitly(client: ClientFactory, app: Any, interface: Any) -> Non
     ],
 )
 def test_validator(client: ClientFactory, method: str, mount: str, path: str) -> None:
-    """Fault 102. The environ, the input and the use of `start_response` are those of the PEP."""
+    """The environ, the input and the use of `start_response` are those of the PEP."""
 
     def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -309,7 +309,7 @@ def test_validator(client: ClientFactory, method: str, mount: str, path: str) ->
 
 @pytest.mark.anyio
 async def test_validator_of_options_of_the_server() -> None:
-    """Fault 102. `OPTIONS *` is no mount's, and the app underneath is asked for its root."""
+    """`OPTIONS *` is no mount's, and the app underneath is asked for its root."""
     app = Dispatcher({"/sub": environ_app}, default=validator(environ_app))
     sent: list[Any] = []
 
