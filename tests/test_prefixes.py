@@ -25,7 +25,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import Receive, Scope, Send
 
 from mountkit import Dispatcher, DispatchMiddleware, Mount, check
-from mountkit.frameworks.prefixes import advice
+from mountkit.frameworks import advice
 from tests.apps import django_site
 
 assert django_site  # it has set Django up

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.frameworks.prefixes import advice
+from mountkit.frameworks import advice
 from mountkit.matching.tables import Table
 from mountkit.serving.mounts import Mount
 

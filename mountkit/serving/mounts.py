@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import answer, answer_unavailable, refuse_websocket
 from mountkit.exceptions import ImproperResponseError, MountkitError, PatternError
-from mountkit.frameworks.reversal import reversal_of
+from mountkit.frameworks import convention_of, reversal_of
 from mountkit.lifespans.supervision import Child, Health, Status, Supervision
 from mountkit.matching.hosts import HostPort, request_host
 from mountkit.matching.matchers import Matcher, Wanted
@@ -62,12 +62,7 @@ from mountkit.serving.scopes import (
 from mountkit.serving.sites import SITE, site_of
 from mountkit.tasks import current_task, describe, is_outside
 from mountkit.wsgi.bridge import WSGIBridge
-from mountkit.wsgi.detection import (
-    Interface,
-    adapt,
-    believes_to_be_alone,
-    wants_stripped_path,
-)
+from mountkit.wsgi.detection import Interface, adapt
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -293,9 +288,7 @@ class Mount(starlette.routing.Mount):
         if convention is not None:
             check_one_of("convention", convention, CONVENTIONS)
             return convention
-        if believes_to_be_alone(self._base_app):
-            return "none"
-        return "strip" if wants_stripped_path(self._base_app, self.path) else "spec"
+        return convention_of(self._base_app, self.path) or "spec"
 
     @property
     def path(self) -> str:

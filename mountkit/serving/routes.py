@@ -19,6 +19,8 @@ from typing import Any, Protocol
 
 from starlette.types import Scope
 
+from mountkit.frameworks import route_of
+
 _FASTAPI_RECORD = "fastapi.telemetry"
 _STARLETTE_FLAG = "starlette.opentelemetry"
 # OpenTelemetry, "Semantic conventions for HTTP spans": the methods that name a span.
@@ -68,7 +70,7 @@ class RouteTemplate:
         route, or shows none (Django), what is known is the mount."""
         child = self.child
         prefix = self.mount.path_format.removesuffix("/{path}")
-        route = _route_of(child)
+        route = route_of(child)
         path_format = getattr(route, "path_format", None)
         if not isinstance(path_format, str):
             return prefix
@@ -85,7 +87,7 @@ class RouteTemplate:
     @property
     def name(self) -> str | None:
         """The child's route's name, else the mount's."""
-        route = _route_of(self.child)
+        route = route_of(self.child)
         if not isinstance(getattr(route, "path_format", None), str):
             return self.mount.name
         return getattr(route, "name", None) or self.mount.name
@@ -97,14 +99,6 @@ class RouteTemplate:
 
     def __repr__(self) -> str:
         return f"RouteTemplate({self.path_format!r})"
-
-
-def _route_of(child: Scope) -> Any:
-    # An APIRoute below `include_router(prefix=…)` does not know the prefix; its context does.
-    context = child.get("fastapi", {}).get("effective_route_context")
-    if context is not None:
-        return getattr(context, "starlette_route", None) or context
-    return child.get("route")
 
 
 class Publisher:
