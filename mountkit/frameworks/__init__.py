@@ -52,14 +52,8 @@ def convention_of(app: Any, prefix: str) -> base.Stripped | None:
 
 
 def advice(app: Any, prefix: str) -> str:
-    """What an app was told of its prefix and what it should have been told.
-
-    Args:
-        prefix: without a slash at the end. A proxy may add to the left of it.
-
-    Returns:
-        `""` if the app was told the right one, needs none, or is not known.
-    """
+    """What an app was told of its prefix and what it should have been told; `""` if that is right,
+    or the app is not known. A proxy may add to the left of the prefix."""
     known = ((one, one.found_in(app)) for one in _with("advice"))
     answers = (one.advise(found, prefix) for one, found in known if found is not None)
     return next(filter(None, answers), "")

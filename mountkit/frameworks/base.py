@@ -72,19 +72,13 @@ class Framework:
 
 
 class Place(NamedTuple):
-    """Where an app is mounted.
-
-    Attributes:
-        prefix: from the root of the outermost app, `/outer/sub`; `""` is the root.
-        host: the host that the mount takes; `None` if it takes any, or a pattern.
-        convention: of the mount.
-        is_stopped: whether the app is told to shut down.
-    """
+    """Where an app is mounted: the whole prefix (`""` is the root), the one host that the mount
+    takes, its convention, and whether the app is told to shut down."""
 
     prefix: str
-    host: str | None = None
-    convention: str = "spec"
-    is_stopped: bool = False
+    host: str | None
+    convention: str
+    is_stopped: bool
 
 
 class Problem(NamedTuple):
@@ -95,28 +89,20 @@ class Problem(NamedTuple):
 
 
 class Reversal(NamedTuple):
-    """How to ask an app for its own URLs.
-
-    Attributes:
-        path_for: the decoded path below the app, from the name of a route and its parameters;
-            raises an exception of any kind if no route takes them.
-        names: the names of the app's routes.
-    """
+    """How to ask an app for its own URLs: the decoded path below the app, from a name and its
+    parameters (raises what it likes if no route takes them), and all names."""
 
     path_for: Callable[[str, Mapping[str, Any]], str]
     names: Callable[[], Iterable[str]]
 
 
 class SessionCookie(NamedTuple):
-    """A cookie that holds sessions: its name, how it is signed, and with which key."""
+    """A cookie that holds sessions: its name, how it is signed, and with which key. Apps whose
+    cookies are equal can read each other's."""
 
     name: str
     form: str
     secret: Any
-
-    def is_as(self, other: SessionCookie) -> bool:
-        """Whether each app can read what the other has written."""
-        return (self.form, self.secret) == (other.form, other.secret)
 
 
 class WSGIRoute(NamedTuple):
@@ -134,10 +120,8 @@ def loaded(module: str, name: str) -> Any:
 
 
 def is_a(app: Any, module: str, name: str) -> bool:
-    """Whether `app` is an instance of this class, or this very object.
-
-    Nothing is imported: no instance exists before the module of its class is imported.
-    """
+    """Whether `app` is an instance of this class, or this very object. No instance exists before
+    the module of its class is imported, so nothing has to be imported to look."""
     known = loaded(module, name)
     return isinstance(app, known) if isinstance(known, type) else known is not None and app is known
 

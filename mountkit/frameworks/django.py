@@ -47,14 +47,10 @@ def _reversal(app: Any) -> Reversal | None:
 
 
 def _path_for(name: str, params: Mapping[str, Any]) -> str:
-    from django.urls import get_script_prefix, reverse, set_script_prefix
+    from django.urls import get_script_prefix, reverse
 
-    before = get_script_prefix()
-    set_script_prefix("/")
-    try:
-        return unquote(reverse(name, kwargs=dict(params)))
-    finally:
-        set_script_prefix(before)
+    path = unquote(reverse(name, kwargs=dict(params)))
+    return "/" + path.removeprefix(get_script_prefix())
 
 
 def _names(resolver: Any = None, namespace: str = "") -> Iterable[str]:

@@ -110,7 +110,7 @@ def _check_cookies(app: Any) -> Iterator[Finding]:
         if cookie is None or (mount is not None and mount.has_own_cookies):
             continue
         for other, other_target, known in found:
-            if target is other_target or cookie.name != known.name or cookie.is_as(known):
+            if target is other_target or cookie.name != known.name or cookie == known:
                 continue
             if _are_at_one_host(mount, other):
                 rules = tuple(one.rule for one in (mount, other) if one is not None)

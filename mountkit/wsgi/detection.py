@@ -71,7 +71,8 @@ def _recognise(app: Any, seen: set[int]) -> Interface | None:
     if variadic:
         return _of_wrapped(app, seen)
     if required == 1:
-        return "asgi2" if names[0] == "scope" or _is_partial_class(app) else None
+        is_class = isinstance(app, functools.partial) and inspect.isclass(app.func)
+        return "asgi2" if names[0] == "scope" or is_class else None
     # Guesses, but hardly another callable has the same number of parameters.
     return {3: "asgi3", 2: "wsgi"}.get(required)  # type: ignore[return-value]
 
@@ -90,10 +91,6 @@ def _is_async(app: Any) -> bool:
     while isinstance(app, functools.partial):
         app = app.func
     return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__)
-
-
-def _is_partial_class(app: Any) -> bool:
-    return isinstance(app, functools.partial) and inspect.isclass(app.func)
 
 
 def _of_class(cls: type[Any]) -> Interface | None:
