@@ -12,7 +12,7 @@ from starlette.routing import NoMatchFound
 from starlette.types import Scope
 
 from mountkit.exceptions import MountkitError, PatternError
-from mountkit.frameworks.reversal import reversal_of
+from mountkit.frameworks import reversal_of
 from mountkit.matching.paths import encode_path
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount

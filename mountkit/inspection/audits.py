@@ -8,14 +8,8 @@ from typing import Any, TypeAlias
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from mountkit.frameworks.prefixes import (
-    SessionCookie,
-    advice,
-    is_a,
-    is_chainlit,
-    keeps_first_prefix,
-    session_cookie,
-)
+from mountkit.frameworks import keeps_first_prefix, problems, session_cookie
+from mountkit.frameworks.base import Place, SessionCookie
 from mountkit.inspection.layers import Layer, describe, layers_of
 from mountkit.matching.findings import Finding, shown
 from mountkit.matching.rules import Rule
@@ -68,32 +62,17 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> 
             (mount.rule,),
         )
         return
-    # Flask's root_path is a folder.
-    own = mount.target.root_path if is_a(mount.target, "fastapi", "FastAPI") else ""
-    if own.rstrip("/") not in ("", prefix):
-        yield Finding(
-            "own-root-path",
-            f"The app of {shown(mount.rule)} was built with root_path={own!r}, which it puts in "
-            f"the place of the mount's {prefix!r}, so that none of its routes is found; leave "
-            "root_path out.",
-            (mount.rule,),
-        )
-    told = advice(mount.target, prefix) if mount.convention != "whole" else ""
-    if told:
-        yield Finding(
-            "unaware-of-prefix", f"The app of {shown(mount.rule)}: {told}.", (mount.rule,)
-        )
-    yield from _check_prefixes(mount, prefix, met)
     child = mount.child
-    is_stopped = child is not None and child.has_lifespan and not child.supervision.is_kept
-    if is_stopped and is_chainlit(mount.target):
-        yield Finding(
-            "ends-the-process",
-            f"The app of {shown(mount.rule)}: Chainlit ends the process as soon as it is told to "
-            "stop, and no other app is stopped; write lifespan='startup-only'.",
-            (mount.rule,),
-        )
-    yield from _check_host(mount)
+    place = Place(
+        prefix,
+        None if mount.rule.host is None else mount.rule.host.host,
+        mount.convention,
+        child is not None and child.has_lifespan and not child.supervision.is_kept,
+    )
+    for problem in problems(mount.target, place):
+        message = f"The app of {shown(mount.rule)}: {problem.message}."
+        yield Finding(problem.code, message, (mount.rule,))
+    yield from _check_prefixes(mount, prefix, met)
     yield from _check(mount.target, prefix, above, met)
 
 
@@ -117,25 +96,6 @@ def _check_prefixes(mount: Mount, prefix: str, met: _Met) -> Iterator[Finding]:
     )
 
 
-def _check_host(mount: Mount) -> Iterator[Finding]:
-    """The MCP SDK answers 421 to hosts that are not in its list, which has the local ones."""
-    host = None if mount.rule.host is None else mount.rule.host.host
-    for route in getattr(mount.target, "routes", None) or ():
-        manager = getattr(getattr(route, "endpoint", None), "session_manager", None)
-        security = getattr(manager, "security_settings", None)
-        if host is None or not getattr(security, "enable_dns_rebinding_protection", False):
-            continue
-        known = list(getattr(security, "allowed_hosts", ()))
-        if host not in (name.partition(":")[0] for name in known):
-            yield Finding(
-                "refuses-host",
-                f"The MCP server of {shown(mount.rule)} answers 421 to the host {host!r}: it has "
-                f"allowed_hosts={known!r}; write "
-                f"TransportSecuritySettings(allowed_hosts={[host, f'{host}:*']!r}).",
-                (mount.rule,),
-            )
-
-
 def _check_cookies(app: Any) -> Iterator[Finding]:
     """Two apps on one host that overwrite each other's session."""
     sites: list[tuple[Mount | None, Any]] = [(None, app)]
@@ -150,7 +110,7 @@ def _check_cookies(app: Any) -> Iterator[Finding]:
         if cookie is None or (mount is not None and mount.has_own_cookies):
             continue
         for other, other_target, known in found:
-            if target is other_target or cookie.name != known.name or cookie.is_as(known):
+            if target is other_target or cookie.name != known.name or cookie == known:
                 continue
             if _are_at_one_host(mount, other):
                 rules = tuple(one.rule for one in (mount, other) if one is not None)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import starlette.routing
 from starlette.routing import BaseRoute, Router
 
-from mountkit.frameworks.prefixes import is_a
+from mountkit.frameworks.base import is_a
 from mountkit.matching.tables import Table
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount, MountTable

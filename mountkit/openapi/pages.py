@@ -9,7 +9,7 @@ import html
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.answers import refuse_websocket
 from mountkit.exceptions import MountkitError, PatternError
+from mountkit.frameworks import document_of
 from mountkit.inspection.layers import flatten
 from mountkit.matching.hosts import HostPattern
 from mountkit.matching.paths import encode_path
@@ -109,7 +110,7 @@ class OpenAPI:
         for place in _places(site):
             if place.name in self.exclude:
                 continue
-            document = _document_of(place.app)
+            document = document_of(place.app)
             if document is None and place.name in self.documents and place.mount is not None:
                 path = self.documents[place.name]
                 document = await _fetch(place, place.mount, site, path, scope)
@@ -247,17 +248,6 @@ def _pattern_of(host: str) -> HostPattern | None:
         return HostPattern(host)
     except PatternError:
         return None
-
-
-def _document_of(app: Any) -> Document | None:
-    """What FastAPI and Litestar publish."""
-    make: Callable[[], Document] | None = getattr(app, "openapi", None)
-    if callable(make):
-        return make() if getattr(app, "openapi_url", None) else None
-    if getattr(app, "openapi_config", None) is not None:
-        document: Document = app.openapi_schema.to_schema()
-        return document
-    return None
 
 
 async def _fetch(place: _Place, mount: Mount, site: Site, path: str, scope: Scope) -> Document:

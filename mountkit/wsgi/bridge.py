@@ -25,7 +25,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.answers import refuse_websocket
 from mountkit.exceptions import InterfaceError, shown
-from mountkit.wsgi.environs import environ_of, route_of
+from mountkit.frameworks import wsgi_route_of
+from mountkit.wsgi.environs import environ_of
 from mountkit.wsgi.threads import ThreadPool, loop_caller
 
 WSGIApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -216,7 +217,7 @@ class _Exchange:
 
     def _publish_route(self) -> None:
         """For logs, metrics and traces."""
-        self._scope["route"] = route_of(self._environ)
+        self._scope["route"] = wsgi_route_of(self._environ)
 
     def _write(self, chunk: bytes) -> None:
         if not isinstance(chunk, bytes):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 from wsgiref.util import FileWrapper
 
 from starlette.types import Scope
@@ -66,24 +65,3 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
 def _latin1(path: str) -> str:
     """As PEP 3333 has it: the bytes of the decoded path, each as one character."""
     return path.encode("utf-8", "surrogateescape").decode("latin-1")
-
-
-class WSGIRoute(NamedTuple):
-    """As much of a Starlette route as traces and logs look for."""
-
-    path: str
-    path_format: str
-    name: str
-    endpoint: Any = None
-
-
-def route_of(environ: dict[str, Any]) -> WSGIRoute | None:
-    """The rule that Flask has matched, `/item/<int:id>`, in Starlette's form: `/item/{id}`.
-
-    Werkzeug's requests leave themselves in the environ. Other frameworks show nothing.
-    """
-    rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
-    if rule is None:
-        return None
-    path = re.sub(r"<(?:[^<>:]*:)?([^<>:]+)>", r"{\1}", rule.rule)
-    return WSGIRoute(path, path, rule.endpoint)

@@ -25,7 +25,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import Receive, Scope, Send
 
 from mountkit import Dispatcher, DispatchMiddleware, Mount, check
-from mountkit.frameworks.prefixes import advice
+from mountkit.frameworks import advice
 from tests.support.apps import django_site
 from tests.support.stand_ins import App, Dash, Datasette, WsgiDAVApp, stand_in
 

@@ -391,7 +391,7 @@ def test_an_app_with_a_root_path_of_its_own(root_path: str, is_found: bool) -> N
     assert [finding.code for finding in findings] == ["own-root-path"] * is_found
     if is_found:
         assert (
-            "was built with root_path='/v9', which it puts in the place of the mount's '/x/api'"
+            "FastAPI was built with root_path='/v9', which replaces the mount's '/x/api', so none"
             in (findings[0].message)
         )
 

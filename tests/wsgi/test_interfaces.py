@@ -32,7 +32,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Request as WerkzeugRequest
 
 from mountkit import Dispatcher, InterfaceError, Mount, check
-from mountkit.wsgi.detection import adapt, recognise, wants_stripped_path
+from mountkit.frameworks import convention_of
+from mountkit.wsgi.detection import adapt, recognise
 
 
 async def asgi3(scope: Scope, receive: Receive, send: Send) -> None:
@@ -184,7 +185,7 @@ def test_recognised(app: Any, expected: str) -> None:
 @pytest.mark.parametrize(
     ("app", "message"),
     [
-        pytest.param("app:app", "'app:app' is no application: it cannot be called.", id="text"),
+        pytest.param("app:app", "'app:app' is not an application: it cannot be called.", id="text"),
         pytest.param(Starlette, "is a class, not an application; make one: Starlette(…).", id="class"),
         pytest.param(lambda: None, "write interface='asgi3' or interface='wsgi'.", id="no-parameters"),
         pytest.param(lambda request: None, "cannot be told from its signature", id="one-parameter"),
@@ -258,32 +259,47 @@ def test_unknown_interface() -> None:
 @pytest.mark.parametrize(
     ("app", "expected"),
     [
-        pytest.param(falcon.asgi.App(), True, id="falcon"),
-        pytest.param(falcon.App(), False, id="falcon-wsgi"),
-        pytest.param(socketio.ASGIApp(socketio.AsyncServer()), True, id="socketio"),
+        pytest.param(falcon.asgi.App(), "strip", id="falcon"),
+        pytest.param(falcon.App(), None, id="falcon-wsgi"),
+        pytest.param(socketio.ASGIApp(socketio.AsyncServer()), "strip", id="socketio"),
         pytest.param(
-            socketio.ASGIApp(socketio.AsyncServer(), socketio_path=None), False, id="socketio-any"
+            socketio.ASGIApp(socketio.AsyncServer(), socketio_path=None), None, id="socketio-any"
         ),
-        pytest.param(GZipMiddleware(falcon.asgi.App()), True, id="below-middleware"),
-        pytest.param(circle(), False, id="circle"),
-        pytest.param(Starlette(), False, id="starlette"),
+        pytest.param(
+            socketio.ASGIApp(socketio.AsyncServer(), socketio_path="sub/socket.io"),
+            None,
+            id="socketio-told",
+        ),
+        pytest.param(
+            socketio.ASGIApp(socketio.AsyncServer(), socketio_path="/subs/socket.io"),
+            "strip",
+            id="socketio-other",
+        ),
+        pytest.param(GZipMiddleware(falcon.asgi.App()), "strip", id="below-middleware"),
+        pytest.param(circle(), None, id="circle"),
+        pytest.param(Starlette(), None, id="starlette"),
     ],
 )
-def test_wants_stripped_path(app: Any, expected: bool) -> None:
+def test_the_convention_that_an_app_needs(app: Any, expected: str | None) -> None:
     """Apps that route on `path` alone are known by their class."""
-    assert wants_stripped_path(app) is expected
+    assert convention_of(app, "/sub") == expected
 
 
-@pytest.mark.parametrize(("prefix", "expected"), [("/sub", False), ("/käse", True)])
-def test_wants_stripped_path_below_letters(
-    monkeypatch: pytest.MonkeyPatch, prefix: str, expected: bool
+def test_a_socketio_app_at_the_root() -> None:
+    """Its path is below the root, whatever the server has before it."""
+    assert convention_of(socketio.ASGIApp(socketio.AsyncServer()), "") == "strip"
+
+
+@pytest.mark.parametrize(("prefix", "expected"), [("/sub", None), ("/käse", "strip")])
+def test_the_convention_that_an_app_needs_below_letters(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, expected: str | None
 ) -> None:
     """BlackSheep, which is not among the frameworks of these tests: by class, where the prefix
     needs to be percent-encoded."""
     module = types.ModuleType("blacksheep.server.application")
     module.Application = type("Application", (), {})  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    assert wants_stripped_path(module.Application(), prefix) is expected
+    assert convention_of(module.Application(), prefix) == expected
 
 
 @pytest.mark.parametrize("wrap", [lambda app: app, GZipMiddleware], ids=["bare", "wrapped"])

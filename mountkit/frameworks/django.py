@@ -1,0 +1,65 @@
+"""Django, as ASGI and as WSGI. Its `STATIC_URL` keeps the first prefix that it sees."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from mountkit.frameworks.base import Framework, Reversal, inner, is_a, is_told
+
+_HANDLER = ("django.core.handlers.base", "BaseHandler")
+_STATIC_HANDLERS = ("ASGIStaticFilesHandler", "StaticFilesHandler")
+
+
+def _find(app: Any) -> Any:
+    """The app with its wrappers, as one of them may serve the static files."""
+    return app if any(is_a(one, *_HANDLER) for one in inner(app, "application", "app")) else None
+
+
+def _advice(app: Any, prefix: str) -> str:
+    settings = sys.modules["django.conf"].settings
+    forced = settings.FORCE_SCRIPT_NAME
+    if forced is not None:
+        if is_told(forced, prefix):
+            return ""
+        return (
+            f"Django has FORCE_SCRIPT_NAME={forced!r} and makes its URLs with it wherever it is "
+            f"mounted; write {prefix!r}, or leave it out"
+        )
+    # As it was written: to read the setting would fix it (`LazySettings.__getattr__`).
+    static = getattr(settings._wrapped, "STATIC_URL", None)
+    if "django.contrib.staticfiles" not in settings.INSTALLED_APPS or static is None:
+        return ""
+    chain = inner(app, "application", "app")
+    serves = any(type(one).__name__ in _STATIC_HANDLERS for one in chain)
+    is_relative = not static.startswith(("/", "http:", "https:"))
+    if is_relative or (serves and static.startswith("/") and f"{prefix}/" not in static):
+        return (
+            f"Django has STATIC_URL={static!r}, to which it adds the prefix that it sees first, or "
+            f"none; write STATIC_URL={f'{prefix}/static/'!r}, or FORCE_SCRIPT_NAME={prefix!r}"
+        )
+    return ""
+
+
+def _reversal(app: Any) -> Reversal | None:
+    """By the name of the pattern, `index`, `admin:index`. Wrappers may have routes of their own."""
+    return Reversal(_path_for, _names) if is_a(app, *_HANDLER) else None
+
+
+def _path_for(name: str, params: Mapping[str, Any]) -> str:
+    from django.urls import get_script_prefix, reverse
+
+    path = unquote(reverse(name, kwargs=dict(params)))
+    return "/" + path.removeprefix(get_script_prefix())
+
+
+def _names(resolver: Any = None, namespace: str = "") -> Iterable[str]:
+    from django.urls import get_resolver
+
+    resolver = resolver or get_resolver()
+    yield from (namespace + key for key in resolver.reverse_dict if isinstance(key, str))
+    for key, (_, below) in resolver.namespace_dict.items():
+        yield from _names(below, f"{namespace}{key}:")
+
+
+DJANGO = Framework(name="Django", find=_find, advice=_advice, reversal=_reversal)

@@ -1,0 +1,5 @@
+"""Responder. It routes on `path` alone (`routes.py:Router._dispatch`)."""
+
+from mountkit.frameworks.base import Framework
+
+RESPONDER = Framework(name="Responder", app=("responder", "API"), convention="strip")

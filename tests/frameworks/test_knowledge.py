@@ -1,0 +1,297 @@
+"""`mountkit.frameworks`: the files are found, each is whole, and routers' keys are known."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fastapi
+import litestar
+import pytest
+import socketio
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount as StarletteMount
+from starlette.routing import Router
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+
+from mountkit import Dispatcher, Mount, check, frameworks
+from mountkit.frameworks.base import Framework, Place, inner, is_told
+
+FILES = sorted(
+    path.stem
+    for path in Path(frameworks.__file__).parent.glob("*.py")
+    if path.stem not in ("__init__", "base")
+)
+
+
+def declared_in(file: str) -> list[Framework]:
+    """The frameworks of a file."""
+    __import__(f"mountkit.frameworks.{file}")
+    module = sys.modules[f"mountkit.frameworks.{file}"]
+    return [value for value in vars(module).values() if isinstance(value, Framework)]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_declares_a_framework(file: str) -> None:
+    """Its apps are recognised in one way, and something is known of them."""
+    found = declared_in(file)
+    assert found
+    for framework in found:
+        assert framework in frameworks.all_frameworks()
+        values = {field: getattr(framework, field) for field in vars(framework)}
+        known = {field for field, value in values.items() if value} - {"name", "app", "find"}
+        assert known
+        ways = [way for way in (framework.app, framework.find) if way is not None]
+        assert len(ways) == 1 or known == {"left_keys"}
+        if framework.told is not None:
+            assert isinstance(framework.advice, str)
+            assert "{told!r}" in framework.advice
+
+
+def test_every_name_is_given_once() -> None:
+    names = [framework.name for framework in frameworks.all_frameworks()]
+    assert len(names) == len(set(names)) >= len(FILES)
+
+
+def test_nothing_is_loaded_before_it_is_asked_for() -> None:
+    """`import mountkit` stays cheap, and imports no framework."""
+    code = """
+import sys
+import mountkit
+loaded = {name for name in sys.modules if name.startswith("mountkit.frameworks.")}
+assert loaded == {"mountkit.frameworks.base"}, loaded
+mountkit.Mount("/x", lambda scope, receive, send: None)
+assert "mountkit.frameworks.sanic" in sys.modules
+for name in ("fastapi", "flask", "django", "litestar", "dash"):
+    assert name not in sys.modules, name
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+DROPPED = '''
+"""A framework of one's own."""
+
+from mountkit.frameworks.base import Framework, Problem, Reversal, WSGIRoute
+
+OWN = Framework(
+    name="Own",
+    app=("own_framework", "Own"),
+    left_keys="own.router own.route",
+    convention="none",
+    keeps_first_prefix=True,
+    told=lambda app: app.told,
+    advice="Own was told {told!r}; write Own({prefix!r})",
+    problems=lambda app, place: [Problem("refuses-host", f"Own is at {place.host}")],
+    reversal=lambda app: Reversal(lambda name, params: f"/{name}", lambda: ["index"]),
+    document=lambda app: {"openapi": "3.1.0"},
+    route_of=lambda scope: scope.get("own.route"),
+    wsgi_route_of=lambda environ: WSGIRoute("/own", "/own", "own"),
+)
+'''
+
+
+class Own:
+    """An app of a framework that mountkit has no file for."""
+
+    told = "/other"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Nothing here calls it."""
+
+
+def forget() -> None:
+    for function in (frameworks.all_frameworks, frameworks._with, frameworks.left_keys):
+        function.cache_clear()
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """An app of a framework whose file was dropped into the package."""
+    (tmp_path / "own.py").write_text(DROPPED)
+    monkeypatch.setattr(frameworks, "__path__", [*frameworks.__path__, str(tmp_path)])
+    monkeypatch.setitem(sys.modules, "own_framework", sys.modules[__name__])
+    forget()
+    yield Own()
+    sys.modules.pop("mountkit.frameworks.own")
+    monkeypatch.undo()
+    forget()
+
+
+def test_a_file_that_is_dropped_in_is_found(own: Any) -> None:
+    """Each question reaches it."""
+    mount = Mount("/sub", own, name="own", host="a.com")
+    app = Dispatcher([mount])
+    assert mount.convention == "none"
+    assert {"own.router", "own.route"} <= frameworks.left_keys()
+    assert frameworks.advice(own, "/sub") == "Own was told '/other'; write Own('/sub')"
+    assert frameworks.advice(own, "/other") == ""
+    assert frameworks.keeps_first_prefix(own) == "Own"
+    assert frameworks.document_of(own) == {"openapi": "3.1.0"}
+    assert frameworks.route_of({"own.route": "a", "route": "b"}) == "a"
+    where = f"The app of Mount({mount.rule!r}) at {mount.rule.where}: "
+    assert [(finding.code, finding.message) for finding in check(app)] == [
+        ("unaware-of-prefix", f"{where}Own was told '/other'; write Own('/sub')."),
+        ("refuses-host", f"{where}Own is at a.com."),
+    ]
+    assert app.url_path_for("own:index") == "/sub/index"
+
+
+def test_an_app_that_is_not_known() -> None:
+    """Nothing is said of it."""
+    app = Own()
+    assert frameworks.convention_of(app, "/sub") is None
+    assert frameworks.advice(app, "/sub") == ""
+    assert list(frameworks.problems(app, Place("/sub", "a.com", "spec", True))) == []
+    assert frameworks.keeps_first_prefix(app) == ""
+    assert frameworks.reversal_of(app) is None
+    assert frameworks.document_of(app) is None
+    assert frameworks.session_cookie(app) is None
+    assert frameworks.route_of({"route": 1}) == 1
+    assert frameworks.route_of({}) is None
+    assert frameworks.wsgi_route_of({}) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "prefix", "expected"),
+    [
+        pytest.param("/sub", "/sub", True, id="equal"),
+        pytest.param("sub/", "/sub", True, id="slashes"),
+        pytest.param("/outer/sub", "/sub", True, id="proxy"),
+        pytest.param("/xsub", "/sub", False, id="part-of-a-segment"),
+        pytest.param("/", "/sub", False, id="root"),
+        pytest.param(None, "/sub", False, id="nothing"),
+        pytest.param(None, "", True, id="nothing-at-the-root"),
+    ],
+)
+def test_is_told(told: str | None, prefix: str, expected: bool) -> None:
+    """A proxy may add whole segments."""
+    assert is_told(told, prefix) is expected
+
+
+def test_what_is_inside_of_nothing() -> None:
+    assert list(inner(None, "app")) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "prefix", "path"),
+    [
+        pytest.param("sub/socket.io", "/sub", "/sub/socket.io/", id="told-its-prefix"),
+        pytest.param("socket.io", "/sub", "/sub/socket.io/", id="told-nothing"),
+        pytest.param(None, "/sub", "/sub/", id="any"),
+        pytest.param("socket.io", "", "/socket.io/", id="root"),
+    ],
+)
+def test_socketio_answers_at_its_mount(own: Any, prefix: str, path: str) -> None:
+    """Whether its own path holds the prefix of the mount or not."""
+    app = socketio.ASGIApp(socketio.AsyncServer(async_mode="asgi"), socketio_path=own)
+    mount = Mount(prefix, app, lifespan="off")
+    answer = TestClient(Dispatcher([mount])).get(f"{path}?EIO=4&transport=polling")
+    assert answer.text.startswith("0{")
+
+
+#: What servers send, and what middleware has put there for mounted apps too.
+PASSED_ON = {
+    *("type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "root_path"),
+    *("query_string", "headers", "client", "server", "extensions", "state"),
+    *("session", "starlette.opentelemetry", "fastapi.telemetry"),
+}
+
+
+class Recorder:
+    """An app that keeps the scopes that it gets."""
+
+    def __init__(self) -> None:
+        self.scope: dict[str, Any] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = dict(scope)
+        await PlainTextResponse("ok")(scope, receive, send)
+
+
+def in_starlette(app: Recorder) -> Any:
+    return Starlette(routes=[StarletteMount("/sub", app)])
+
+
+def in_router(app: Recorder) -> Any:
+    return Router([StarletteMount("/sub", app)])
+
+
+def in_nested_mounts(app: Recorder) -> Any:
+    return Starlette(routes=[StarletteMount("/sub", routes=[StarletteMount("/in", app)])])
+
+
+def in_fastapi(app: Recorder) -> Any:
+    parent = fastapi.FastAPI()
+    parent.mount("/sub", app)
+    return parent
+
+
+def in_included_router(app: Recorder) -> Any:
+    parent, router = fastapi.FastAPI(), fastapi.APIRouter()
+    router.mount("/in", app)
+    parent.include_router(router, prefix="/sub")
+    return parent
+
+
+def in_litestar(app: Recorder) -> Any:
+    async def mounted(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    return litestar.Litestar(
+        [litestar.asgi("/sub", is_mount=True, copy_scope=True)(mounted)], openapi_config=None
+    )
+
+
+def in_endpoint(app: Recorder) -> Any:
+    """FastAPI's own stacks are there where an endpoint calls the app."""
+    parent = fastapi.FastAPI()
+
+    async def opened() -> Any:
+        yield 1
+
+    @parent.get("/sub/{rest:path}")
+    async def endpoint(
+        request: fastapi.Request, rest: str, value: int = fastapi.Depends(opened)
+    ) -> Any:
+        app.scope = dict(request.scope)
+
+    return parent
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        pytest.param(in_starlette, {"app", "router", "app_root_path"}, id="starlette"),
+        pytest.param(in_router, {"router", "endpoint", "path_params", "route"}, id="router"),
+        pytest.param(in_nested_mounts, {"starlette.exception_handlers"}, id="nested"),
+        pytest.param(in_fastapi, {"router", "fastapi_middleware_astack"}, id="fastapi"),
+        pytest.param(in_included_router, {"fastapi"}, id="included"),
+        pytest.param(
+            in_endpoint,
+            {"fastapi_inner_astack", "fastapi_function_astack", "fastapi_async_cleanup_scopes"},
+            id="endpoint",
+        ),
+        pytest.param(
+            in_litestar, {"litestar_app", "path_template", "route_handler"}, id="litestar"
+        ),
+    ],
+)
+def test_the_keys_that_routers_leave(make: Any, expected: set[str]) -> None:
+    """All that a router has put into the scope of an app that it mounts is listed."""
+    app = Recorder()
+    with TestClient(make(app)) as client:
+        client.get("/sub/in/x")
+    assert app.scope, "it was not called"
+    left = app.scope.keys() - PASSED_ON
+    assert left <= frameworks.left_keys()
+    assert expected <= left
+
+
+def test_the_keys_of_telemetry_are_not_listed() -> None:
+    """Without them a mounted app would open a second span."""
+    assert not frameworks.left_keys() & PASSED_ON
