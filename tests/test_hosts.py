@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from starlette.convertors import CONVERTOR_TYPES
 
 from mountkit import PatternError
-from mountkit.matching.hosts import HostIndex, HostPattern, HostPort, parse_host, request_host
+from mountkit.matching.host_trees import HostIndex
+from mountkit.matching.hosts import HostPattern, HostPort, parse_host, request_host
 from tests.reference import scope_of
 
 LABEL_63 = "a" * 63

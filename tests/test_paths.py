@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from starlette.convertors import CONVERTOR_TYPES, Convertor, register_url_convertor
 
 from mountkit import PatternError
-from mountkit.matching.paths import (
-    PathPattern,
+from mountkit.matching.locations import (
     ascii_location,
     cut_raw_path,
     encode_path,
     slash_location,
-    split_root_path,
 )
+from mountkit.matching.paths import PathPattern, split_root_path
 
 UUID_TEXT = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 

@@ -22,7 +22,7 @@ from mountkit.answers import refuse_websocket
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.inspection.layers import flatten
 from mountkit.matching.hosts import HostPattern
-from mountkit.matching.paths import encode_path
+from mountkit.matching.locations import encode_path
 from mountkit.matching.tables import Resolution
 from mountkit.openapi.documents import Document, Published, merge
 from mountkit.serving.dispatchers import Dispatcher

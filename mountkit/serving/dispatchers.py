@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
-from mountkit.exceptions import ImproperRequestError, MountkitError, PatternError
+from mountkit.exceptions import MountkitError, PatternError
 from mountkit.lifespans.supervision import (
     SHUTDOWN_TIMEOUT,
     STARTUP_TIMEOUT,
@@ -25,10 +25,8 @@ from mountkit.lifespans.supervision import (
     check_seconds,
     run_lifespan,
 )
-from mountkit.matching.paths import target_refusal
 from mountkit.matching.rules import call_site
-from mountkit.matching.tables import Table
-from mountkit.matching.trees import Found
+from mountkit.matching.tables import Refusal, Table
 from mountkit.middleware.contexts import restore
 from mountkit.serving.escapes import EscapeWatch
 from mountkit.serving.flights import Flight
@@ -147,67 +145,33 @@ class Dispatcher:
             return url_path_of(self.underneath, name, path_params)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The hot path: in one frame, since a call costs as much as a look-up, what most requests
-        # take. What it does not know it leaves to those who do the same for every request, one
-        # step after the other: `Table.choose` and `Mount.serve`. The tests hold them together.
-        mount: Mount | None = None
-        found: Found[Mount] | None = None
-        try:
-            # The mount, where the first segment alone leads to it, and all readers of the path
-            # agree: nothing climbs, nothing was encoded (37 is "%": to look for a number in bytes
-            # is quicker than to look for bytes), nothing is a control character.
-            path: str = scope["path"]
-            raw_path = scope["raw_path"]
-            before, segment, _ = path.split("/", 2)  # never further, whatever the path
-            number = self.table.first.get(segment)
-            if (
-                number.__class__ is int
-                and not before
-                and not scope["root_path"]
-                and raw_path
-                and ".." not in path
-                and 37 not in raw_path
-                and path.isprintable()
-            ):
-                mount = self.table.by_number[number]
-                own_root = "/" + segment
-                params = None
-                site = self._site
-        except (KeyError, ValueError):
-            pass  # a lifespan has no path, a bare prefix no third part; that costs others nothing
-        if mount is None:
-            if scope["type"] in ("http", "websocket"):
-                try:
-                    found = self.table.choose(scope)
-                except ImproperRequestError:
-                    await answer(400, scope, receive, send)
-                    return
-            if found is None:
-                await self._pass_on(scope, receive, send)
-                return
-            mount, root_path, prefix, rest, params = found
-            own_root = root_path + prefix
-            if (
-                not rest
-                or not scope.get("raw_path")
-                or not own_root.isascii()
-                or len(scope["path"]) < len(own_root) + len(rest)
-            ):
-                await mount.serve(found, scope, receive, send, self)
-                return
-            site = (self, None, root_path) if root_path else self._site
+        found = self.table.decide(scope) if scope["type"] in ("http", "websocket") else None
+        if isinstance(found, Refusal):
+            await answer(found.status, scope, receive, send)
+            return
+        if found is None:
+            await self._pass_on(scope, receive, send)
+            return
+        mount, root_path, rest, params = found.mount, found.root_path, found.rest, found.params
+        own_root = root_path + found.prefix
+        if (
+            not rest
+            or not scope.get("raw_path")
+            or not own_root.isascii()
+            or len(scope["path"]) < len(own_root) + len(rest)
+        ):
+            await mount.serve(found, scope, receive, send, self)
+            return
+        site = (self, None, root_path) if root_path else self._site
         # A scope of its own. To copy one is much quicker than to compose one, and right if it has
         # the keys that a server gives it and no others. They are the same for every request.
         if (
             [*scope] != self._usual_keys
             or not mount.is_quick
             or (run := mount.child.run).retry_at is not None  # type: ignore[union-attr]
-            or scope["method"] == "CONNECT"
         ):
             if is_from_server(scope):
                 self._usual_keys = [*scope]
-            if found is None:
-                found = mount, "", own_root, path[len(own_root) :], {}
             await mount.serve(found, scope, receive, send, self)
             return
         child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
@@ -260,11 +224,6 @@ class Dispatcher:
             await self._lifespan(scope, receive, send)
             return
         is_request = scope["type"] in ("http", "websocket")
-        if is_request and (scope["path"][:1] != "/" or scope.get("method") == "CONNECT"):
-            status = None if self.table.is_empty else target_refusal(scope)
-            if status is not None:
-                await answer(status, scope, receive, send)
-                return
         if is_request and self.unknown_host != "default" and not self.table.knows_host(scope):
             await answer(self.unknown_host, scope, receive, send)
             return

@@ -7,7 +7,7 @@ from starlette.formparsers import MultiPartException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
-from mountkit.matching.paths import ascii_location
+from mountkit.matching.locations import ascii_location
 
 
 def with_ascii_location(send: Send) -> Send:

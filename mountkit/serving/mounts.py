@@ -28,18 +28,12 @@ from mountkit.exceptions import ImproperResponseError, MountkitError, PatternErr
 from mountkit.frameworks.reversal import reversal_of
 from mountkit.lifespans.supervision import Child, Health, Status, Supervision
 from mountkit.matching.hosts import HostPort, request_host
+from mountkit.matching.locations import encode_path, slash_location
 from mountkit.matching.matchers import Matcher, Wanted
-from mountkit.matching.paths import (
-    encode_path,
-    has_control,
-    is_odd,
-    other_views,
-    slash_location,
-    split_root_path,
-)
+from mountkit.matching.paths import split_root_path
 from mountkit.matching.rules import Rule, call_site
-from mountkit.matching.tables import Resolution, Table
-from mountkit.matching.trees import Found
+from mountkit.matching.tables import Refusal, Resolution, Table
+from mountkit.matching.views import has_control, is_odd, other_views
 from mountkit.middleware.redirects import Mending
 from mountkit.serving.errors import answer_error, with_ascii_location
 from mountkit.serving.flights import (
@@ -330,7 +324,9 @@ class Mount(starlette.routing.Mount):
             return Match.NONE, {}
         host = None if self.rule.host is None else request_host(scope)
         found = self.rule.match(scope, rest, host)
-        if is_odd(scope) and self._is_ambiguous(scope, root_path, rest, host, found):
+        if is_odd(scope["path"], scope.get("raw_path")) and self._is_ambiguous(
+            scope, root_path, rest, host, found
+        ):
             return Match.FULL, {_KEY: None}
         if found is None:
             for exposure in self.exposures:
@@ -408,7 +404,7 @@ class Mount(starlette.routing.Mount):
 
     async def serve(
         self,
-        found: Found[Mount],
+        found: Resolution[Mount],
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -431,8 +427,8 @@ class Mount(starlette.routing.Mount):
             await answer(501, scope, receive, send)
             traffic.count(501)
             return
-        root_path = found[1]
-        if not found[3]:
+        root_path = found.root_path
+        if not found.rest:
             location = self._slash_redirect(scope, found)
             if location is not None:
                 response = RedirectResponse(location, 307, {"cache-control": "no-store"})
@@ -567,9 +563,9 @@ class Mount(starlette.routing.Mount):
             status, since, error = run.status, run.since, run.error or error
         return Health(self.label, status, since, len(traffic.flights), traffic.answered, error)
 
-    def _slash_redirect(self, scope: Scope, found: Found[Mount]) -> str | None:
+    def _slash_redirect(self, scope: Scope, found: Resolution[Mount]) -> str | None:
         """Where to send a request for the bare prefix; `None` if it is to be served."""
-        _, root_path, prefix, rest, _ = found
+        root_path, prefix, rest = found.root_path, found.prefix, found.rest
         if rest or self.rule.path.exact or scope["type"] != "http":
             return None
         # Fetch Metadata (W3C), section 2.3: sent by browsers, and not by the scripts in them.
@@ -594,8 +590,9 @@ class Mount(starlette.routing.Mount):
         """What stands behind the mount: the app as it was given, or the router of `routes=`."""
         return self._base_app if self.child is None else self.child.app
 
-    def _child_scope(self, scope: Scope, found: Found[Mount], router: Any) -> Scope:
-        _, root_path, prefix, rest, params = found
+    def _child_scope(self, scope: Scope, found: Resolution[Mount], router: Any) -> Scope:
+        root_path, prefix, rest = found.root_path, found.prefix, found.rest
+        params = found.params
         if self.child is not None and not self._is_part_of_parent:
             run = self.child.run
             state = _shared(self.child, scope) if self.child.supervision.share else run.state.copy()
@@ -610,7 +607,7 @@ class Mount(starlette.routing.Mount):
                 )
             own[SITE] = site_of(scope, root_path, router)
             return own
-        child = {**scope, **self.matched_scope(scope, Resolution(*found))}
+        child = {**scope, **self.matched_scope(scope, found)}
         del child[_KEY]
         child[SITE] = site_of(scope, root_path, router)
         child.pop("route", None)
@@ -687,12 +684,13 @@ class Exposure(Mount):
         self.owner: Mount = owner
         self.below: str = below
 
-    def _child_scope(self, scope: Scope, found: Found[Mount], router: Any) -> Scope:
+    def _child_scope(self, scope: Scope, found: Resolution[Mount], router: Any) -> Scope:
         prefix = self.owner.path
-        _, root_path, _, _, params = found
+        root_path, params = found.root_path, found.params
         full = root_path + prefix + self.below
+        moved = Resolution[Mount](self, root_path, prefix, self.below, params)
         inner = {**scope, "path": full, "raw_path": encode_path(full).encode("ascii")}
-        return super()._child_scope(inner, (self, root_path, prefix, self.below, params), router)
+        return super()._child_scope(inner, moved, router)
 
 
 async def _close(flight: Flight) -> None:
@@ -758,7 +756,7 @@ class MountTable(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] not in ("http", "websocket"):
             return Match.NONE, {}
-        if self.table.refusal(scope) is not None:
+        if isinstance(self.table.decide(scope), Refusal):
             return Match.FULL, {_KEY: None}
         found = self.table.resolve(scope)
         if found is None:

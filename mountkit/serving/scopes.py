@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from starlette.types import Scope
 
-from mountkit.matching.paths import cut_raw_path, encode_path
+from mountkit.matching.locations import cut_raw_path, encode_path
 from mountkit.serving.sites import SITE
 
 #: Which of the four scopes an app is handed. With a mount at `/sub` and a request for

@@ -22,8 +22,8 @@ from mountkit.lifespans.supervision import (
     Supervisor,
     run_lifespan,
 )
+from mountkit.matching.locations import encode_path
 from mountkit.matching.matchers import Cookie, Header
-from mountkit.matching.paths import encode_path
 from mountkit.matching.rules import call_site
 from mountkit.serving.flights import Flight
 from mountkit.serving.routes import watch
