@@ -35,7 +35,7 @@ from mountkit.matching.matchers import (
 )
 from mountkit.matching.paths import PathPattern
 from mountkit.matching.rules import Rule
-from mountkit.matching.segments import Segment, regex_of
+from mountkit.matching.segments import Segment
 
 #: What is chosen: `"path"`, `"host"`, `"method"`, …, or `("header", "x-version")`.
 Variable: TypeAlias = Hashable
@@ -240,9 +240,12 @@ def _filled(path: PathPattern) -> list[list[str]]:
 
 def segment_samples(segment: Segment) -> list[str]:
     """Texts that a segment or label with placeholders may take."""
-    if segment.bare is not None:
-        return ["x", _FRESH, "1"]
-    return sample_regex(re.compile(regex_of(segment.text)))
+    options = [[text] for text in segment.literals[:1]]
+    for name, literal in zip(segment.names, segment.literals[1:], strict=True):
+        regex = segment.convertors[name].regex
+        samples = sample_regex(re.compile(regex)) if segment.is_typed else ["x", _FRESH, "1"]
+        options += [samples, [literal]]
+    return ["".join(texts) for texts in itertools.islice(itertools.product(*options), 64)]
 
 
 def sample_regex(pattern: re.Pattern[str]) -> list[str]:
