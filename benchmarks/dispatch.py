@@ -215,7 +215,7 @@ def with_mounts(size: int) -> dict[str, tuple[Work, Callable[[], Scope]]]:
     works: dict[str, Work] = {
         "U": calling(floor),
         "mountkit": calling(ours),
-        "mountkit, the decision alone": asking(ours.table.choose),
+        "mountkit, the decision alone": asking(ours.table.decide),
         "pymatchit": calling(Compiled(lambda path: first.at(path)[0])),
         "python-matchit": calling(Compiled(lambda path: second.at(path).value)),
         "korvex": calling(Compiled(lambda path: apps[third.match_route(path, "GET")[0]])),
@@ -250,13 +250,13 @@ def shapes(rounds: int) -> dict[str, dict[str, float]]:
             lambda: {**scope_of("/outer/m999/x"), "root_path": "/outer"},
         ),
         "a miss": (calling(Dispatcher(flat.table.mounts, default=child)), missed),
-        "the decision alone: a miss": (asking(flat.table.choose), missed),
+        "the decision alone: a miss": (asking(flat.table.decide), missed),
         "the decision alone: 2,000 segments": (
-            asking(flat.table.choose),
+            asking(flat.table.decide),
             lambda: scope_of("/x" * 2_000),
         ),
         "the decision alone: 2,000 slashes": (
-            asking(flat.table.choose),
+            asking(flat.table.decide),
             lambda: scope_of("/" * 2_000),
         ),
         "Starlette: a miss": (
@@ -292,7 +292,7 @@ def parts(rounds: int) -> dict[str, dict[str, float]]:
         "all of a dispatch": (calling(flat), make),
         "the app alone": (calling(child), make),
         "the app, and a look at what it sends": (calling(watched), make),
-        "the decision": (asking(flat.table.choose), make),
+        "the decision": (asking(flat.table.decide), make),
         "the scope of the app": (
             asking(lambda scope: copied_scope(scope, "", "/m0", "/x", {})),
             make,

@@ -12,9 +12,9 @@ from mountkit.inspection.audits import check
 from mountkit.inspection.explanations import Candidate, Explanation, explain
 from mountkit.lifespans.probes import Liveness, Readiness
 from mountkit.lifespans.supervision import Health
+from mountkit.matching.accept import Accept
 from mountkit.matching.findings import Finding
 from mountkit.matching.matchers import (
-    Accept,
     Client,
     Cookie,
     Header,

@@ -27,10 +27,6 @@ class ResolutionError(MountkitError, RuntimeError):
     """Whose host a request has asked for could not be found out."""
 
 
-class ImproperRequestError(MountkitError):
-    """A request that nobody is to answer, because two readers may take it for different ones."""
-
-
 class ImproperResponseError(MountkitError, RuntimeError):
     """A mounted app has sent what is no response, or a second one; nothing of it went out."""
 

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.frameworks import reversal_of
-from mountkit.matching.paths import encode_path
+from mountkit.matching.locations import encode_path
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount
 from mountkit.serving.sites import Site, site_of

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from starlette.types import Scope
 
 from mountkit import ConflictError, Mount, PatternError, Table
+from mountkit.matching.tables import Refusal, Resolution
 from tests.support.reference import Spec, resolve
 from tests.support.scopes import scope_of
 
@@ -118,26 +119,28 @@ def hold(table: Table[Spec], taken: Sequence[Spec], scope: Scope) -> None:
     before = {
         key: value.copy() if isinstance(value, list) else value for key, value in scope.items()
     }
-    refusal = table.refusal(scope)
-    found = table.find(scope)
-    assert refusal is not None or table.choose(scope) == found, "The quick way decides otherwise."
+    decided = table.decide(scope)
+    found = table.resolve(scope)
+    assert isinstance(decided, Refusal) or decided == found, "A quicker way decides otherwise."
     assert scope == before, "The scope was changed."
-    host = table._place_of(scope)
-    if refusal is None and (host is not None or not table.has_hosts or not scope["headers"]):
+    host = table._hosts.place_of(scope)
+    if not isinstance(decided, Refusal) and (
+        host is not None or not table.has_hosts or not scope["headers"]
+    ):
         expected = resolve(taken, scope)
         assert (found is None) == (expected is None), (found, expected)
         if found is not None and expected is not None:
-            assert found[0] is expected.spec, (found, expected)
-            assert found[1:] == (
-                *(expected.root_path, expected.prefix, expected.rest),
-                expected.params,
+            assert found == Resolution(
+                *(expected.spec, expected.root_path, expected.prefix),
+                *(expected.rest, expected.params),
             ), (found, expected)
     if found is not None:
-        _, root_path, prefix, rest, params = found
-        full = root_path + prefix + rest
+        root_path, prefix = found.root_path, found.prefix
+        full = root_path + prefix + found.rest
         assert full in (scope["path"], root_path + scope["path"]), (found, scope["path"])
-        mount = Mount(found[0].path, _app, exact=found[0].exact)
-        child = mount._child_scope(scope, (mount, root_path, prefix, rest, params), None)
+        mount = Mount(found.mount.path, _app, exact=found.mount.exact)
+        own = Resolution(mount, root_path, prefix, found.rest, found.params)
+        child = mount._child_scope(scope, own, None)
         assert child["root_path"] == root_path + prefix
         assert child["path"].startswith(child["root_path"])
         assert child["path"][len(child["root_path"]) :][:1] == "/", child["path"]

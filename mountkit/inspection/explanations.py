@@ -18,8 +18,9 @@ from starlette.types import Scope
 from mountkit.exceptions import PatternError
 from mountkit.inspection.layers import Layer, describe, describe_app, layers_of
 from mountkit.matching.hosts import request_host
-from mountkit.matching.paths import encode_path, split_root_path
-from mountkit.matching.tables import Table
+from mountkit.matching.locations import encode_path
+from mountkit.matching.paths import split_root_path
+from mountkit.matching.tables import Refusal, Table
 from mountkit.serving.mounts import Mount, MountTable
 
 Outcome: TypeAlias = Literal["chosen", "outranked", "refused"]
@@ -193,9 +194,9 @@ def _explain(layers: Iterable[Layer], scope: Scope, request: str) -> Explanation
     candidates: list[Candidate] = []
     for layer in layers:
         if layer.table is not None:
-            refusal = layer.table.refusal(scope)
-            if refusal is not None:
-                reason = f"400: {refusal}"
+            refusal = layer.table.decide(scope)
+            if isinstance(refusal, Refusal):
+                reason = f"{refusal.status}: {refusal.reason}"
                 refused = [Candidate(mount, "refused", reason) for mount in layer.table.mounts]
                 return Explanation(request, None, (*candidates, *refused))
             chosen = _explain_table(layer.table, scope, candidates)

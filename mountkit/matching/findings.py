@@ -1,4 +1,4 @@
-"""What is wrong with a table, although it can be built.
+"""Mistakes in a table that can be built.
 
 After Go's ServeMux, which refuses what it cannot decide and shows a request for it.
 """
@@ -33,12 +33,12 @@ Code: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One mistake.
 
     Attributes:
-        code: which kind; see `Code`.
+        code: its kind; see `Code`.
         message: value, reason and fix, with the place of every definition.
-        rules: the rules that it is about, the culprit first.
+        rules: the rules that it concerns, the culprit first.
         request: a request that shows it, or `""`.
     """
 
@@ -59,7 +59,7 @@ def shown(rule: Rule) -> str:
 def check_rules(
     rules: Sequence[Rule], resolve: Callable[[Scope], Rule | None]
 ) -> Iterator[Finding]:
-    """Everything that can be told from the conditions alone.
+    """The mistakes that the conditions alone show.
 
     Args:
         rules: in the order in which they are tried.
@@ -77,7 +77,7 @@ def _check_form(rule: Rule) -> Iterator[Finding]:
     if written.endswith("/") and written != "/" and not rule.path.exact:
         yield Finding(
             "trailing-slash",
-            f"{shown(rule)} is written with a slash at its end, {written!r}, which means "
+            f"{shown(rule)} is written with a trailing slash, {written!r}, which means "
             f"nothing; write {rule.path.path!r}.",
             (rule,),
         )
@@ -94,9 +94,9 @@ _NOT_NORMAL = {
     "//": "an empty segment, which clients and proxies remove; write one slash",
     "/./": "a dot segment, which clients remove before they send; leave it out",
     "/../": "a dot segment, which clients resolve before they send; write the result",
-    "%2f": "an encoded slash, which is no boundary; many servers and proxies decode it",
-    "%5c": "an encoded backslash, which some servers and proxies take for a slash",
-    "\\": "a backslash, which some servers and proxies take for a slash",
+    "%2f": "an encoded slash, which is not a boundary; many servers and proxies decode it",
+    "%5c": "an encoded backslash, which some servers and proxies read as a slash",
+    "\\": "a backslash, which some servers and proxies read as a slash",
 }
 
 
@@ -136,7 +136,7 @@ def _check_overlaps(rules: Sequence[Rule]) -> Iterator[Finding]:
 
 
 def _equally_specific(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
-    """Pairs of the same rank that may overlap. Two different literal paths or hosts never do."""
+    """Pairs of the same rank that may overlap; two different literal paths or hosts never do."""
     literal: defaultdict[object, list[Rule]] = defaultdict(list)
     for rule in rules:
         is_literal = all(isinstance(segment, str) for segment in rule.path.segments)
@@ -149,7 +149,7 @@ def _equally_specific(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
             for pair in combinations(group, 2)
             if not _negotiates(*pair) and not _have_other_hosts(*pair)
         )
-    # Of "/a/{x}" and "/{y}/b" the leftmost literal wins, but neither says more.
+    # Of "/a/{x}" and "/{y}/b" the leftmost literal wins, but neither is more specific.
     crossing: defaultdict[object, list[Rule]] = defaultdict(list)
     for rule in rules:
         host = None if rule.host is None else rule.host.key
@@ -167,7 +167,7 @@ def _crosses(one: Rule, other: Rule) -> bool:
 
 
 def _have_other_hosts(one: Rule, other: Rule) -> bool:
-    """Whether a label, counted from the right, shows that no host is both's."""
+    """Whether a label, counted from the right, shows that no host matches both."""
     if one.host is None or other.host is None:
         return False
     return any(
@@ -177,5 +177,5 @@ def _have_other_hosts(one: Rule, other: Rule) -> bool:
 
 
 def _negotiates(one: Rule, other: Rule) -> bool:
-    """Whether `Accept` decides between them, by the client's wish."""
+    """Whether `Accept` decides between them, as the client prefers."""
     return one.accept is not None and other.accept is not None

@@ -1,32 +1,30 @@
 """Host names: how patterns are written, and how a request's `Host` is read.
 
-Both sides are brought to one form: lower case, no trailing dot, IDNA A-labels (RFC 5890),
-IPv6 literals compressed in brackets (RFC 5952), the port apart.
+Both sides are brought to one form: lower case, no trailing dot, IDNA A-labels (RFC 5890), IPv6
+literals compressed and in brackets (RFC 5952), and the port by itself.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from starlette.convertors import CONVERTOR_TYPES, Convertor
+from starlette.convertors import CONVERTOR_TYPES
 from starlette.routing import PARAM_REGEX
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
-from mountkit.matching.paths import convert, match_each
-
-T = TypeVar("T")
+from mountkit.matching.segments import Segment, kind_of, match_each
 
 #: RFC 1035, section 2.3.4.
 MAX_HOST_LENGTH = 255
-# A label of RFC 1123, with the underscore that real names hold.
+# A label of RFC 1123, and the underscore, which real names have.
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-# A whole name without a port. What was taken is never given back, so that this takes linear time.
+# A whole name without a port; the possessive "*+" keeps it linear.
 _NAME = re.compile(rf"({_LABEL.pattern}(?:\.{_LABEL.pattern})*+)\.?")
-# What IDNA takes for a dot besides the dot (RFC 3490, section 3.1).
+# Other dots that IDNA knows (RFC 3490, section 3.1).
 _DOTS = re.compile("[\u3002\uff0e\uff61]")
 _AUTHORITY = re.compile(
     # An IPv6 address, one of a later version (RFC 3986, section 3.2.2: IPvFuture), a name.
@@ -47,7 +45,7 @@ def parse_host(value: str) -> HostPort | None:
     """Read the value of a `Host` header (RFC 9110, section 7.2).
 
     Returns:
-        `None` for anything that is no host: user information, spaces, raw non-ASCII, empty
+        `None` for anything that is not a host: user information, spaces, raw non-ASCII, empty
         labels, labels over 63 or names over 255 characters, a port over 65535.
     """
     if len(value) > MAX_HOST_LENGTH + 6:  # a port and its colon
@@ -71,7 +69,7 @@ def parse_host(value: str) -> HostPort | None:
 
 
 def request_host(scope: Scope) -> HostPort | None:
-    """The host that a request names; `None` if it names none, several, or no proper one.
+    """The host of a request; `None` without exactly one valid `Host` header.
 
     A port that the request leaves out is the scheme's.
     """
@@ -85,8 +83,10 @@ def request_host(scope: Scope) -> HostPort | None:
 
 
 def plain_name(value: bytes) -> str | None:
-    """The host that the value of a `Host` header names, if it is a name without a port, as nearly
-    all of them are: one regular expression then does what `parse_host` does."""
+    """The host of a `Host` header, if it is a name without a port, as nearly all of them are.
+
+    One regular expression then does what `parse_host` does.
+    """
     if len(value) > MAX_HOST_LENGTH:
         return None
     match = _NAME.fullmatch(value.decode("latin-1").lower())
@@ -94,7 +94,7 @@ def plain_name(value: bytes) -> str | None:
 
 
 def host_of_value(value: bytes, scope: Scope) -> HostPort | None:
-    """The host that the value of a `Host` header names; see `request_host`."""
+    """The host of the value of a `Host` header; see `request_host`."""
     default_port = _DEFAULT_PORTS.get(scope.get("scheme", "http"))
     name = plain_name(value)
     if name is not None:
@@ -112,47 +112,6 @@ def _compress_ipv6(literal: str) -> str | None:
         return None
 
 
-class Label:
-    """A label of a host pattern that holds a placeholder: `{tenant}`, `pr-{id:int}`."""
-
-    __slots__ = ("convertor", "name", "prefix", "suffix", "typed")
-
-    def __init__(self, pattern: str, text: str) -> None:
-        match = PARAM_REGEX.search(text)
-        if match is None or PARAM_REGEX.search(text, match.end()):
-            raise PatternError(
-                f"Host pattern {pattern!r} has the label {text!r}; a label holds one "
-                "placeholder at most, as in '{tenant}.example.com' or 'pr-{id:int}.example.com'."
-            )
-        kind = (match[2] or ":str")[1:]
-        if kind not in CONVERTOR_TYPES:
-            known = ", ".join(sorted(CONVERTOR_TYPES))
-            raise PatternError(
-                f"Host pattern {pattern!r} names the convertor {kind!r}; known are {known}."
-            )
-        self.name: str = match[1]
-        self.typed: bool = kind != "str"
-        self.convertor: Convertor[Any] = CONVERTOR_TYPES[kind]
-        self.prefix: str = _literal(pattern, text[: match.start()])
-        self.suffix: str = _literal(pattern, text[match.end() :])
-
-    @property
-    def key(self) -> str:
-        return f"{self.prefix}{{{self.convertor!r}}}{self.suffix}"
-
-    def match(self, label: str) -> dict[str, Any] | None:
-        """The converted placeholder, or `None` if `label` is refused. Linear in its length."""
-        end = len(label) - len(self.suffix)
-        if end <= len(self.prefix):
-            return None
-        if not label.startswith(self.prefix) or not label.endswith(self.suffix):
-            return None
-        text = label[len(self.prefix) : end]
-        if self.typed and not re.fullmatch(self.convertor.regex, text):
-            return None
-        return convert({self.name: text}, {self.name: self.convertor})
-
-
 class HostPattern:
     """A mount's host, compiled once.
 
@@ -162,7 +121,13 @@ class HostPattern:
             Non-ASCII names are written as they are or as `xn--…`.
 
     Raises:
-        PatternError: the pattern can match no host; the message says what to write.
+        PatternError: no host can match the pattern; the message says what to write.
+
+    Attributes:
+        host: the whole host, if the pattern has neither a wildcard nor a placeholder.
+        labels: else the labels behind the wildcard, from the last to the first.
+        key: equal for patterns that take the same hosts.
+        rank: sorts the more specific first: exact, longest literal part, `{x}` before `*`, a port.
     """
 
     __slots__ = ("host", "key", "labels", "pattern", "port", "rank", "star")
@@ -173,10 +138,8 @@ class HostPattern:
         host = _DOTS.sub(".", host)
         self.port: int | None = port
         self.star: bool = host.startswith("*.")
-        #: The whole host, if it holds neither a wildcard nor a placeholder.
         self.host: str | None = None
-        #: From the last label to the first.
-        self.labels: tuple[str | Label, ...] = ()
+        self.labels: tuple[str | Segment, ...] = ()
         if "{" in host or "*" in host:
             self.labels = tuple(_labels(pattern, host.removeprefix("*.")))[::-1]
             _check_names(pattern, self.labels)
@@ -189,23 +152,22 @@ class HostPattern:
         self.rank: tuple[Any, ...] = self._rank()
 
     def _rank(self) -> tuple[Any, ...]:
-        """Sorts the more specific first: exact, longest literal part, `{x}` before `*`, a port."""
         if self.host is not None:
             return (0, 0, 0, 0, 0, self.port is None)
         literal = sum(
-            1 + len(label) if isinstance(label, str) else len(label.prefix + label.suffix)
+            1 + len(label) if isinstance(label, str) else label.static_length
             for label in self.labels
         )
-        typed = sum(not isinstance(label, str) and label.typed for label in self.labels)
+        typed = sum(not isinstance(label, str) and label.is_typed for label in self.labels)
         return (1, -literal, self.star, -len(self.labels), -typed, self.port is None)
 
     @property
     def names(self) -> list[str]:
         """The names of the placeholders, from left to right."""
-        return [label.name for label in self.labels[::-1] if isinstance(label, Label)]
+        return [label.names[0] for label in self.labels[::-1] if isinstance(label, Segment)]
 
     def match(self, request: HostPort | None) -> dict[str, Any] | None:
-        """The placeholders, or `None` if the host is another, or there is none."""
+        """The placeholders, or `None` if the host does not match or there is not one."""
         if request is None or self.port not in (None, request.port):
             return None
         if self.host is not None:
@@ -222,8 +184,8 @@ class HostPattern:
 
         Raises:
             KeyError: a placeholder has no value.
-            ValueError, PatternError: what has been filled in makes no label of a host; it might
-                lead to another host ("evil.com?").
+            ValueError, PatternError: a value does not make a label of a host; it might lead to
+                another host ("evil.com?").
         """
         if self.star:
             return None
@@ -240,11 +202,12 @@ class HostPattern:
         return f"{type(self).__name__}({self.pattern!r})"
 
 
-def _filled(label: Label, params: dict[str, Any]) -> str:
-    text = label.prefix + label.convertor.to_string(params.pop(label.name)) + label.suffix
+def _filled(label: Segment, params: dict[str, Any]) -> str:
+    [name], [before, after] = label.names, label.literals
+    text = before + label.convertors[name].to_string(params.pop(name)) + after
     text = (text if text.isascii() else _to_idna(text, text)).lower()
     if not _LABEL.fullmatch(text):
-        raise ValueError(f"{text!r} is no label of a host.")
+        raise ValueError(f"{text!r} is not a label of a host.")
     return text
 
 
@@ -264,7 +227,7 @@ def _split_pattern(pattern: str) -> tuple[str, int | None]:
         raise PatternError(f"Host pattern {pattern!r} contains user information; write {fixed!r}.")
     if pattern == "*":
         raise PatternError("Host pattern '*' matches every host; leave host out.")
-    outside = PARAM_REGEX.sub(lambda m: "x" * len(m[0]), pattern)  # "{id:int}" is no port
+    outside = PARAM_REGEX.sub(lambda m: "x" * len(m[0]), pattern)  # "{id:int}" has no port
     if outside.count(":") > 1 and not pattern.startswith("["):
         raise PatternError(
             f"Host pattern {pattern!r} is an IPv6 address without brackets; write '[{pattern}]'."
@@ -280,7 +243,7 @@ def _split_pattern(pattern: str) -> tuple[str, int | None]:
     return pattern[:colon], int(port)
 
 
-def _labels(pattern: str, host: str) -> Iterable[str | Label]:
+def _labels(pattern: str, host: str) -> Iterable[str | Segment]:
     # Placeholders hold no dot, so that a plain split is enough.
     for text in host.removesuffix(".").split("."):
         if "*" in text:
@@ -288,11 +251,29 @@ def _labels(pattern: str, host: str) -> Iterable[str | Label]:
                 f"Host pattern {pattern!r} has a wildcard inside; '*' stands alone, in front: "
                 "'*.example.com'. For one label in another place write '{name}'."
             )
-        yield Label(pattern, text) if "{" in text else _literal_host(pattern, text)
+        yield _label(pattern, text) if "{" in text else _literal_host(pattern, text)
 
 
-def _check_names(pattern: str, labels: Iterable[str | Label]) -> None:
-    names = [label.name for label in labels if isinstance(label, Label)]
+def _label(pattern: str, text: str) -> Segment:
+    """A label with a placeholder: `{tenant}`, `pr-{id:int}`."""
+    match = PARAM_REGEX.search(text)
+    if match is None or PARAM_REGEX.search(text, match.end()):
+        raise PatternError(
+            f"Host pattern {pattern!r} has the label {text!r}; a label holds at most one "
+            "placeholder, as in '{tenant}.example.com' or 'pr-{id:int}.example.com'."
+        )
+    kind = kind_of(match[2])
+    if kind not in CONVERTOR_TYPES:
+        known = ", ".join(sorted(CONVERTOR_TYPES))
+        raise PatternError(
+            f"Host pattern {pattern!r} names the convertor {kind!r}; known are {known}."
+        )
+    before, after = text[: match.start()], text[match.end() :]
+    return Segment(_literal(pattern, before) + match[0] + _literal(pattern, after))
+
+
+def _check_names(pattern: str, labels: Iterable[str | Segment]) -> None:
+    names = [label.names[0] for label in labels if isinstance(label, Segment)]
     for name in names:
         if names.count(name) > 1:
             raise PatternError(
@@ -320,106 +301,15 @@ def _literal_host(pattern: str, host: str) -> str:
             fix = f"'*.{hint}' or '{hint}'"
         else:
             fix = f"'{hint}'"
-        raise PatternError(f"Host pattern {pattern!r} is no host name; write {fix}.")
+        raise PatternError(f"Host pattern {pattern!r} is not a host name; write {fix}.")
     return parsed.host
 
 
 def _to_idna(pattern: str, host: str) -> str:
-    import idna  # of use to non-ASCII patterns alone, and slow to import
+    import idna  # slow to import, and needed for non-ASCII patterns alone
 
     try:
         # What browsers do (UTS #46, non-transitional), so that both sides agree.
         return idna.encode(host, uts46=True, transitional=False).decode("ascii")
     except idna.IDNAError as exc:
-        raise PatternError(f"Host pattern {pattern!r} is no international name: {exc}.") from exc
-
-
-class HostIndex(Generic[T]):
-    """Values by host pattern. A look-up costs the labels of the host, not the number of hosts."""
-
-    def __init__(self) -> None:
-        self._exact: dict[str, list[tuple[HostPattern, T]]] = {}
-        self._suffixes = _Node[T]()
-
-    def add(self, pattern: HostPattern, value: T) -> None:
-        """Add a value; no equal pattern was added before."""
-        self._values_at(pattern).append((pattern, value))
-
-    def remove(self, pattern: HostPattern) -> None:
-        """Remove the value of an equal pattern."""
-        values = self._values_at(pattern)
-        values[:] = [item for item in values if item[0].key != pattern.key]
-        if values:
-            return
-        if pattern.host is not None:
-            del self._exact[pattern.host]
-        else:
-            self._suffixes.prune(pattern.labels)
-
-    def _values_at(self, pattern: HostPattern) -> list[tuple[HostPattern, T]]:
-        if pattern.host is not None:
-            return self._exact.setdefault(pattern.host, [])
-        node = self._suffixes
-        for label in pattern.labels:
-            node = node.child(label)
-        return node.values
-
-    def find(self, request: HostPort | None) -> Sequence[tuple[HostPattern, T]]:
-        """Every value whose pattern may match, the most specific first; not to be changed."""
-        if request is None:
-            return []
-        exact = self._exact.get(request.host, ())
-        if exact and len(exact) == 1 and exact[0][0].port is None and self._suffixes.is_empty():
-            return exact  # the most frequent case, as it is
-        found = [item for item in exact if item[0].match(request) is not None]
-        if not self._suffixes.is_empty():
-            found += self._suffixes.find(request)
-        if len(found) > 1:
-            found.sort(key=lambda item: item[0].rank)
-        return found
-
-
-class _Node(Generic[T]):
-    """A label of all patterns that end alike, read from the right."""
-
-    __slots__ = ("placeholders", "static", "values")
-
-    def __init__(self) -> None:
-        self.static: dict[str, _Node[T]] = {}
-        self.placeholders: dict[str, _Node[T]] = {}
-        self.values: list[tuple[HostPattern, T]] = []
-
-    def child(self, label: str | Label) -> _Node[T]:
-        if isinstance(label, str):
-            return self.static.setdefault(label, _Node())
-        return self.placeholders.setdefault(label.key, _Node())
-
-    def is_empty(self) -> bool:
-        return not (self.values or self.static or self.placeholders)
-
-    def prune(self, labels: Sequence[str | Label]) -> None:
-        """Remove what has become empty on the way along `labels`."""
-        if labels:
-            first, *rest = labels
-            children = self.static if isinstance(first, str) else self.placeholders
-            key = first if isinstance(first, str) else first.key
-            children[key].prune(rest)
-            if children[key].is_empty():
-                del children[key]
-
-    def find(self, request: HostPort) -> list[tuple[HostPattern, T]]:
-        found: list[tuple[HostPattern, T]] = []
-        live = [self]
-        for label in request.host.split(".")[::-1]:
-            reached: list[_Node[T]] = []
-            for node in live:
-                if label in node.static:
-                    reached.append(node.static[label])
-                reached += node.placeholders.values()
-            if not reached:
-                # Only a wildcard goes on; it was collected where it ends.
-                break
-            live = reached
-            for node in live:
-                found += [item for item in node.values if item[0].match(request) is not None]
-        return found
+        raise PatternError(f"Host pattern {pattern!r} is not a valid IDNA name: {exc}.") from exc

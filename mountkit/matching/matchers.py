@@ -1,7 +1,6 @@
 """Conditions on a request, read from its scope alone.
 
-They compose: `Cookie("beta") & ~Method("DELETE")`. A class of your own joins in by
-subclassing `Matcher`.
+They compose: `Cookie("beta") & ~Method("DELETE")`. For a condition of your own, subclass `Matcher`.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import ipaddress
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -19,24 +19,18 @@ from mountkit.exceptions import PatternError
 from mountkit.matching.hosts import HostPattern, request_host
 
 #: What a header, cookie or query parameter must be: this text; a text that the regular
-#: expression matches as a whole; there at all (`True`); not there (`False` or `None`).
+#: expression matches as a whole; present (`True`); absent (`False` or `None`).
 Wanted: TypeAlias = "str | re.Pattern[str] | bool | None"
 
-#: Characters of a value that a regular expression is held against; a longer one does not match.
+#: Characters of a value that a regular expression is matched with; a longer one does not match.
 MAX_VALUE_LENGTH = 1000
 
 # RFC 9110, section 5.6.2.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# RFC 9110, section 8.3.1, without a weight; values may be quoted.
-_MEDIA_TYPE = re.compile(
-    rf"{_TOKEN.pattern}/{_TOKEN.pattern}"
-    rf"""(?:\s*;\s*(?!q=){_TOKEN.pattern}=(?:{_TOKEN.pattern}|"[^"]*"))*""",
-    re.IGNORECASE,
-)
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class Specificity(NamedTuple):
-    """How much a matcher narrows a mount down; see `mountkit.matching.rules.Rule.rank`."""
+    """How specific a matcher makes a mount; see `mountkit.matching.rules.Rule.rank`."""
 
     methods: int = 0
     headers: int = 0
@@ -50,11 +44,11 @@ class Specificity(NamedTuple):
 class Matcher(ABC):
     """One condition. Subclass it and write `matches`; `&`, `|` and `~` come with it.
 
-    A matcher is asked on every request that reaches its mount's path, so that it must be
-    quick, must not block and must not change the scope.
+    A matcher is asked on every request for its mount's path: it must be quick, must not block and
+    must not change the scope.
     """
 
-    #: A matcher of a class of your own weighs as much as one header condition.
+    #: A matcher of your own counts as one header condition.
     specificity: Specificity = Specificity(headers=1)
 
     @abstractmethod
@@ -75,15 +69,13 @@ class Matcher(ABC):
         yield self
 
     def negated_specificity(self) -> Specificity:
-        """The specificity of `~self`: to refuse a value says as much as to demand it."""
+        """The specificity of `~self`: to exclude a value is as specific as to ask for it."""
         return self.specificity
 
 
 def identity(matcher: Matcher) -> Hashable:
-    """Equal for matchers that say the same; one that is not hashable is the same as itself alone.
-
-    A dataclass, for one, is hashable if it is frozen.
-    """
+    """Equal for matchers that say the same. A matcher that is not hashable, as a dataclass that is
+    not frozen, equals nothing but itself."""
     try:
         hash(matcher)
     except TypeError:
@@ -91,12 +83,12 @@ def identity(matcher: Matcher) -> Hashable:
     return matcher
 
 
-class _Valued(Matcher):
-    """A matcher that is told apart by what it was made of."""
+class Valued(Matcher):
+    """A matcher that equals those of its class with the same arguments."""
 
     @abstractmethod
     def _key(self) -> tuple[object, ...]:
-        """What two of a kind are equal in."""
+        """What two equal matchers have in common."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._key() == other._key()
@@ -108,7 +100,7 @@ class _Valued(Matcher):
         return f"{type(self).__name__}({', '.join(map(repr, self._key()))})"
 
 
-class _Composite(_Valued):
+class _Composite(Valued):
     sign: str
 
     def __init__(self, *parts: Matcher) -> None:
@@ -145,7 +137,7 @@ class And(_Composite):
 
 
 class Or(_Composite):
-    """Any of them. It is as specific as its least specific part: a request may owe it no more."""
+    """Any of them. It is as specific as its least specific part, which may be all that holds."""
 
     sign = "|"
 
@@ -160,8 +152,8 @@ class Or(_Composite):
         return _sum(part.negated_specificity() for part in self.parts)  # ~(a | b) is ~a & ~b
 
 
-class Not(_Valued):
-    """What the other refuses."""
+class Not(Valued):
+    """What the other matcher does not take."""
 
     def __init__(self, part: Matcher) -> None:
         self.part = part
@@ -190,11 +182,11 @@ def _sum(parts: Iterable[Specificity]) -> Specificity:
     return total
 
 
-class _Value(_Valued):
-    """A named value that a request has never, once or several times.
+class _Value(Valued):
+    """A named value, which a request may have any number of times.
 
-    Two different values never satisfy a condition on one: whoever smuggles a second value
-    in does not choose the mount.
+    Two different values never satisfy a condition on the value: a client that smuggles in a second
+    one does not choose the mount.
     """
 
     kind: str
@@ -218,12 +210,12 @@ class _Value(_Valued):
         wanted = self.wanted
         if isinstance(wanted, bool):
             return bool(values) is wanted
+        if not values or any(value != values[0] for value in values):
+            return False
         if isinstance(wanted, str):
-            return bool(values) and all(value == wanted for value in values)
-        # A pattern of the user's own may take long for a long value, and nothing else runs then.
-        return bool(values) and all(
-            len(value) <= MAX_VALUE_LENGTH and wanted.fullmatch(value) for value in values
-        )
+            return values[0] == wanted
+        # A pattern of the user's own may take long for a long value, and blocks everything else.
+        return len(values[0]) <= MAX_VALUE_LENGTH and wanted.fullmatch(values[0]) is not None
 
     def _key(self) -> tuple[object, ...]:
         return (self.name,) if self.wanted is True else (self.name, self.wanted)
@@ -235,33 +227,27 @@ class Header(_Value):
     Args:
         name: `x-api-version`.
         wanted: the whole value; a regular expression, matched by `fullmatch`; `True` if it
-            must be there (the default), `False` or `None` if it must not.
+            must be present (the default), `False` or `None` if it must be absent.
     """
 
     def __init__(self, name: str, wanted: Wanted = True) -> None:
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        if not isinstance(name, str) or not TOKEN.fullmatch(name):
             raise PatternError(
-                f"Header name {name!r} is no name; write it without the colon, as in 'x-version'."
+                f"Header name {name!r} is not valid; write it without the colon, as in 'x-version'."
             )
         super().__init__(name.lower(), wanted)
-        #: As a request has them; no value if the condition is not on one, or can never hold.
+        #: As a request has them; no value if the condition is not on a text, or can never hold.
         self.raw_name: bytes = self.name.encode("ascii")
         self.raw_wanted: bytes | None = None
         if isinstance(self.wanted, str) and max(self.wanted, default="") <= "\xff":
             self.raw_wanted = self.wanted.encode("latin-1")
-        self._fullmatch = self.wanted.fullmatch if isinstance(self.wanted, re.Pattern) else None
 
     def matches(self, scope: Scope) -> bool:
-        # As for every value, in one loop and without lists: headers decide often.
-        name, wanted, fullmatch = self.raw_name, self.wanted, self._fullmatch
+        # As for every value, but in one loop and without lists: headers decide often.
+        name, wanted = self.raw_name, self.wanted
+        if wanted.__class__ is re.Pattern:
+            return super().matches(scope)
         is_there = False
-        if fullmatch is not None:
-            for given, value in scope["headers"]:
-                if given == name:
-                    if len(value) > MAX_VALUE_LENGTH or fullmatch(str(value, "latin-1")) is None:
-                        return False
-                    is_there = True
-            return is_there
         for given, value in scope["headers"]:
             if given == name:
                 if wanted.__class__ is bool:
@@ -282,23 +268,17 @@ class Cookie(_Value):
     specificity: Specificity = Specificity(headers=1)
 
     def __init__(self, name: str, wanted: Wanted = True) -> None:
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        if not isinstance(name, str) or not TOKEN.fullmatch(name):
             raise PatternError(
-                f"Cookie name {name!r} is no name; write the name alone, as in Cookie('beta'), "
+                f"Cookie name {name!r} is not valid; write the name alone, as in Cookie('beta'), "
                 "and a value after it: Cookie('beta', '1')."
             )
         super().__init__(name, wanted)
 
     def values(self, scope: Scope) -> list[str]:
-        # RFC 6265, section 5.4; HTTP/2 may split the header (RFC 9113, section 8.2.3).
-        found = []
-        for name, value in scope["headers"]:
-            if name == b"cookie":
-                for pair in value.decode("latin-1").split(";"):
-                    key, separator, text = pair.partition("=")
-                    if separator and key.strip() == self.name:
-                        found.append(text.strip().removeprefix('"').removesuffix('"'))
-        return found
+        # HTTP/2 may split the header (RFC 9113, section 8.2.3).
+        header = b";".join([value for name, value in scope["headers"] if name == b"cookie"])
+        return _parse_cookies(header).get(self.name, []) if header else []
 
 
 class Query(_Value):
@@ -308,15 +288,42 @@ class Query(_Value):
 
     def __init__(self, name: str, wanted: Wanted = True) -> None:
         if not isinstance(name, str):
-            raise PatternError(f"Query name {name!r} is no text; write e.g. Query('version').")
+            raise PatternError(f"Query name {name!r} is not a text; write e.g. Query('version').")
         super().__init__(name, wanted)
 
     def values(self, scope: Scope) -> list[str]:
-        query = scope.get("query_string", b"").decode("latin-1")
-        return [v for k, v in parse_qsl(query, keep_blank_values=True) if k == self.name]
+        query = scope.get("query_string", b"")
+        return _parse_query(query).get(self.name, []) if query else []
 
 
-class Method(_Valued):
+# What decides between mounts is read once a request, however many conditions there are: a decision
+# is synchronous, so that the last text is the one that is asked for again.
+
+
+@lru_cache(maxsize=1)
+def _parse_query(query: bytes) -> dict[str, list[str]]:
+    return _grouped(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+
+
+@lru_cache(maxsize=1)
+def _parse_cookies(header: bytes) -> dict[str, list[str]]:
+    """RFC 6265, section 5.4."""
+    pairs = (pair.partition("=") for pair in header.decode("latin-1").split(";"))
+    return _grouped(
+        (name.strip(), value.strip().removeprefix('"').removesuffix('"'))
+        for name, separator, value in pairs
+        if separator
+    )
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+class Method(Valued):
     """One of these HTTP methods, exactly: `Method("GET")` does not take `HEAD` (Gateway API).
 
     A websocket has no method, so that `Method` refuses it and `~Method` takes it.
@@ -328,8 +335,8 @@ class Method(_Valued):
         if not methods:
             raise PatternError("Method() names no method; write e.g. Method('GET').")
         for method in methods:
-            if not isinstance(method, str) or not _TOKEN.fullmatch(method):
-                raise PatternError(f"Method {method!r} is no method; write e.g. 'GET'.")
+            if not isinstance(method, str) or not TOKEN.fullmatch(method):
+                raise PatternError(f"Method {method!r} is not valid; write e.g. 'GET'.")
         self.methods: frozenset[str] = frozenset(method.upper() for method in methods)
 
     def matches(self, scope: Scope) -> bool:
@@ -339,7 +346,7 @@ class Method(_Valued):
         return tuple(sorted(self.methods))
 
 
-class Scheme(_Valued):
+class Scheme(Valued):
     """`http` or `https`; a websocket's `ws` and `wss` count as these."""
 
     def __init__(self, scheme: Literal["http", "https"]) -> None:
@@ -358,7 +365,7 @@ class Scheme(_Valued):
         return (self.scheme,)
 
 
-class ScopeType(_Valued):
+class ScopeType(Valued):
     """ASGI's `type`: `http` or `websocket`."""
 
     def __init__(self, type: Literal["http", "websocket"]) -> None:
@@ -373,12 +380,11 @@ class ScopeType(_Valued):
         return (self.type,)
 
 
-class Client(_Valued):
+class Client(Valued):
     """The peer's address lies in one of these networks: `Client("10.0.0.0/8", "::1")`.
 
-    It is the peer that the server names in the scope; behind a proxy, that is the proxy,
-    unless the server was told to trust its headers. A peer without an address (a unix
-    socket) lies in no network.
+    The peer is the one that the server puts into the scope: behind a proxy that is the proxy,
+    unless the server trusts its headers. A peer without an address (a unix socket) is in none.
     """
 
     def __init__(self, *networks: str) -> None:
@@ -407,7 +413,7 @@ _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 def _parse_network(text: str) -> _Network:
     if not isinstance(text, str):  # an int would be read as an address
-        raise PatternError(f"Client network {text!r} is no text; write e.g. '10.0.0.0/8'.")
+        raise PatternError(f"Client network {text!r} is not a text; write e.g. '10.0.0.0/8'.")
     try:
         network = ipaddress.ip_network(text)
     except ValueError as exc:
@@ -418,11 +424,11 @@ def _parse_network(text: str) -> _Network:
     return network
 
 
-class Host(_Valued):
+class Host(Valued):
     """A host, for use inside `|` and `~`, where its placeholders match and capture nothing.
 
-    Takes what `Mount(host=…)` takes. As the whole of `when=`, or as a part of its `&`, it says
-    what `host=` says, if that is not given: it ranks, is indexed and captures like it.
+    Takes what `Mount(host=…)` takes. As the whole of `when=`, or as a part of its `&`, it stands
+    for `host=`, if that is not given, and ranks, is indexed and captures like it.
     """
 
     specificity: Specificity = Specificity()
@@ -438,112 +444,3 @@ class Host(_Valued):
 
     def __repr__(self) -> str:
         return f"Host({self.pattern.pattern!r})"
-
-
-class Accept(_Valued):
-    """The client asks for one of these media types: versioning by `Accept`.
-
-    Matches if the header names one of the types outright and does not give it `q=0`. A
-    wildcard (`*/*`, `application/*`, no header at all) names no version: it is left to the
-    mount that has no `Accept` condition, or to the one that says `wildcard=True`.
-
-    Among mounts that are equally specific up to here, the highest q-value wins (RFC 9110,
-    section 12.5.1), then the order of declaration.
-
-    Args:
-        media_types: `application/vnd.acme.v2+json`; parameters, as in
-            `application/json;version=2`, must all be in the request's.
-        wildcard: take wildcards as well: this is the default version.
-    """
-
-    def __init__(self, *media_types: str, wildcard: bool = False) -> None:
-        if not media_types:
-            raise PatternError("Accept() names no media type; write e.g. Accept('text/html').")
-        for text in media_types:
-            is_single = isinstance(text, str) and _MEDIA_TYPE.fullmatch(text)
-            if not is_single or "*" in text.partition(";")[0]:
-                raise PatternError(
-                    f"Media type {text!r} is no single type; write e.g. 'application/json', and "
-                    "wildcard=True to take wildcards as well."
-                )
-        self.media_types: tuple[_MediaType, ...] = tuple(map(_parse_media_type, media_types))
-        self.wildcard = wildcard
-
-    def matches(self, scope: Scope) -> bool:
-        return self.quality(scope) > 0
-
-    def quality(self, scope: Scope) -> float:
-        """The q-value that the request gives the best of the media types, from 0 to 1."""
-        header = ",".join(v.decode("latin-1") for k, v in scope["headers"] if k == b"accept")
-        ranges = [_parse_range(text) for text in _split_quoted(header, ",") if text.strip()]
-        if not ranges:
-            return 1.0 if self.wildcard else 0.0
-        return max(self._quality_of(wanted, ranges) for wanted in self.media_types)
-
-    def _quality_of(self, wanted: _MediaType, ranges: list[tuple[_MediaType, float]]) -> float:
-        # The most specific range that matches has its say, wherever it stands.
-        best, quality = -1, 0.0
-        for (kind, subtype, params), q in ranges:
-            if (kind, subtype) == wanted[:2]:
-                if not wanted[2].items() <= params.items():
-                    continue
-                level = 2 + len(params)
-            elif self.wildcard and subtype == "*" and kind in ("*", wanted[0]):
-                level = 0 if kind == "*" else 1
-            else:
-                continue
-            if level > best:
-                best, quality = level, q
-        return quality
-
-    def _key(self) -> tuple[object, ...]:
-        shown = (
-            "/".join(media_type[:2]) + "".join(f";{k}={v}" for k, v in media_type[2].items())
-            for media_type in self.media_types
-        )
-        return (*shown, self.wildcard)
-
-    def __repr__(self) -> str:
-        *media_types, wildcard = self._key()
-        shown = [repr(media_type) for media_type in media_types]
-        return f"Accept({', '.join(shown + ['wildcard=True'] * bool(wildcard))})"
-
-
-_MediaType: TypeAlias = tuple[str, str, dict[str, str]]
-
-
-def _parse_media_type(text: str) -> _MediaType:
-    """RFC 9110, section 8.3.1; type, subtype and the names of parameters in lower case."""
-    essence, *parts = _split_quoted(text, ";")
-    kind, _, subtype = essence.strip().lower().partition("/")
-    params = {}
-    for part in parts:
-        name, _, value = part.partition("=")
-        params[name.strip().lower()] = value.strip().strip('"')
-    return kind, subtype, params
-
-
-def _parse_range(text: str) -> tuple[_MediaType, float]:
-    kind, subtype, params = _parse_media_type(text)
-    weight = params.pop("q", "1")
-    # RFC 9110, section 12.4.2; a weight that is none asks for nothing.
-    quality = float(weight) if re.fullmatch(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", weight) else 0.0
-    return (kind, subtype, params), quality
-
-
-def _split_quoted(text: str, separator: str) -> list[str]:
-    """Split at a separator that stands outside of a quoted string."""
-    if '"' not in text:
-        return text.split(separator)
-    pieces, start, quoted, position = [], 0, False, 0
-    while position < len(text):
-        char = text[position]
-        if char == "\\" and quoted:
-            position += 1
-        elif char == '"':
-            quoted = not quoted
-        elif char == separator and not quoted:
-            pieces.append(text[start:position])
-            start = position + 1
-        position += 1
-    return [*pieces, text[start:]]

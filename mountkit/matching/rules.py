@@ -1,4 +1,4 @@
-"""What one mount asks of a request, and where that puts it among the others."""
+"""The conditions of one mount, and its place among the others."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import starlette
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
+from mountkit.matching.accept import Accept
 from mountkit.matching.hosts import HostPattern, HostPort
 from mountkit.matching.matchers import (
-    Accept,
     Header,
     Host,
     Matcher,
@@ -40,7 +40,7 @@ class Rule:
         methods: HTTP methods; `None` for any, websockets included.
         headers, query: conditions by name; see `matchers.Wanted`.
         when: any other matcher.
-        priority: goes before everything else; higher wins.
+        priority: decides before everything else; higher wins.
         exact: this very path, nothing below it.
         where: `file:line` of the definition, for messages.
 
@@ -75,7 +75,7 @@ class Rule:
         if when is not None:
             conditions += _checked_when(when).conjuncts()
         if self.host is None:
-            # `when=Host("a.com")` says what `host="a.com"` says: let the index have it.
+            # `when=Host("a.com")` means `host="a.com"`, which is indexed.
             for matcher in conditions:
                 if isinstance(matcher, Host):
                     self.host = matcher.pattern
@@ -103,7 +103,7 @@ class Rule:
         """The same conditions at another path, which is decoded already, as `path.path` is.
 
         Args:
-            exact: see `Rule`; as it is, if it is not given.
+            exact: see `Rule`; unchanged if it is not given.
         """
         moved = copy.copy(self)
         if exact is None:
@@ -120,21 +120,21 @@ class Rule:
 
         1. `priority`, the higher first (Traefik);
         2. host: an exact one, then the pattern with the longest literal part (a placeholder,
-           which takes one label, before `*`, which takes more), then none; of the same host,
+           which takes one label, before `*`, which takes more), then no host; of the same host,
            with a port first (Gateway API; the port is ours);
         3. an exact path;
         4. the longest prefix, in segments; of the same length, segment by segment from the
            left, literal text before a typed placeholder before `{any}` (Gateway API; the
            segments are ours, after Go's ServeMux);
         5. a condition on the method (Gateway API);
-        6. the number of header conditions, most first; every condition that is none on host,
-           path, method or query counts here: cookies, `Accept`, scheme, client, type, a class
-           of one's own (Gateway API; what counts is ours);
+        6. the number of header conditions, most first; every condition that is not on the host,
+           path, method or query counts here: cookies, `Accept`, scheme, client, type, a matcher
+           of your own (Gateway API; what counts is ours);
         7. the number of query conditions, most first (Gateway API).
 
-        What is still equal is decided by the q-value that an `Accept` condition gives the
-        request, then by the order of declaration. `a & b` counts as both, `a | b` as its
-        least specific part, `~a` as `a` (and `~(a | b)` as `~a & ~b`).
+        If two are still equal, the q-value of their `Accept` conditions decides, then the order of
+        declaration. `a & b` counts as both, `a | b` as its least specific part, `~a` as `a` (and
+        `~(a | b)` as `~a & ~b`).
         """
         host_rank = (2,) if self.host is None else self.host.rank
         methods, headers, queries = self.specificity
@@ -150,7 +150,7 @@ class Rule:
     def match(
         self, scope: Scope, rest: str, host: HostPort | None
     ) -> tuple[str, dict[str, Any]] | None:
-        """Hold one request against this rule alone, whatever other rules there are.
+        """Match one request with this rule alone, whatever other rules there are.
 
         Args:
             rest: the request's path below its `root_path`.
@@ -175,7 +175,7 @@ class Rule:
         """Why this rule refuses a request: the first condition that fails, in the order of
         `match`; `None` if it takes the request."""
         if self.host is not None and self.host.match(host) is None:
-            shown = "none, or no proper one" if host is None else repr(host.host)
+            shown = "none, or not a valid one" if host is None else repr(host.host)
             return f"host: wants {self.host.pattern!r}, the request has {shown}"
         if self.path.match(rest) is None:
             wants = "is" if self.path.exact else "starts with"
@@ -188,7 +188,7 @@ class Rule:
         return None
 
     def outranks(self, other: Rule) -> str | None:
-        """By what this rule is tried before `other`; `None` if they are equally specific."""
+        """Why this rule is tried before `other`; `None` if it is not."""
         names = ("priority", "host", "path", "method", "header conditions", "query conditions")
         for name, own, others in zip(names, self.rank, other.rank, strict=True):
             if own != others:
@@ -200,7 +200,7 @@ class Rule:
         return None
 
     def describe_conditions(self) -> str:
-        """The conditions besides the path, as they would be written; `""` if there are none."""
+        """The conditions besides the path, as they would be written."""
         parts = []
         if self.host is not None:
             parts.append(f"host={self.host.pattern!r}")
@@ -227,7 +227,7 @@ def call_site() -> str:
 
 def _checked_priority(priority: int) -> int:
     if not isinstance(priority, int):
-        raise PatternError(f"Priority {priority!r} is no whole number; write e.g. priority=10.")
+        raise PatternError(f"Priority {priority!r} is not a whole number; write e.g. priority=10.")
     return priority
 
 
@@ -235,14 +235,14 @@ def _checked_methods(methods: Iterable[str]) -> Iterable[str]:
     if isinstance(methods, str):
         raise PatternError(f"methods={methods!r} is one text; write methods=[{methods!r}].")
     if not isinstance(methods, Iterable):
-        raise PatternError(f"methods={methods!r} is no list; write methods=['GET', 'POST'].")
+        raise PatternError(f"methods={methods!r} is not a list; write methods=['GET', 'POST'].")
     return methods
 
 
 def _checked_when(when: Matcher) -> Matcher:
     if not isinstance(when, Matcher):
         raise PatternError(
-            f"when={when!r} is no matcher; compose those of mountkit, or subclass "
+            f"when={when!r} is not a matcher; compose those of mountkit, or subclass "
             "mountkit.Matcher and pass an instance."
         )
     return when
@@ -253,5 +253,5 @@ def _pairs(option: str, wanted: Mapping[str, Wanted] | None) -> Iterable[tuple[s
         return ()
     if not isinstance(wanted, Mapping):
         example = "{'x-version': '2'}" if option == "headers" else "{'version': '2'}"
-        raise PatternError(f"{option}={wanted!r} is no mapping; write {option}={example}.")
+        raise PatternError(f"{option}={wanted!r} is not a mapping; write {option}={example}.")
     return wanted.items()

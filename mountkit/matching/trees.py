@@ -1,34 +1,32 @@
-"""The mounts of one host as a tree of path segments, a segment a level.
+"""The mounts of one host as a tree of path segments, a level for each segment.
 
-A request walks down as deep as the deepest mount. Where a walk cannot settle it, all mounts that
-may match are found, for the table to ask in their order.
+A request walks down as deep as the deepest mount, and the last mount on its way takes it. If a walk
+does not settle it, the tree names all mounts that may match, for the table to ask in their order.
 """
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 from starlette.types import Scope
 
-from mountkit.matching.matchers import Header
-from mountkit.matching.paths import PathPattern, Segment
+from mountkit.matching.choices import Choices
+from mountkit.matching.decisions import Resolution
+from mountkit.matching.paths import PathPattern
 from mountkit.matching.rules import Rule
+from mountkit.matching.segments import Segment
 
-M = TypeVar("M")
-
-#: The mount that takes a request, and what `tables.Resolution` has besides, as a plain tuple.
-Found: TypeAlias = tuple[M, str, str, str, dict[str, Any]]
-
-#: What a walk answers that does not settle it.
+#: The answer of a walk that does not settle a request.
 UNDECIDED: Any = object()
+# On the way of every request: a call of `__init__` takes as long as the rest of a resolution.
+_new = object.__new__
 # What most nodes have; never written to.
 _NOTHING: Any = {}
 
 
 def is_leaf(rule: Rule) -> bool:
-    """Whether a mount needs no node of its own where it is a static one."""
+    """Whether a static mount needs no node of its own."""
     return not rule.conditions and not rule.path.exact
 
 
@@ -46,28 +44,22 @@ class Tree:
         self._rules = rules
         self._root = Node()
         self._depth = 0
-        self._depths: dict[int, int] = {}
-        # A placeholder that holds slashes fits no tree of segments. These are rare.
+        self._depths: dict[int, int] = {}  # how many mounts have so many segments
+        # A placeholder that holds slashes does not fit into a tree of segments. These are rare.
         self._multi: list[int] = []
 
     def is_empty(self) -> bool:
         return not self._multi and self._root.is_empty()
 
     @property
-    def first(self) -> dict[str, int | Node] | None:
-        """The mounts by their only segment, if that is how all of them can be found."""
+    def is_flat(self) -> bool:
+        """Whether the first segment leads to the mount; see `look_up`."""
         root = self._root
-        if self._multi or self._depth > 1 or root.placeholders or root.choices or root.exact:
-            return None
-        return root.static
-
-    @property
-    def otherwise(self) -> int | None:
-        """The mount at the root."""
-        return self._root.only
+        is_deep = self._multi or self._depth > 1 or root.placeholders
+        return not (is_deep or root.choices or root.exact)
 
     def beside(self, path: PathPattern) -> Sequence[int]:
-        """The mounts at the same path, and perhaps others."""
+        """The mounts with the same path, and perhaps others."""
         if path.multi is not None:
             return self._multi
         node: int | Node | None = self._root
@@ -116,52 +108,70 @@ class Tree:
             self._depth = max(self._depths, default=0)
         self._root.remove(number, path.segments)
 
-    def walk(self, scope: Scope, root_path: str, rest: str) -> Found[Any] | None:
-        """The last mount on the way down, if no node on the way asks for more than that.
+    def look_up(self, scope: Scope, root_path: str, rest: str) -> Resolution[Any] | None:
+        """What `walk` answers, by one look-up; for a flat tree."""
+        parts = rest.split("/", 2)  # never further, whatever the path
+        if not rest or parts[0]:
+            return UNDECIDED  # type: ignore[no-any-return]
+        root = self._root
+        number: Any = root.static.get(parts[1], root.only)
+        if number.__class__ is not int:
+            if number is not None:
+                number = number.settle(scope, root.only)
+            if number is None or number is UNDECIDED:
+                return number
+        prefix = self._rules[number].path.path
+        found: Resolution[Any] = _new(Resolution)
+        found.mount, found.root_path = self._mounts[number], root_path
+        found.prefix, found.rest, found.params = prefix, rest[len(prefix) :], {}
+        return found
+
+    def walk(self, scope: Scope, root_path: str, rest: str) -> Resolution[Any] | None:
+        """The last mount on the way down.
 
         Returns:
-            `UNDECIDED` if one does.
+            `UNDECIDED` if a node on the way needs more than the next segment and its conditions.
         """
         node = self._root
-        if not node.is_plain or self._multi or not rest:
-            return UNDECIDED  # type: ignore[no-any-return]
-        best = node.only
-        end = position = 0
-        waiting = None if node.choices is None else [(0, node.choices)]
         # Never split further than the deepest mount: a path of 10,000 slashes costs no more.
-        parts = rest.split("/", self._depth + 1)[1:]
+        parts = rest.split("/", self._depth + 1)
+        if parts.pop(0) or not parts or not node.is_plain or self._multi:
+            return UNDECIDED  # type: ignore[no-any-return]
+        best: Any = node.only
+        # The mounts with conditions at the same place and below it, which go before it.
+        waiting = [] if node.choices is None else [node.choices]
         for part in parts:
-            child = node.static.get(part)
+            child: Any = node.static.get(part)
             if child is None:
                 child = node.lone
                 if child is None or not part:
                     break
-            position += len(part) + 1
-            if isinstance(child, int):  # nothing is below
-                best, end = child, position
+            if child.__class__ is int:  # nothing is below
+                best, waiting = child, []
                 break
             node = child
             if not node.is_plain:
                 return UNDECIDED  # type: ignore[no-any-return]
             if node.only is not None:
-                best, end = node.only, position
+                best, waiting = node.only, []
             if node.choices is not None:
-                if waiting is None:
-                    waiting = []
-                waiting.append((position, node.choices))
-        if waiting is not None:
-            for position, choices in waiting[::-1]:
-                if position < end:
-                    break
-                number = choices.first(scope)
-                if number is not None:
-                    best, end = number, position
-                    break
+                waiting.append(node.choices)
+        for choices in reversed(waiting):
+            number = choices.first(scope)
+            if number is not None:
+                best = number
+                break
         if best is None:
             return None
-        names = self._rules[best].path.bare_names
-        params = {name: parts[at] for at, name in names} if names else {}
-        return self._mounts[best], root_path, rest[:end], rest[end:], params
+        path = self._rules[best].path
+        end, params = path.bare_length, {}
+        for at, name in path.bare_names:
+            params[name] = parts[at]
+            end += len(parts[at])
+        found: Resolution[Any] = _new(Resolution)
+        found.mount, found.root_path = self._mounts[best], root_path
+        found.prefix, found.rest, found.params = rest[:end], rest[end:], params
+        return found
 
     def find(self, rest: str) -> list[int]:
         """The mounts whose path matches, or would if a placeholder's text can be converted."""
@@ -193,17 +203,20 @@ class Tree:
 
 
 class Node:
-    """The segments of all mounts that begin alike.
+    """The place where mounts end or go on that begin with the same segments.
 
-    A mount that is static, has no conditions and nothing below it has no node, but its number in
+    A static mount that has no conditions and nothing below it needs no node: its number stands in
     the place of one.
 
     Attributes:
-        is_plain: a walk may go through: what is below and what is here can be told by the next
-            segment, and by the conditions of the mounts here alone.
-        only: the mount that ends here without a condition.
+        static, placeholders: what is below.
+        bare: the mounts that end here without a condition; several if their priorities differ.
+        exact: the exact ones that end here.
         choices: those that end here with conditions.
-        lone: what is below the one placeholder, if it is plain.
+        is_plain: whether a walk may pass: the next segment decides what is below, and the
+            conditions of the mounts that end here decide the rest.
+        only: the first of `bare`.
+        lone: what is below the one placeholder, if there is nothing beside it.
     """
 
     __slots__ = ("bare", "choices", "exact", "is_plain", "lone", "only", "placeholders", "static")
@@ -211,7 +224,7 @@ class Node:
     def __init__(self) -> None:
         self.static: dict[str, int | Node] = _NOTHING
         self.placeholders: dict[str, tuple[Segment, Node]] = _NOTHING
-        self.bare: tuple[int, ...] = ()  # several if their priorities differ
+        self.bare: tuple[int, ...] = ()
         self.exact: tuple[int, ...] = ()
         self.choices: Choices | None = None
         self.is_plain: bool = True
@@ -227,18 +240,18 @@ class Node:
         return not (self.static or self.placeholders or self.prefix or self.exact)
 
     def _refresh(self) -> None:
-        """See what a walk may do here, after a change."""
+        """Note what a walk may do here, after a change."""
         self.only = self.bare[0] if self.bare else None
         self.is_plain = not self.exact and (self.choices is None or self.choices.is_plain)
         self.lone = None
         if self.placeholders:
             (segment, node), *others = self.placeholders.values()
             self.lone = node
-            # A static segment beside it would have to be tried first, and this one after it.
+            # A walk cannot try a static segment first and this one after it.
             self.is_plain &= not others and not self.static and segment.bare is not None
 
     def add(self, number: int, rule: Rule, rules: list[Rule]) -> None:
-        """A mount that ends here."""
+        """Add a mount that ends here."""
         if rule.path.exact:
             self.exact = (*self.exact, number)
         elif rule.conditions:
@@ -250,7 +263,7 @@ class Node:
         self._refresh()
 
     def add_leaf(self, segment: str, number: int) -> None:
-        """A mount without conditions, one static segment below, where nothing is yet."""
+        """Add a mount without conditions one static segment below, where nothing is yet."""
         if self.static:
             self.static[segment] = number
         else:
@@ -258,7 +271,7 @@ class Node:
             self._refresh()
 
     def child(self, segment: str | Segment) -> Node:
-        """The node below, made if need be."""
+        """The node below; it is made if it is not there."""
         if isinstance(segment, str):
             known = self.static.get(segment)
             if isinstance(known, Node):
@@ -278,7 +291,7 @@ class Node:
         return self.placeholders[segment.key][1]
 
     def settle(self, scope: Scope, otherwise: int | None) -> int | None:
-        """The mount that ends here, if nothing is below; `otherwise` if there is none."""
+        """The mount that ends here, or `otherwise`, if nothing is below."""
         if not self.is_plain:
             return UNDECIDED  # type: ignore[no-any-return]
         number = None if self.choices is None else self.choices.first(scope)
@@ -315,78 +328,3 @@ class Node:
             if below.is_empty():
                 del self.placeholders[first.key]
         self._refresh()
-
-
-class Choices:
-    """The mounts with conditions that end at one node, in their order.
-
-    Where each of them wants one value of the same header, as versions and tenants are told apart,
-    one look-up finds the mount, however many there are.
-
-    Attributes:
-        numbers: in their order, unless they are looked up.
-        is_plain: whether the first whose conditions hold takes the request.
-    """
-
-    __slots__ = ("_by_value", "_header", "_rules", "is_plain", "numbers")
-
-    def __init__(self, rules: list[Rule]) -> None:
-        self._rules = rules
-        self.numbers: list[int] = []
-        self.is_plain: bool = True
-        self._header = b""
-        self._by_value: dict[bytes, int] | None = {}
-
-    def _order(self, number: int) -> tuple[Any, ...]:
-        return (self._rules[number].rank, number)
-
-    def add(self, number: int) -> None:
-        rule = self._rules[number]
-        if self._by_value is not None:
-            wanted = _wanted_value(rule)
-            if wanted is not None and (wanted[0] == self._header or not self._by_value):
-                self._header, value = wanted
-                if value not in self._by_value:  # it is where their priorities differ
-                    self._by_value[value] = number
-                    self.numbers.append(number)
-                    return
-            self._by_value = None
-            self.numbers.sort(key=self._order)
-        insort(self.numbers, number, key=self._order)
-        self.is_plain &= rule.accept is None
-
-    def without(self, number: int) -> Choices | None:
-        """What is left without a mount; `None` if that is nothing."""
-        self.numbers.remove(number)
-        if self._by_value is not None:
-            del self._by_value[_wanted_value(self._rules[number])[1]]  # type: ignore[index]
-        elif not self.is_plain:
-            self.is_plain = all(self._rules[n].accept is None for n in self.numbers)
-        return self if self.numbers else None
-
-    def first(self, scope: Scope) -> int | None:
-        """The first of them whose conditions hold."""
-        if self._by_value is not None:
-            header, value = self._header, None
-            for name, given in scope["headers"]:
-                if name == header:
-                    if value is not None and given != value:  # two values satisfy none
-                        return None
-                    value = given
-            return None if value is None else self._by_value.get(value)
-        for number in self.numbers:
-            for matcher in self._rules[number].conditions:
-                if not matcher.matches(scope):
-                    break
-            else:
-                return number
-        return None
-
-
-def _wanted_value(rule: Rule) -> tuple[bytes, bytes] | None:
-    """The header and its one value, if that is all that a mount asks for."""
-    if len(rule.conditions) == 1:
-        matcher = rule.conditions[0]
-        if type(matcher) is Header and matcher.raw_wanted is not None:
-            return matcher.raw_name, matcher.raw_wanted
-    return None

@@ -1,9 +1,8 @@
-"""Requests that show something about a table: that a mount can be reached, that two overlap.
+"""Requests that prove something about a table: that a mount can be reached, that two overlap.
 
-A request is a set of choices: a path, a host, a method, a value for each header, cookie and
-query parameter that some condition names. A condition offers the choices that fulfil it and
-those that break it; a witness is found by fulfilling what is wanted and breaking, one by
-one, what stands in the way.
+A request is a set of choices: a path, a host, a method, a value for each header, cookie and query
+parameter that a condition names. A condition offers the choices that fulfil it and those that break
+it. To find a witness, fulfil what is wanted, and break what stands in the way, one by one.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from urllib.parse import quote
 
 from starlette.types import Scope
 
-from mountkit.matching.hosts import HostPattern, Label, request_host
+from mountkit.matching.accept import Accept
+from mountkit.matching.hosts import HostPattern, request_host
+from mountkit.matching.locations import encode_path
 from mountkit.matching.matchers import (
-    Accept,
     And,
     Client,
     Cookie,
@@ -33,27 +33,28 @@ from mountkit.matching.matchers import (
     Scheme,
     ScopeType,
 )
-from mountkit.matching.paths import PathPattern, Segment, encode_path
+from mountkit.matching.paths import PathPattern
 from mountkit.matching.rules import Rule
+from mountkit.matching.segments import Segment
 
 #: What is chosen: `"path"`, `"host"`, `"method"`, …, or `("header", "x-version")`.
 Variable: TypeAlias = Hashable
 #: Values by variable; `None` for a header, cookie or parameter that is not there.
 Choices: TypeAlias = Mapping[Variable, Any]
 
-# A text that no pattern will name.
+# A text that no pattern is likely to name.
 _FRESH = "mountkit-witness"
 _OTHER_HOST = "other.invalid"
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND")
 _KINDS: list[Choices] = [{"method": method} for method in _METHODS]
 _KINDS.append({"type": "websocket"})
 _ADDRESSES = ("127.0.0.1", "192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1")
-# How many requests are tried before a search is given up.
+# How many requests are tried before a search ends.
 _BUDGET = 20_000
 
 
 class Undecided(Exception):
-    """The search met a condition that it cannot read, or ran out of its budget."""
+    """The search met a condition that it cannot read, or used up its budget."""
 
 
 def scope_of(choices: Choices) -> Scope:
@@ -113,7 +114,7 @@ def reach(rule: Rule, resolve: Callable[[Scope], Rule | None]) -> Scope | list[R
     """A request that `resolve` gives to `rule`, or the rules that always come before it.
 
     Raises:
-        Undecided: the search met a condition of the user's own, or was too long.
+        Undecided: the search met a condition that it cannot read, or was too long.
     """
     return _Search(rule, resolve).run()
 
@@ -169,7 +170,9 @@ class _Search:
 
 def covers(one: Rule, other: Rule) -> bool:
     """Whether `one` takes whatever `other` takes, as can be seen without a request."""
-    if one.conditions or one.path.exact or one.path.multi or other.path.multi:
+    if one.conditions or one.path.exact or one.path.multi is not None:
+        return False
+    if other.path.multi is not None:
         return False
     if one.host is not None and (other.host is None or one.host.key != other.host.key):
         return False
@@ -185,7 +188,7 @@ def takes(rule: Rule, scope: Scope) -> bool:
 
 
 def overlap(one: Rule, other: Rule) -> Scope | None:
-    """A request that both rules take; `None` if there is none, or it was not found."""
+    """A request that both rules take; `None` if there is not one, or it was not found."""
     paths = _shared_paths(one.path, other.path)
     hosts = [*host_samples(one.host), *host_samples(other.host)]
     pairs = itertools.product(_fulfilments(one.conditions), _fulfilments(other.conditions))
@@ -236,17 +239,20 @@ def _filled(path: PathPattern) -> list[list[str]]:
 
 
 def segment_samples(segment: Segment) -> list[str]:
-    """Texts that a segment with placeholders may take."""
-    if segment.bare is not None:
-        return ["x", _FRESH, "1"]
-    return sample_regex(segment.regex)
+    """Texts that a segment or label with placeholders may take."""
+    options = [[text] for text in segment.literals[:1]]
+    for name, literal in zip(segment.names, segment.literals[1:], strict=True):
+        regex = segment.convertors[name].regex
+        samples = sample_regex(re.compile(regex)) if segment.is_typed else ["x", _FRESH, "1"]
+        options += [samples, [literal]]
+    return ["".join(texts) for texts in itertools.islice(itertools.product(*options), 64)]
 
 
 def sample_regex(pattern: re.Pattern[str]) -> list[str]:
-    """Texts that a regular expression takes as a whole, as far as a simple guess finds any.
+    """Texts that a regular expression matches as a whole, as far as a simple guess finds any.
 
-    Classes are replaced by a member, repetitions are written out, and what does not match
-    in the end is left out.
+    A class becomes one of its members, repetitions are written out, and what does not match in the
+    end is left out.
     """
     text = re.sub(r"\(\?(?:P<\w+>|:)|[()^$]", "", pattern.pattern)
     text = re.sub(r"\\d", "1", text)
@@ -273,14 +279,14 @@ def _shared_paths(one: PathPattern, other: PathPattern) -> list[str]:
 
 
 def host_samples(pattern: HostPattern | None) -> list[str | None]:
-    """Hosts that a pattern takes; for none, one that no other will name, and no host at all."""
+    """Hosts that a pattern takes. Without a pattern: a host that no other names, and no host."""
     if pattern is None:
         return [_OTHER_HOST, None]
     if pattern.host is not None:
         names = [pattern.host]
     else:
         fixed = [
-            [label] if isinstance(label, str) else _label_samples(label)
+            [label] if isinstance(label, str) else segment_samples(label)
             for label in pattern.labels[::-1]
         ]
         front = [[_FRESH], ["x"], ["x", _FRESH]] if pattern.star else [[]]
@@ -289,13 +295,8 @@ def host_samples(pattern: HostPattern | None) -> list[str | None]:
     return [name + port for name in names for port in ports]
 
 
-def _label_samples(label: Label) -> list[str]:
-    texts = sample_regex(re.compile(label.convertor.regex)) if label.typed else [_FRESH, "x"]
-    return [label.prefix + text + label.suffix for text in texts]
-
-
 def ways(matcher: Matcher, *, wanted: bool) -> Sequence[Choices]:
-    """The choices that fulfil a condition (or break it); one empty way if it cannot be read."""
+    """The choices that fulfil (or break) a condition; one empty choice if it cannot be read."""
     if isinstance(matcher, Not):
         return ways(matcher.part, wanted=not wanted)
     if isinstance(matcher, (And, Or)):

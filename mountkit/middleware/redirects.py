@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.matching.paths import encode_path
+from mountkit.matching.locations import encode_path
 
 _STARTS = frozenset(("http.response.start", "websocket.accept", "websocket.http.response.start"))
 _Mend = Callable[[str], str]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mountkit.matching.paths import encode_path
+from mountkit.matching.locations import encode_path
 
 Document = dict[str, Any]
 

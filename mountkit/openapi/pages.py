@@ -23,7 +23,7 @@ from mountkit.exceptions import MountkitError, PatternError
 from mountkit.frameworks import document_of
 from mountkit.inspection.layers import flatten
 from mountkit.matching.hosts import HostPattern
-from mountkit.matching.paths import encode_path
+from mountkit.matching.locations import encode_path
 from mountkit.matching.tables import Resolution
 from mountkit.openapi.documents import Document, Published, merge
 from mountkit.serving.dispatchers import Dispatcher

@@ -27,6 +27,7 @@ from mountkit.lifespans.supervision import (
 )
 from mountkit.matching.hosts import request_host
 from mountkit.matching.paths import split_root_path
+from mountkit.matching.tables import Resolution
 from mountkit.serving.dispatchers import DRAIN_TIMEOUT
 from mountkit.serving.mounts import Mount
 from mountkit.tenants.resolvers import TenantResolver
@@ -275,7 +276,8 @@ class TenantApps(Generic[T]):
             record.child.run.state[self._door.state_key] = tenant
             root_path, rest = split_root_path(scope)
             mount = record.mount
-            await mount.serve((mount, root_path, "", rest, {}), scope, receive, send)
+            resolution = Resolution(mount, root_path, "", rest, {})
+            await mount.serve(resolution, scope, receive, send)
         finally:
             self._leave(record)
 

@@ -270,7 +270,7 @@ def test_a_conflict_shows_a_request_that_both_would_take() -> None:
     assert str(caught.value) == (
         f"Mount('/t/{{b}}', host='{{y}}.a.com') at {second.rule.where} takes exactly the requests "
         f"of Mount('/t/{{a}}', host='{{x}}.a.com') at {first.rule.where}, such as GET "
-        "http://mountkit-witness.a.com/t/x; remove one, or give it a condition or a priority of "
+        "http://x.a.com/t/x; remove one, or give it a condition or a priority of "
         "its own."
     )
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from starlette.convertors import CONVERTOR_TYPES
 
 from mountkit import PatternError
-from mountkit.matching.hosts import HostIndex, HostPattern, HostPort, parse_host, request_host
+from mountkit.matching.host_trees import HostIndex
+from mountkit.matching.hosts import HostPattern, HostPort, parse_host, request_host
 from tests.support.scopes import scope_of
 
 LABEL_63 = "a" * 63
@@ -251,14 +252,14 @@ KNOWN = ", ".join(sorted(CONVERTOR_TYPES))
         ),
         pytest.param(
             "{a}{b}.com",
-            "Host pattern '{a}{b}.com' has the label '{a}{b}'; a label holds one placeholder at "
-            "most, as in '{tenant}.example.com' or 'pr-{id:int}.example.com'.",
+            "Host pattern '{a}{b}.com' has the label '{a}{b}'; a label holds at most one "
+            "placeholder, as in '{tenant}.example.com' or 'pr-{id:int}.example.com'.",
             id="two-in-a-label",
         ),
         pytest.param(
             "{a-b}.com",
-            "Host pattern '{a-b}.com' has the label '{a-b}'; a label holds one placeholder at "
-            "most, as in '{tenant}.example.com' or 'pr-{id:int}.example.com'.",
+            "Host pattern '{a-b}.com' has the label '{a-b}'; a label holds at most one "
+            "placeholder, as in '{tenant}.example.com' or 'pr-{id:int}.example.com'.",
             id="bad-name",
         ),
         pytest.param(
@@ -277,16 +278,16 @@ KNOWN = ", ".join(sorted(CONVERTOR_TYPES))
             id="beside",
         ),
         pytest.param(
-            "a..com", "Host pattern 'a..com' is no host name; write 'a.com'.", id="empty-label"
+            "a..com", "Host pattern 'a..com' is not a host name; write 'a.com'.", id="empty-label"
         ),
         pytest.param(
             ".A...com.",
-            "Host pattern '.A...com.' is no host name; write '*.a.com' or 'a.com'.",
+            "Host pattern '.A...com.' is not a host name; write '*.a.com' or 'a.com'.",
             id="leading-dot",
         ),
         pytest.param(
             "☃☃\u200b\u0301.\u0301.com",
-            "Host pattern '☃☃\\u200b\u0301.\u0301.com' is no international name: ",
+            "Host pattern '☃☃\\u200b\u0301.\u0301.com' is not a valid IDNA name: ",
             id="idna",
         ),
     ],

@@ -24,6 +24,7 @@ from mountkit import (
     Scheme,
     ScopeType,
 )
+from mountkit.matching import matchers
 from mountkit.matching.matchers import Specificity
 from mountkit.matching.rules import Rule
 from tests.support.scopes import scope_of
@@ -49,7 +50,8 @@ Headers = list[tuple[str, str]]
         pytest.param(re.compile("v[12]"), ["v12"], False, id="regex-whole"),
         pytest.param(re.compile("v[12]"), ["xv1"], False, id="regex-from-the-start"),
         pytest.param(re.compile("v[12]"), ["v1\n"], False, id="regex-newline"),
-        pytest.param(re.compile("v[12]"), ["v1", "v2"], True, id="regex-twice"),
+        pytest.param(re.compile("v[12]"), ["v1", "v1"], True, id="regex-twice-the-same"),
+        pytest.param(re.compile("v[12]"), ["v1", "v2"], False, id="regex-of-two-values"),
         pytest.param(re.compile("v[12]"), ["v1", "v3"], False, id="regex-conflicting"),
         pytest.param(re.compile(".*"), [], False, id="regex-missing"),
         pytest.param(True, ["x"], True, id="present"),
@@ -324,17 +326,17 @@ def test_accept_reads_anything(header: str) -> None:
     [
         pytest.param(
             lambda: Header("x:"),
-            "Header name 'x:' is no name; write it without the colon, as in 'x-version'.",
+            "Header name 'x:' is not valid; write it without the colon, as in 'x-version'.",
             id="header-colon",
         ),
         pytest.param(
             lambda: Header(""),
-            "Header name '' is no name; write it without the colon, as in 'x-version'.",
+            "Header name '' is not valid; write it without the colon, as in 'x-version'.",
             id="header-empty",
         ),
         pytest.param(
             lambda: Header(b"x"),  # type: ignore[arg-type]
-            "Header name b'x' is no name; write it without the colon, as in 'x-version'.",
+            "Header name b'x' is not valid; write it without the colon, as in 'x-version'.",
             id="header-bytes",
         ),
         pytest.param(
@@ -362,12 +364,12 @@ def test_accept_reads_anything(header: str) -> None:
         ),
         pytest.param(
             lambda: Method("GET POST"),
-            "Method 'GET POST' is no method; write e.g. 'GET'.",
+            "Method 'GET POST' is not valid; write e.g. 'GET'.",
             id="method-two",
         ),
         pytest.param(
             lambda: Method(["GET"]),  # type: ignore[arg-type]
-            "Method ['GET'] is no method; write e.g. 'GET'.",
+            "Method ['GET'] is not valid; write e.g. 'GET'.",
             id="method-list",
         ),
         pytest.param(
@@ -404,13 +406,13 @@ def test_accept_reads_anything(header: str) -> None:
         ),
         pytest.param(
             lambda: Accept("json"),
-            "Media type 'json' is no single type; write e.g. 'application/json', and "
+            "Media type 'json' is not a single type; write e.g. 'application/json', and "
             "wildcard=True to take wildcards as well.",
             id="accept-no-slash",
         ),
         pytest.param(
             lambda: Accept("text/*"),
-            "Media type 'text/*' is no single type; write e.g. 'application/json', and "
+            "Media type 'text/*' is not a single type; write e.g. 'application/json', and "
             "wildcard=True to take wildcards as well.",
             id="accept-wildcard",
         ),
@@ -624,3 +626,32 @@ def test_a_regular_expression_sees_values_of_bounded_length(length: int, matches
     """A longer one does not match, so that no client can make it take long."""
     matcher = Header("x-version", re.compile("[0-9]+"))
     assert matcher.matches(scope_of("/", headers=[("x-version", "1" * length)])) is matches
+
+
+@pytest.mark.parametrize(
+    ("header", "quality"),
+    [
+        pytest.param("a/1, " + "b/2, " * 700, 1.0, id="long"),
+        pytest.param("a/1, " + "b/2, " * 1_000, 0.0, id="too-long"),
+    ],
+)
+def test_accept_reads_so_much(header: str, quality: float) -> None:
+    """A longer header counts as not there."""
+    scope = scope_of("/", headers=[("accept", header)])
+    assert Accept("a/1").quality(scope) == quality
+    assert Accept("a/1", wildcard=True).quality(scope) == 1.0
+
+
+def test_conditions_read_a_request_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, a long query, cookie or `Accept` is parsed once."""
+    calls = []
+    parse = matchers.parse_qsl
+
+    def counted(*args: Any, **options: Any) -> Any:
+        calls.append(args)
+        return parse(*args, **options)
+
+    monkeypatch.setattr(matchers, "parse_qsl", counted)
+    scope = scope_of("/", query="&".join(f"read-once-{n}=1" for n in range(1_000)))
+    assert sum(Query(f"read-once-{n}", "1").matches(scope) for n in range(2_000)) == 1_000
+    assert len(calls) == 1

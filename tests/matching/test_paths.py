@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from time import process_time
 from typing import Any
 from urllib.parse import urljoin
 from uuid import UUID
 
 import pytest
-from hypothesis import example, given
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from starlette.convertors import CONVERTOR_TYPES, Convertor, register_url_convertor
+from starlette.routing import compile_path
 
 from mountkit import PatternError
-from mountkit.matching.paths import (
-    PathPattern,
+from mountkit.matching.hosts import HostPattern, parse_host
+from mountkit.matching.locations import (
     ascii_location,
     cut_raw_path,
     encode_path,
     slash_location,
-    split_root_path,
 )
+from mountkit.matching.paths import PathPattern, split_root_path
 
 UUID_TEXT = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 
@@ -33,6 +36,16 @@ class HexConvertor(Convertor[int]):
 
     def to_string(self, value: int) -> str:
         return f"{value:x}"
+
+
+class DayConvertor(Convertor[str]):
+    regex = "[0-9]{4}/[0-9]{2}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
 
 
 @pytest.fixture
@@ -186,10 +199,10 @@ KNOWN = ", ".join(sorted(CONVERTOR_TYPES))
             id="url",
         ),
         pytest.param(
-            b"/x", "Mount path b'/x' is no text; write a path such as '/api'.", id="bytes"
+            b"/x", "Mount path b'/x' is not a text; write a path such as '/api'.", id="bytes"
         ),
         pytest.param(
-            None, "Mount path None is no text; write a path such as '/api'.", id="nothing"
+            None, "Mount path None is not a text; write a path such as '/api'.", id="nothing"
         ),
         pytest.param(
             "/a\n", "Mount path '/a\\n' contains a control character; remove it.", id="newline"
@@ -235,7 +248,7 @@ def test_refused(path: Any, message: str) -> None:
 )
 def test_stray_brace_is_refused(path: str) -> None:
     """A brace that begins no placeholder is a misspelled one: text with braces is never meant."""
-    with pytest.raises(PatternError, match="has a brace that belongs to no placeholder"):
+    with pytest.raises(PatternError, match="has a brace outside of a placeholder"):
         PathPattern(path)
 
 
@@ -471,3 +484,125 @@ def test_an_exact_placeholder_of_any_path_takes_the_root() -> None:
     """The empty path below a `root_path` is "/"."""
     assert PathPattern("/{p:path}", exact=True).match("") == ("", {"p": ""})
     assert PathPattern("/{p:path}").match("") is None
+
+
+# Several placeholders in one segment.
+
+ACCEPTED = [
+    "/{a}-{b}",
+    "/{a}-{b}-{c}x",
+    "/x{a}--{b}",
+    "/{a}.{b}.{c}.{d}",
+    "/v{a:int}.{b:int}",
+    "/{a:int}-{b}-{c}",
+    "/{a}-{b:int}",
+    "/{a}-{b}-{c:int}.{d:int}y",
+    "/{a:float}-{b:float}",
+    "/{a:int}x{b:float}-{c:int}",
+    "/{a:uuid}.{b}",
+    "/{a}_{b:uuid}",
+    "/{a:int}1-{b}",
+    "/{a}-1{b:int}",
+    "/{a}/{b}-{c}/{d:int}",
+    "/x/{a}-{b}/{p:path}/{d}y/z",
+    "/{a}/{p:path}",
+    "/{a:int}-{b}/x{p:path}y/{c}z",
+]
+TEXTS = st.lists(
+    st.sampled_from(
+        ["a", "-", "--", ".", "x", "y", "1", "12", "_", "/", "1.5", UUID_TEXT, "z", "v", "1-"]
+    ),
+    max_size=12,
+).map("".join)
+
+
+@example(ACCEPTED[1], "a-b-c-dx")
+@settings(max_examples=1_500, deadline=None)
+@given(st.sampled_from(ACCEPTED), TEXTS)
+def test_matches_as_starlette_does(pattern: str, text: str) -> None:
+    """The same texts, with the same values: an exact path as a route, a prefix as a mount."""
+    path = "/" + text
+    for exact, other in ((True, pattern), (False, pattern + "/{path:path}")):
+        found = PathPattern(pattern, exact=exact).match(path)
+        regex, _, convertors = compile_path(other)
+        match = re.fullmatch(regex.pattern, path, re.DOTALL)
+        if not exact and match is None:  # the bare prefix
+            regex, _, convertors = compile_path(pattern)
+            match = re.fullmatch(regex.pattern, path, re.DOTALL)
+        event("matches" if match else "does not match")
+        expected = None
+        if match is not None:
+            texts = {name: value for name, value in match.groupdict().items() if name != "path"}
+            expected = {name: convertors[name].convert(value) for name, value in texts.items()}
+        assert (found and found[1]) == expected
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "/{a}{b}",
+        "/{a:int}{b}",
+        "/{a:int}{b:int}",
+        "/{a}-{b:int}-{c}",
+        "/{a:float}.{b}",
+        "/{a:uuid}-{b}",
+        "/{a}1{b:int}",
+        "/x/{a}-{b}{c}",
+    ],
+)
+def test_open_boundaries_are_refused(pattern: str) -> None:
+    """Where it cannot be told in linear time where one ends and the next begins."""
+    with pytest.raises(PatternError, match="leaves open where one placeholder ends"):
+        PathPattern(pattern)
+
+
+@pytest.mark.usefixtures("hex_convertor")
+@pytest.mark.parametrize("pattern", ["/{a:hex}-{b}", "/{a}-{b:hex}", "/{a:hex}{b:int}"])
+def test_convertors_of_ones_own_beside_others_are_refused(pattern: str) -> None:
+    """It is not known what they can hold."""
+    with pytest.raises(PatternError, match=r"leaves open|one placeholder a segment"):
+        PathPattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["/{p:path}/{a}-{b}", "/{a:int}-{p:path}", "/{p:path}.{a:int}"])
+def test_two_placeholders_beside_one_with_slashes_are_refused(pattern: str) -> None:
+    """To try takes quadratic time."""
+    with pytest.raises(PatternError, match="write one placeholder a segment there"):
+        PathPattern(pattern)
+
+
+def test_a_custom_convertor_that_takes_slashes_between_digits() -> None:
+    """Is recognised by samples."""
+    register_url_convertor("day", DayConvertor())
+    try:
+        assert PathPattern("/{d:day}/x").match("/2024/05/x/y") == ("/2024/05/x", {"d": "2024/05"})
+        with pytest.raises(PatternError, match="two placeholders that may hold slashes"):
+            PathPattern("/{d:day}/{e:day}")
+    finally:
+        del CONVERTOR_TYPES["day"]
+
+
+LONG = 65_536
+EVIL = ["-", "a-", ".", "1.", "x", "-x", "/", "a/", "/-", "1", "1-1/", "y/", "yz/"]
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["prefix", "exact"])
+@pytest.mark.parametrize("pattern", ACCEPTED)
+def test_long_paths_take_linear_time(pattern: str, exact: bool) -> None:
+    """A path of 64 KB, whatever it is made of: four times as long takes about four times as long,
+    which is far from the 16 or 64 times of what is quadratic or cubic."""
+    compiled = PathPattern(pattern, exact=exact)
+    start = pattern.partition("{")[0]
+    for evil in EVIL:
+        path = start + evil * (LONG // len(evil))
+        for end in ("", "!", "/", "/z"):
+            began = process_time()
+            compiled.match(path + end)
+            # About 1 ms here; what is quadratic takes seconds.
+            assert process_time() - began < 0.25, (evil, end)
+
+
+def test_long_host_labels_are_refused_at_once() -> None:
+    """A host has a length, and a label one placeholder."""
+    pattern = HostPattern("a{x}b.{y:int}.com")
+    assert pattern.match(parse_host("a" * LONG + ".com")) is None

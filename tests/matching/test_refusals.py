@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Scope
 
 from mountkit import Dispatcher, DispatchMiddleware, LifespanMiddleware, Mount, Table, explain
+from mountkit.matching.tables import Refusal, Resolution
 from tests.support.requests import asked
 from tests.support.scopes import scope_of
 
@@ -175,9 +176,38 @@ async def test_a_websocket_with_a_whole_url() -> None:
     assert sent == [{"type": "websocket.close", "code": 1000, "reason": ""}]
 
 
-def test_paths_that_are_none() -> None:
-    """Match nothing, and are nobody's to refuse."""
-    assert Table(mounts()).refusal(scope_of("*", raw_path=b"%2a")) is None
+@pytest.mark.parametrize(
+    ("target", "method", "refusal"),
+    [
+        pytest.param("*", "OPTIONS", None, id="star-of-options"),
+        pytest.param("*", "GET", Refusal(400, "The target '*' is not a path."), id="star"),
+        pytest.param(
+            "a.com:443",
+            "CONNECT",
+            Refusal(501, "CONNECT asks for a tunnel, which ASGI does not have."),
+            id="authority",
+        ),
+        pytest.param(
+            "/admin/x",
+            "CONNECT",
+            Refusal(501, "CONNECT asks for a tunnel, which ASGI does not have."),
+            id="path-of-a-mount",
+        ),
+    ],
+)
+def test_targets_that_are_refused(target: str, method: str, refusal: Refusal | None) -> None:
+    """A table decides that too, unless it has no mounts."""
+    scope = scope_of(target, method=method, raw_path=target.encode())
+    assert Table(mounts()).decide(scope) == refusal
+    assert Table[Mount]().decide(scope) is None
+
+
+def test_a_raw_path_with_utf8_in_it() -> None:
+    """Some servers leave what came: the bytes are compared all the same."""
+    scope = scope_of("/admin/x/Ü", raw_path="/admin%2Fx/Ü".encode())
+    assert isinstance(Table(mounts()).decide(scope), Refusal)
+    scope = scope_of("/admin/x y/Ü", raw_path="/admin/x%20y/Ü".encode())
+    assert isinstance(Table(mounts()).decide(scope), Resolution)
 
 
 def test_explained() -> None:
@@ -202,9 +232,9 @@ def test_who_normalises_first_finds_the_same_mount(parts: list[str]) -> None:
     table = Table(mounts())
     raw_path = "/" + "/".join(parts)
     scope = scope_of(unquote(raw_path), raw_path=raw_path.encode())
-    if table.refusal(scope) is not None:
+    found = table.decide(scope)
+    if isinstance(found, Refusal):
         return
-    found = table.resolve(scope)
     normal: list[str] = []
     for part in scope["path"].replace("\\", "/").split("/"):
         if part == "..":
@@ -274,26 +304,26 @@ def test_the_rules_are_the_same_for_any_number_of_hosts(size: int) -> None:
     names = [f"t{number}.example.com" for number in range(size - 1)] + ["bücher.de"]
     table = Table([Mount("", PlainTextResponse(""), host=name) for name in names])
     for spelling in ("xn--bcher-kva.de", "XN--Bcher-KVA.de.", "xn--bcher-kva.de:8000"):
-        found = table.choose(scope_of("/", host=spelling))
-        assert found is not None
-        assert found[0].rule.host is not None
-        assert found[0].rule.host.pattern == "bücher.de"
+        found = table.decide(scope_of("/", host=spelling))
+        assert isinstance(found, Resolution)
+        assert found.mount.rule.host is not None
+        assert found.mount.rule.host.pattern == "bücher.de"
     for number in {0, size // 2, size - 2} & {*range(size - 1)}:
         for spelling in (f"t{number}.example.com", f"T{number}.EXAMPLE.com.:80"):
-            found = table.choose(scope_of("/", host=spelling))
-            assert found is not None
-            assert found[0].rule.host is not None
-            assert found[0].rule.host.pattern == f"t{number}.example.com"
-    assert table.choose(scope_of("/", host=f"t{size}.example.com")) is None
+            found = table.decide(scope_of("/", host=spelling))
+            assert isinstance(found, Resolution)
+            assert found.mount.rule.host is not None
+            assert found.mount.rule.host.pattern == f"t{number}.example.com"
+    assert table.decide(scope_of("/", host=f"t{size}.example.com")) is None
     for improper in ("u@bücher.de", "b\u00fccher.de", "xn--bcher-kva.de:65536", ""):
-        assert table.refusal(scope_of("/", host=improper)) is not None
+        assert isinstance(table.decide(scope_of("/", host=improper)), Refusal)
 
 
 def test_remembered_spellings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """And those of unknown hosts are none of them."""
-    monkeypatch.setattr("mountkit.matching.tables._SPELLINGS", 3)
+    monkeypatch.setattr("mountkit.matching.host_trees.MAX_SPELLINGS", 3)
     table = Table([Mount("", PlainTextResponse(""), host="*.a.com")])
     for number in range(50):
-        assert table.find(scope_of("/", host=f"x{number}.a.com")) is not None
-        assert table.find(scope_of("/", host=f"x{number}.b.com")) is None
-        assert len(table._places) <= 6
+        assert table.resolve(scope_of("/", host=f"x{number}.a.com")) is not None
+        assert table.resolve(scope_of("/", host=f"x{number}.b.com")) is None
+        assert len(table._hosts._places) <= 6

@@ -29,28 +29,28 @@ from tests.support.scopes import scope_of
         ),
         pytest.param(
             lambda: Rule("/", headers=[("a", "1")]),  # type: ignore[arg-type]
-            "headers=[('a', '1')] is no mapping; write headers={'x-version': '2'}.",
+            "headers=[('a', '1')] is not a mapping; write headers={'x-version': '2'}.",
             id="headers-list",
         ),
         pytest.param(
             lambda: Rule("/", query="a=1"),  # type: ignore[arg-type]
-            "query='a=1' is no mapping; write query={'version': '2'}.",
+            "query='a=1' is not a mapping; write query={'version': '2'}.",
             id="query-text",
         ),
         pytest.param(
             lambda: Rule("/", when=Header),  # type: ignore[arg-type]
-            "when=<class 'mountkit.matching.matchers.Header'> is no matcher; compose those of mountkit, or "
+            "when=<class 'mountkit.matching.matchers.Header'> is not a matcher; compose those of mountkit, or "
             "subclass mountkit.Matcher and pass an instance.",
             id="when-class",
         ),
         pytest.param(
             lambda: Rule("/", priority="high"),  # type: ignore[arg-type]
-            "Priority 'high' is no whole number; write e.g. priority=10.",
+            "Priority 'high' is not a whole number; write e.g. priority=10.",
             id="priority-text",
         ),
         pytest.param(
             lambda: Rule("/", priority=1.5),  # type: ignore[arg-type]
-            "Priority 1.5 is no whole number; write e.g. priority=10.",
+            "Priority 1.5 is not a whole number; write e.g. priority=10.",
             id="priority-float",
         ),
         pytest.param(
@@ -238,7 +238,7 @@ def test_match(
         pytest.param(
             {"path": "/x", "host": "a.com"},
             {},
-            "host: wants 'a.com', the request has none, or no proper one",
+            "host: wants 'a.com', the request has none, or not a valid one",
             id="no-host",
         ),
         pytest.param(

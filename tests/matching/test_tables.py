@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from mountkit import Accept, ConflictError, Matcher, Mount, PatternError, Table
 from mountkit.matching.rules import Rule
+from mountkit.matching.tables import Refusal, Resolution
 from tests.support.reference import Spec, resolve
 from tests.support.scopes import scope_of
 
@@ -29,6 +30,11 @@ class Named:
 
 def names(table: Table[Any], *scopes: Scope) -> list[Any]:
     return [found and found.mount for found in map(table.resolve, scopes)]
+
+
+def mount_of(found: Resolution[Any] | Refusal | None) -> Any:
+    """The mount of a decision, if it is one."""
+    return found.mount if isinstance(found, Resolution) else found
 
 
 # The order, on one example each.
@@ -161,7 +167,7 @@ def test_root_path_alone() -> None:
     """The bare `root_path` is the root of what is below it."""
     exact = Named("/", exact=True)
     found = Table([exact]).resolve(scope_of("/outer", root_path="/outer"))
-    assert found == (exact, "/outer", "", "", {})
+    assert found == Resolution(exact, "/outer", "", "", {})
 
 
 def test_the_scope_is_not_changed() -> None:
@@ -342,7 +348,7 @@ def test_many_changes_leave_no_holes() -> None:
     for mount in (last, several[-1]):
         table.apply(replace=[(mount, Named("/new"))])
         table.apply(replace=[(table.declared[-1], mount)])
-    assert len(table.by_number) <= 2 * len(table.mounts) + 100
+    assert len(table._mounts) <= 2 * len(table.mounts) + 100
 
 
 def test_hosts_that_gain_and_lose_mounts() -> None:
@@ -419,8 +425,8 @@ def test_mounts_that_differ_in_a_header(seed: int) -> None:
                 (m for m in table.mounts if m.rule.match(scope, scope["path"], None)), None
             )
             assert names(table, scope) == [expected]
-            chosen = table.choose({**scope, "raw_path": scope["path"].encode()})
-            assert (chosen and chosen[0]) is expected
+            chosen = table.decide({**scope, "raw_path": scope["path"].encode()})
+            assert mount_of(chosen) is expected
     table.apply(remove=live)
     assert names(table, *VERSION_SCOPES) == [None] * len(VERSION_SCOPES)
 
@@ -429,18 +435,19 @@ def test_a_mount_below_one_segment_that_settles_nothing() -> None:
     """An exact mount and a prefix at the same place."""
     exact, prefix, root = Named("/a", exact=True), Named("/a"), Named("/")
     table = Table([exact, prefix, root])
-    found = [table.choose(scope_of(path)) for path in ("/a", "/a/", "/b")]
-    assert [one and one[0] for one in found] == [exact, prefix, root]
+    found = [mount_of(table.decide(scope_of(path))) for path in ("/a", "/a/", "/b")]
+    assert found == [exact, prefix, root]
     table = Table([Named("/a", headers={"h": "1"}), root])
-    found = [table.choose(scope_of("/a", headers=headers)) for headers in ([("h", "1")], [])]
-    assert [one and one[0] for one in found] == [table.mounts[0], root]
+    scopes = [scope_of("/a", headers=headers) for headers in ([("h", "1")], [])]
+    assert [mount_of(table.decide(scope)) for scope in scopes] == [table.mounts[0], root]
 
 
 def test_a_control_character_in_what_is_no_path() -> None:
     """Is refused as in one."""
     table = Table([Named("/")])
-    assert table.refusal(scope_of("*\n")) == "The path has a control character in it."
-    assert Table().refusal(scope_of("*\n")) is None
+    refusal = Refusal(400, "The path has a control character in it.")
+    assert table.decide(scope_of("*\n")) == refusal
+    assert Table[Named]().decide(scope_of("*\n")) is None
 
 
 # The slow, obvious twin.
@@ -500,15 +507,12 @@ def test_twin(specs: list[Spec], scopes: list[Scope], rng: random.Random) -> Non
     for scope in scopes:
         found, expected = table.resolve(scope), resolve(unique, scope)
         event("taken" if expected else "not taken")
-        if table.refusal(scope) is None:
-            assert table.choose(scope) == found
+        decided = table.decide(scope)
+        assert isinstance(decided, Refusal) or decided == found
         assert (found and found.mount) == (expected and expected.spec)
         if found is not None and expected is not None:
-            assert found[1:] == (
-                expected.root_path,
-                expected.prefix,
-                expected.rest,
-                expected.params,
+            assert found == Resolution(
+                found.mount, expected.root_path, expected.prefix, expected.rest, expected.params
             )
             below = scope["path"].removeprefix(expected.root_path)
             assert found.prefix + found.rest in (scope["path"], below)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from mountkit import Dispatcher, Mount
+from mountkit import Dispatcher, Mount, Resolution
 from mountkit.serving import scopes
 from mountkit.serving.sites import SITE
 from tests.support.actors import Child
@@ -50,9 +50,8 @@ class Outcome:
         for mount in mounts:
             mount.traffic.answers[:] = [0] * 6
         scope = copy.deepcopy(given)
-        refusal = app.table.refusal(scope)
-        found = None if refusal is not None else app.table.choose(scope)
-        self.chosen = [] if found is None else [found[0].label]
+        found = app.table.decide(scope)
+        self.chosen = [found.mount.label] if isinstance(found, Resolution) else []
         self.answer = by_hand(app, scope)
         route = scope.pop("route", None)
         self.route = route and (route.path_format, route.name, route.endpoint)

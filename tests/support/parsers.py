@@ -23,15 +23,16 @@ from mountkit import (
     Query,
     Table,
 )
-from mountkit.exceptions import ImproperRequestError, ImproperResponseError
+from mountkit.exceptions import ImproperResponseError
 from mountkit.matching.hosts import HostPattern, host_of_value, parse_host, plain_name
-from mountkit.matching.paths import (
-    PathPattern,
+from mountkit.matching.locations import (
     ascii_location,
     cut_raw_path,
     encode_path,
     slash_location,
 )
+from mountkit.matching.paths import PathPattern
+from mountkit.matching.tables import Refusal
 from mountkit.middleware.checks import checked_accept, checked_start
 from mountkit.middleware.redirects import Mending
 from mountkit.wsgi.environs import environ_of
@@ -123,13 +124,10 @@ def target(data: bytes) -> None:
     path = unquote(raw_path.decode("ascii"))
     hosts = [(b"host", host), (b"v", b"1")]
     scope = scope_of(path, raw_path=raw_path, query_string=query_string) | {"headers": hosts}
-    try:
-        found = _TABLE.choose(scope)
-    except ImproperRequestError:
+    found = _TABLE.decide(scope)
+    if found is None or isinstance(found, Refusal):
         return
-    if found is None:
-        return
-    mount, root_path, prefix, rest, _ = found
+    mount, root_path, prefix, rest = found.mount, found.root_path, found.prefix, found.rest
     assert root_path + prefix + rest == path
     assert not set(path.encode("utf-8", "surrogatepass")) & (CONTROLS | {0x09})
     child = mount._child_scope(scope, found, None)
