@@ -85,7 +85,7 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> 
         )
     yield from _check_prefixes(mount, prefix, met)
     child = mount.child
-    is_stopped = child is not None and child.has_lifespan and not child.supervision.is_kept
+    is_stopped = child is not None and child.has_lifespan and child.lifespan.shutdown
     if is_stopped and is_chainlit(mount.target):
         yield Finding(
             "ends-the-process",

@@ -1,12 +1,11 @@
 """One run of one app's lifespan (ASGI spec, "Lifespan Protocol"), in a task of its own.
 
-An app does not support lifespans if it raises before it has asked for the first event (as
-asgi-lifespan tells them), or returns before it has answered it; such an app is simply served.
+An app that raises before it asks for the first event (asgi-lifespan's rule), or returns before it
+answers that event, does not support lifespans; it is simply served.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Literal
@@ -15,14 +14,15 @@ import anyio
 from starlette.types import ASGIApp, Message, Scope
 
 from mountkit.exceptions import LifespanError, shown
+from mountkit.tasks import current_task, is_outside
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
-# An app has answered its shutdown, or was cancelled: how long its task may still go on, in seconds.
+# How long, in seconds, an app's task may go on after it has answered its shutdown or was cancelled.
 _EXIT_GRACE = 1.0
 
 
-class Lifespan:
+class LifespanTask:
     """One run of one app's lifespan.
 
     Args:
@@ -45,7 +45,7 @@ class Lifespan:
         self._on_end: Callable[[str, BaseException | None], None] = lambda reason, exception: None
         self._answered = False
         self._failed = False
-        self._is_cut_off = False  # by an event loop that is being closed, and not by this
+        self._is_cut_off = False  # by an event loop that is being closed
         self._startup = anyio.Event()
         self._stopping = anyio.Event()
         self._shutdown = anyio.Event()
@@ -54,10 +54,10 @@ class Lifespan:
         self._cancel_scope = anyio.CancelScope(shield=True)
 
     async def start(self, start_soon: Callable[..., None], seconds: float | None) -> bool:
-        """Run the app up to its answer. If this is cancelled, `stop` is still to be called.
+        """Run the app up to its answer. If this is cancelled, call `stop`.
 
         Args:
-            start_soon: of the task group that the app is to run in.
+            start_soon: of the task group that the app runs in.
 
         Returns:
             Whether it supports lifespans.
@@ -72,7 +72,7 @@ class Lifespan:
             await self._abandon()
             raise LifespanError(f"{self.name} did not start within {seconds:g} seconds.")
         if self._failed:
-            # Its clean-up runs after `startup.failed`; the next app must not see half of it.
+            # Its clean-up runs after `startup.failed`; the next app must not see it half done.
             with anyio.move_on_after(_EXIT_GRACE):
                 await self._ended.wait()
             await self._abandon()
@@ -81,15 +81,17 @@ class Lifespan:
             ) from self.exception
         if self._answered:
             return True
-        if self.exception is not None and self._received:
+        # No app says by `SystemExit` or the like that it does not know this scope type.
+        is_refusal = isinstance(self.exception, Exception) and not self._received
+        if self.exception is not None and not is_refusal:
             raise LifespanError(
                 f"{self.name} raised while it started: {self._reason()}"
             ) from self.exception
         return False
 
     def watch(self, on_end: Callable[[str, BaseException | None], None]) -> None:
-        """Have a function called if the app, which is up, ends before it is stopped, with the
-        reason and what it raised; at once if it has ended already."""
+        """Call a function if the app, which is up, ends before it is stopped, with the reason and
+        what it raised; at once if it has ended already."""
         self._on_end = on_end
         self._phase = "serving"
         if self._ended.is_set():
@@ -100,8 +102,8 @@ class Lifespan:
         self._on_end(reason, self.exception)
 
     async def stop(self, seconds: float) -> None:
-        """Let the app shut down, and wait until its task has ended. One that is starting still, or
-        has said that it failed, is cancelled.
+        """Let the app shut down, and wait until its task has ended. An app that is still starting,
+        or has said that it failed, is cancelled.
 
         Raises:
             LifespanError: it failed, raised, or did not answer in time.
@@ -126,8 +128,7 @@ class Lifespan:
             raise LifespanError(f"{self.name} failed to stop: {self._reason()}") from self.exception
 
     async def abandon(self) -> None:
-        """End its task without a word to the app."""
-        self._phase = "done"
+        """Cancel the app's task without telling the app to stop."""
         await self._abandon()
 
     def _reason(self) -> str:
@@ -136,8 +137,8 @@ class Lifespan:
         return shown(self.exception) if self.exception is not None else "it gave no reason."
 
     async def _abandon(self) -> None:
-        """Cancel the app, and wait until it has ended; not for ever, as some do not heed it, such
-        as those that wait for a thread."""
+        """Cancel the app, and wait a moment until it has ended: some apps do not heed it, such as
+        those that wait for a thread."""
         self._phase = "done"
         self._cancel_scope.cancel()
         with anyio.move_on_after(_EXIT_GRACE):
@@ -146,17 +147,18 @@ class Lifespan:
             logger.error("%s was cancelled and does not end; its task is left behind.", self.name)
 
     async def _run(self) -> None:
+        task = current_task()
         try:
             with self._cancel_scope:
                 await self.app(self.scope, self._receive, self._send)
-        except KeyboardInterrupt:
-            self._phase = "done"
-            raise
-        except BaseException as exc:  # SystemExit, CancelledError, …: siblings must live
+        except BaseException as exc:  # SystemExit, CancelledError, …: the other apps must live
             self.exception = exc
-            if _is_cancelled():
+            if task is not None and task.cancelling():  # by an event loop that is being closed
                 self._is_cut_off = True
                 self._phase = "done"
+            elif is_outside(exc, task):
+                self._phase = "done"
+                raise
         finally:
             if self._phase == "serving":
                 self._tell()
@@ -183,17 +185,11 @@ class Lifespan:
         elif kind in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
             self._shutdown.set()
         else:
-            raise RuntimeError(f"{kind!r} is no message of the lifespan protocol.")
+            raise RuntimeError(
+                f"{kind!r} is not a message of the lifespan protocol; send e.g. "
+                "'lifespan.startup.complete'."
+            )
         if kind.endswith(".failed"):
             self._failed = True
             self._phase = "done"
             self.message = message.get("message") or None
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody has cancelled this very task of asyncio. (In trio nobody can.)"""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return False
-    return task is not None and task.cancelling() > 0

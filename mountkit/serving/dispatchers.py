@@ -16,15 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import ImproperRequestError, MountkitError, PatternError
-from mountkit.lifespans.supervision import (
-    SHUTDOWN_TIMEOUT,
-    STARTUP_TIMEOUT,
-    Child,
-    Health,
-    Supervisor,
-    check_seconds,
-    run_lifespan,
-)
+from mountkit.lifespans.children import Child, children_of, mounts_of
+from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, check_seconds
+from mountkit.lifespans.runners import LifespanRunner
+from mountkit.lifespans.runs import Health
 from mountkit.matching.paths import target_refusal
 from mountkit.matching.rules import call_site
 from mountkit.matching.tables import Table
@@ -36,8 +31,6 @@ from mountkit.serving.mounts import (
     Exposure,
     Mount,
     check_one_of,
-    children_of,
-    mounts_of,
     url_path_for,
     url_path_of,
     with_exposures,
@@ -78,9 +71,6 @@ class Dispatcher:
         default: the app underneath, or `None`.
     """
 
-    # Whether a server is to see that no app supports lifespans.
-    _is_transparent = False
-
     def __init__(
         self,
         mounts: Mapping[str, Any] | Iterable[Mount] = (),
@@ -98,19 +88,16 @@ class Dispatcher:
         )
         self._site = (self, None, "")  # what `site_of` answers most
         self._usual_keys: list[str] = []  # of the scopes that the server makes
-        self._supervisors: list[Supervisor] = []  # one while a server runs this
         # Those that are not in the table yet, or any more, by identity.
         self._changing: dict[int, Mount] = {}
         check_one_of("unknown_host", unknown_host, ("default", 404, 421))
         self.unknown_host: Literal["default", 404, 421] = unknown_host
-        check_seconds("startup_timeout", startup_timeout)
-        check_seconds("shutdown_timeout", shutdown_timeout)
-        check_seconds("total_startup_timeout", total_startup_timeout)
-        check_seconds("total_shutdown_timeout", total_shutdown_timeout)
-        self.startup_timeout = startup_timeout
-        self.shutdown_timeout = shutdown_timeout
-        self.total_startup_timeout = total_startup_timeout
-        self.total_shutdown_timeout = total_shutdown_timeout
+        self._timeouts: dict[str, Any] = {
+            "startup_timeout": startup_timeout,
+            "shutdown_timeout": shutdown_timeout,
+            "total_startup_timeout": total_startup_timeout,
+            "total_shutdown_timeout": total_shutdown_timeout,
+        }
         self._wrapped: Child | None = None
         self._default: ASGIApp | None = None
         self._nobody = EscapeWatch(_refuse, self.table)
@@ -119,6 +106,18 @@ class Dispatcher:
             name = f"The default app ({call_site()})"
             asgi = EscapeWatch(self._default, self.table)
             self._wrapped = Child(default, asgi, name, has_lifespan=interface != "wsgi")
+        self._run_by(self._wrapped, is_transparent=False)
+
+    def _run_by(self, wrapped: Child | None, *, is_transparent: bool) -> None:
+        self._wrapped = wrapped
+        self._lifespans = LifespanRunner(
+            lambda scope: children_of(self._roots(scope)),
+            wrapped=wrapped,
+            report=self._health,
+            is_transparent=is_transparent,
+            **self._timeouts,
+        )
+        self._supervisors = self._lifespans.supervisors
 
     @property
     def default(self) -> ASGIApp | None:
@@ -201,7 +200,7 @@ class Dispatcher:
         if (
             [*scope] != self._usual_keys
             or not mount.is_quick
-            or (run := mount.child.run).retry_at is not None  # type: ignore[union-attr]
+            or (run := mount.child.run_for(scope)).retry_at is not None  # type: ignore[union-attr]
             or scope["method"] == "CONNECT"
         ):
             if is_from_server(scope):
@@ -257,7 +256,7 @@ class Dispatcher:
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See to what is no mount's."""
         if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await self._lifespans(scope, receive, send)
             return
         is_request = scope["type"] in ("http", "websocket")
         if is_request and (scope["path"][:1] != "/" or scope.get("method") == "CONNECT"):
@@ -275,22 +274,6 @@ class Dispatcher:
             await self._wrapped.asgi(scope, receive, send)
         else:
             await self._nobody(scope, receive, send)
-
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await run_lifespan(
-            scope,
-            receive,
-            send,
-            lambda: children_of(self._roots(scope)),
-            running=self._supervisors,
-            report=lambda: self._health(scope),
-            wrapped=self._wrapped,
-            is_transparent=self._is_transparent,
-            startup_timeout=self.startup_timeout,
-            shutdown_timeout=self.shutdown_timeout,
-            total_startup_timeout=self.total_startup_timeout,
-            total_shutdown_timeout=self.total_shutdown_timeout,
-        )
 
     def _roots(self, scope: Scope) -> Iterable[BaseRoute]:
         """The routes whose mounts are this dispatcher's to start."""
@@ -369,54 +352,37 @@ class Dispatcher:
         coming += [exposure for new in news.values() for exposure in new.exposures]
         leaving += [exposure for old in olds.values() for exposure in old.exposures]
         self.table.validate(add=coming, remove=leaving, replace=pairs)
-        supervisor = self._supervisors[-1] if self._supervisors else None
-        if supervisor is not None:
-            await self._start(news, supervisor)
-            try:
-                self.table.validate(add=coming, remove=leaving, replace=pairs)
-            except MountkitError:  # another change was quicker
-                with anyio.CancelScope(shield=True):
-                    await supervisor.stop_some(children_of(news.values()))
-                raise
+        await self._start(news)
+        try:
+            self.table.validate(add=coming, remove=leaving, replace=pairs)
+        except MountkitError:  # another change was quicker
+            await self._lifespans.stop(children_of(news.values()))
+            raise
         self.table.apply(add=coming, remove=leaving, replace=pairs)
         for mount in mounts_of(olds.values()):
             mount.traffic.draining_since = time.time()
         self._changing |= olds
-        if supervisor is not None:
-            await supervisor.finish(partial(self._retire, olds, supervisor, drain_timeout))
-        else:
-            await self._retire(olds, None, drain_timeout)
+        await self._lifespans.finish(partial(self._retire, olds, drain_timeout))
 
-    async def _start(self, news: dict[int, Mount], supervisor: Supervisor) -> None:
+    async def _start(self, news: dict[int, Mount]) -> None:
         """Bring mounts up that are not in the table yet: all of them, or none."""
+        if not self._supervisors:
+            return
         self._changing |= news
         for mount in mounts_of(news.values()):
             mount.traffic.draining_since = None
-        children = list(children_of(news.values()))
         try:
-            await supervisor.start_all(children)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await supervisor.stop_some(children)
-            raise
+            await self._lifespans.start(children_of(news.values()))
         finally:
             self._forget(news)
 
-    async def _retire(
-        self, olds: dict[int, Mount], supervisor: Supervisor | None, drain_timeout: float | None
-    ) -> None:
-        """See mounts out that are not in the table any more."""
-        children = list(children_of(olds.values()))
+    async def _retire(self, olds: dict[int, Mount], drain_timeout: float | None) -> None:
+        """Wait until mounts that have left the table are unused, then stop their apps."""
         try:
             async with anyio.create_task_group() as task_group:
                 for mount in mounts_of(olds.values()):
                     task_group.start_soon(mount.traffic.drain, drain_timeout)
-            if supervisor is not None:
-                with anyio.CancelScope(shield=True):
-                    await supervisor.stop_some(children)
-            else:
-                for child in children:
-                    child.close()
+            await self._lifespans.stop(children_of(olds.values()))
         finally:
             self._forget(olds)
 
@@ -435,9 +401,6 @@ class DispatchMiddleware(Dispatcher):
         app: the wrapped app.
         mounts: as for `Dispatcher`, and so are the others.
     """
-
-    _is_transparent = True
-    _has_table = True
 
     def __init__(
         self,
@@ -462,44 +425,12 @@ class DispatchMiddleware(Dispatcher):
         )
         self.app = app
         self._default = app
-        asgi = EscapeWatch(app, self.table) if self._has_table else app
-        self._wrapped = Child(app, asgi, "The wrapped app")
+        wrapped = Child(app, EscapeWatch(app, self.table), "The wrapped app")
+        self._run_by(wrapped, is_transparent=True)
 
     def _roots(self, scope: Scope) -> Iterable[BaseRoute]:
         yield from self.table.declared
         yield from getattr(scope.get("app"), "routes", ())
-
-
-class LifespanMiddleware(DispatchMiddleware):
-    """Starts and stops the apps of every `Mount` among an app's routes.
-
-    `app.add_middleware(LifespanMiddleware)` is the one line that mounts in `routes=`, in
-    `app.router.routes` and in included routers need; Starlette itself runs the lifespan of
-    none. Routes are looked through when the server starts, so that its place does not matter.
-
-    Args:
-        app: the wrapped app.
-        startup_timeout: as for `Dispatcher`, and so are the others.
-    """
-
-    _has_table = False
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        startup_timeout: float | None = STARTUP_TIMEOUT,
-        shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
-        total_startup_timeout: float | None = None,
-        total_shutdown_timeout: float | None = None,
-    ) -> None:
-        super().__init__(
-            app,
-            startup_timeout=startup_timeout,
-            shutdown_timeout=shutdown_timeout,
-            total_startup_timeout=total_startup_timeout,
-            total_shutdown_timeout=total_shutdown_timeout,
-        )
 
 
 def _mounts(mounts: Mapping[str, Any] | Iterable[Mount]) -> list[Mount]:

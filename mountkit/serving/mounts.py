@@ -26,7 +26,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mountkit.answers import answer, answer_unavailable, refuse_websocket
 from mountkit.exceptions import ImproperResponseError, MountkitError, PatternError
 from mountkit.frameworks.reversal import reversal_of
-from mountkit.lifespans.supervision import Child, Health, Status, Supervision
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.options import Lifespan
+from mountkit.lifespans.runs import Health, Status
 from mountkit.matching.hosts import HostPort, request_host
 from mountkit.matching.matchers import Matcher, Wanted
 from mountkit.matching.paths import (
@@ -232,17 +234,16 @@ class Mount(starlette.routing.Mount):
         elif app is None:
             raise PatternError(f"Mount({path!r}) has nothing to serve; pass app= or routes=.")
         else:
-            check_one_of("on_failure", on_failure, ("fail", "isolate"))
             check_one_of("lifespan", lifespan, ("on", "startup-only", "off"))
-            supervision = Supervision(
+            options = Lifespan(
                 startup_timeout,
                 shutdown_timeout,
                 on_failure,
                 independent,
-                tuple(share),
-                is_kept=lifespan == "startup-only",
+                share,
+                shutdown=lifespan != "startup-only",
             )
-            app = self._adopt(app, interface, bridge, supervision, lifespan != "off")
+            app = self._adopt(app, interface, bridge, options, lifespan != "off")
         super().__init__(
             self.rule.path.path, app, name=name, middleware=middleware, max_body_size=max_body_size
         )
@@ -275,7 +276,7 @@ class Mount(starlette.routing.Mount):
         app: Any,
         interface: Interface | Literal["auto"],
         bridge: Callable[[Any], ASGIApp],
-        supervision: Supervision,
+        options: Lifespan,
         has_lifespan: bool,
     ) -> ASGIApp:
         asgi, found = adapt(app, interface, bridge)
@@ -284,7 +285,7 @@ class Mount(starlette.routing.Mount):
             asgi,
             self.where,
             has_lifespan=has_lifespan and found != "wsgi",
-            supervision=supervision,
+            lifespan=options,
             close=asgi.close if isinstance(asgi, WSGIBridge) else lambda: None,
         )
         return asgi
@@ -423,8 +424,8 @@ class Mount(starlette.routing.Mount):
         """
         own_child = self.child
         traffic = self.traffic
-        if own_child is not None and own_child.run.retry_at is not None:
-            await answer_unavailable(own_child.run.retry_at, scope, receive, send)
+        if own_child is not None and (retry_at := own_child.run_for(scope).retry_at) is not None:
+            await answer_unavailable(retry_at, scope, receive, send)
             traffic.count(503)
             return
         if scope.get("method") == "CONNECT":  # RFC 9110, section 9.3.6: there is no tunnel here
@@ -597,8 +598,8 @@ class Mount(starlette.routing.Mount):
     def _child_scope(self, scope: Scope, found: Found[Mount], router: Any) -> Scope:
         _, root_path, prefix, rest, params = found
         if self.child is not None and not self._is_part_of_parent:
-            run = self.child.run
-            state = _shared(self.child, scope) if self.child.supervision.share else run.state.copy()
+            run = self.child.run_for(scope)
+            state = _shared(self.child, scope) if self.child.lifespan.share else run.state.copy()
             keys, own = self.scope_keys, None
             if self.convention == "spec" and not keys:
                 own = copied_scope(scope, root_path, prefix, rest, state)
@@ -623,8 +624,9 @@ class Mount(starlette.routing.Mount):
         child["raw_path"] = full_raw_path(scope, root_path, prefix + rest)
         if not rest:
             child["raw_path"] += b"/"
-        if self.child is not None and self.child.run.state:  # a Router with its own lifespan
-            child["state"] = {**scope.get("state", {}), **self.child.run.state}
+        own = {} if self.child is None else self.child.run_for(scope).state
+        if own:  # a Router with its own lifespan
+            child["state"] = {**scope.get("state", {}), **own}
         return child
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
@@ -731,8 +733,8 @@ def _checked_exposures(rule: Rule, expose: Iterable[str] | Mapping[str, str]) ->
 def _shared(child: Child, scope: Scope) -> dict[str, Any]:
     """An app's lifespan state, and what it is to have of its parent's."""
     parent = scope.get("state", {})
-    shared = {key: parent[key] for key in child.supervision.share if key in parent}
-    return child.run.state | shared
+    shared = {key: parent[key] for key in child.lifespan.share if key in parent}
+    return child.run_for(scope).state | shared
 
 
 def check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
@@ -805,30 +807,3 @@ def url_path_of(app: Any, name: str, params: dict[str, Any]) -> URLPath:
         return URLPath(reversal.path_for(name, params), "http")
     except Exception:  # each framework has its own
         raise NoMatchFound(name, params) from None
-
-
-def mounts_of(routes: Iterable[Any]) -> Iterator[Mount]:
-    """The mounts anywhere among these routes, in the order of declaration.
-
-    Looks below Starlette's mounts and hosts and FastAPI's included routers, but not into a
-    mounted app: what it mounts is its own to start.
-    """
-    seen: set[int] = set()
-    pending = list(routes)[::-1]
-    while pending:
-        route = pending.pop()
-        if id(route) in seen:
-            continue
-        seen.add(id(route))
-        if isinstance(route, Mount):
-            if not isinstance(route, Exposure):
-                yield route
-            if route.child is not None:
-                continue
-        router = getattr(route, "original_router", route)
-        pending += list(getattr(router, "routes", None) or ())[::-1]
-
-
-def children_of(routes: Iterable[Any]) -> Iterator[Child]:
-    """The apps of those mounts."""
-    return (mount.child for mount in mounts_of(routes) if mount.child is not None)

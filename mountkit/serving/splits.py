@@ -15,13 +15,9 @@ from typing import Any, NamedTuple
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import PatternError
-from mountkit.lifespans.supervision import (
-    SHUTDOWN_TIMEOUT,
-    STARTUP_TIMEOUT,
-    Child,
-    Supervisor,
-    run_lifespan,
-)
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT
+from mountkit.lifespans.runners import LifespanRunner
 from mountkit.matching.matchers import Cookie, Header
 from mountkit.matching.paths import encode_path
 from mountkit.matching.rules import call_site
@@ -87,8 +83,11 @@ class Split:
         self._header = None if sticky_header is None else Header(sticky_header)
         self._seed = seed
         self._random = random.Random(seed)
-        self._timeouts = (startup_timeout, shutdown_timeout)
-        self._running: list[Supervisor] = []
+        self._lifespans = LifespanRunner(
+            lambda scope: self._children.values(),
+            startup_timeout=startup_timeout,
+            shutdown_timeout=shutdown_timeout,
+        )
 
     def choose(self, scope: Scope) -> str:
         """The name of the app that a request goes to."""
@@ -108,14 +107,14 @@ class Split:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await self._lifespans(scope, receive, send)
             return
         name = self.choose(scope)
         child = self._children[name]
         if self._cookie is not None and self._cookie.values(scope) != [name]:
             send = _set_cookie(send, scope, self._cookie.name, name)
         root_path = scope.get("root_path", "").rstrip("/")
-        child_scope = {**scope, "root_path": root_path, "state": child.run.state.copy()}
+        child_scope = {**scope, "root_path": root_path, "state": child.run_for(scope).state.copy()}
         flight = scope["route"] = Flight()
         flight.mount, flight.child, flight.own_root = _Branch("", name), child_scope, root_path
         publish = watch(scope, child_scope, root_path)
@@ -128,18 +127,6 @@ class Split:
             flight.scope = flight.server_send = flight.context = None
             if publish is not None:
                 publish()
-
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        startup, shutdown = self._timeouts
-        await run_lifespan(
-            scope,
-            receive,
-            send,
-            self._children.values,
-            running=self._running,
-            startup_timeout=startup,
-            shutdown_timeout=shutdown,
-        )
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{name}: {weight:g}" for name, weight in self.weights.items())
