@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from starlette.types import ASGIApp, Scope
@@ -17,6 +18,7 @@ _NO_RUNS: dict[int | None, Run] = {}
 _lock = threading.Lock()  # servers may run in several threads
 
 
+@dataclass(slots=True, eq=False)
 class Child:
     """One app, as a mount holds it.
 
@@ -26,49 +28,29 @@ class Child:
         name: for messages: "The app mounted at '/mcp' (main.py:12)".
         has_lifespan: `False` for apps without one to run, such as WSGI ones.
         lifespan: how it is started and stopped.
-        state: what its lifespan's state holds from the start.
         close: called after the mount has let go of it.
+        state: what its lifespan's state holds from the start.
+        is_started: whether a lifespan has reached it.
         run: for the usual server, which marks no requests; once it has stopped, for another
             that still runs.
         others: for further servers, by their mark.
-        is_started: whether a lifespan has reached it.
     """
 
-    __slots__ = (
-        "_register",
-        "app",
-        "asgi",
-        "close",
-        "has_lifespan",
-        "is_started",
-        "lifespan",
-        "name",
-        "others",
-        "run",
-        "state",
-    )
+    app: Any
+    asgi: ASGIApp
+    name: str
+    _: KW_ONLY
+    has_lifespan: bool = True
+    lifespan: Lifespan = _DEFAULT
+    close: Callable[[], None] = lambda: None
+    state: dict[str, Any] = field(default_factory=dict)
+    is_started: bool = False
+    run: Run = field(init=False)
+    others: dict[int | None, Run] = field(default_factory=lambda: _NO_RUNS)  # replaced, not changed
+    _register: Register | None = None  # of the usual server
 
-    def __init__(
-        self,
-        app: Any,
-        asgi: ASGIApp,
-        name: str,
-        *,
-        has_lifespan: bool = True,
-        lifespan: Lifespan = _DEFAULT,
-        close: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.app = app
-        self.asgi = asgi
-        self.name = name
-        self.has_lifespan = has_lifespan
-        self.lifespan = lifespan
-        self.state: dict[str, Any] = {}
-        self.close: Callable[[], None] = close
-        self.run: Run = Run(app)
-        self.others: dict[int | None, Run] = _NO_RUNS  # replaced, never changed
-        self.is_started = False
-        self._register: Register | None = None  # of the usual server
+    def __post_init__(self) -> None:
+        self.run = Run(self.app)
 
     def run_for(self, scope: Scope) -> Run:
         """Its run for the server that a request came through. A server that supports no state
@@ -98,7 +80,7 @@ class Child:
             if self._register is register:
                 self._register = None
             else:
-                self.others = {k: run for k, run in self.others.items() if k != register.mark}
+                self.others = {k: v for k, v in self.others.items() if k != register.mark}
             if self._register is None and self.others:
                 self.run = next(iter(self.others.values()))
 

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.lifespans.children import Child, children_of, mounts_of
-from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT
+from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
 
 
@@ -40,13 +40,12 @@ class LifespanMiddleware:
         self.app = app
         self.lifespans = LifespanRunner(
             lambda scope: children_of(self._routes(scope)),
+            Timeouts(
+                startup_timeout, shutdown_timeout, total_startup_timeout, total_shutdown_timeout
+            ),
             wrapped=Child(app, app, "The wrapped app"),
             report=lambda scope: (mount.health for mount in mounts_of(self._routes(scope))),
             is_transparent=True,
-            startup_timeout=startup_timeout,
-            shutdown_timeout=shutdown_timeout,
-            total_startup_timeout=total_startup_timeout,
-            total_shutdown_timeout=total_shutdown_timeout,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

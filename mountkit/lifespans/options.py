@@ -1,9 +1,9 @@
-"""What can be said about the lifespan of one mounted app."""
+"""What users say about lifespans: of one app, and of all apps of a dispatcher."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mountkit.exceptions import PatternError
@@ -25,6 +25,25 @@ def check_seconds(option: str, value: Any, *, least: str = "above 0") -> None:
         raise PatternError(
             f"{option}={value!r} is not a number of seconds {least}; write e.g. 10, or None."
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds for each app that sets none itself, where `None` waits for ever; and for all apps
+    together, where `None` sets no such limit.
+
+    Raises:
+        PatternError: one is not a number of seconds.
+    """
+
+    startup_timeout: float | None = STARTUP_TIMEOUT
+    shutdown_timeout: float | None = SHUTDOWN_TIMEOUT
+    total_startup_timeout: float | None = None
+    total_shutdown_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        for option, value in asdict(self).items():
+            check_seconds(option, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +75,16 @@ class Lifespan:
     def __post_init__(self) -> None:
         check_seconds("startup_timeout", self.startup_timeout)
         check_seconds("shutdown_timeout", self.shutdown_timeout)
-        if self.on_failure not in ("fail", "isolate"):
-            raise PatternError(
-                f"on_failure={self.on_failure!r} is not known; write one of 'fail', 'isolate'."
-            )
-        for option in ("independent", "shutdown"):
+        for option, known in {
+            "on_failure": ("fail", "isolate"),
+            "independent": (True, False),
+            "shutdown": (True, False),
+        }.items():
             value = getattr(self, option)
-            if not isinstance(value, bool):
-                raise PatternError(f"{option}={value!r} is not a bool; write True or False.")
-        is_list = isinstance(self.share, Iterable) and not isinstance(self.share, (str, bytes))
+            if value not in known:
+                choice = ", ".join(map(repr, known))
+                raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
+        is_list = isinstance(self.share, Iterable) and not isinstance(self.share, str)
         keys = tuple(self.share) if is_list else ()
         if not is_list or not all(isinstance(key, str) for key in keys):
             raise PatternError(

@@ -38,12 +38,10 @@ class LifespanTask:
         self.name = name
         self.scope = scope
         self.exception: BaseException | None = None
-        self.message: str | None = None  # of startup.failed or shutdown.failed
-        self._received = False
-        # "up": it has answered, and nobody watches it yet.
-        self._phase: Literal["startup", "up", "serving", "shutdown", "done"] = "startup"
+        self._message: str | None = None  # of startup.failed or shutdown.failed
+        # "up": it has answered, and `watch` was not called yet.
+        self._phase: Literal["new", "startup", "up", "serving", "shutdown", "done"] = "new"
         self._on_end: Callable[[str, BaseException | None], None] = lambda reason, exception: None
-        self._answered = False
         self._failed = False
         self._is_cut_off = False  # by an event loop that is being closed
         self._startup = anyio.Event()
@@ -69,20 +67,20 @@ class LifespanTask:
         with anyio.move_on_after(seconds):
             await self._startup.wait()
         if not self._startup.is_set():
-            await self._abandon()
+            await self.abandon()
             raise LifespanError(f"{self.name} did not start within {seconds:g} seconds.")
         if self._failed:
             # Its clean-up runs after `startup.failed`; the next app must not see it half done.
             with anyio.move_on_after(_EXIT_GRACE):
                 await self._ended.wait()
-            await self._abandon()
+            await self.abandon()
             raise LifespanError(
                 f"{self.name} failed to start: {self._reason()}"
             ) from self.exception
-        if self._answered:
+        if self._phase == "up":
             return True
         # No app says by `SystemExit` or the like that it does not know this scope type.
-        is_refusal = isinstance(self.exception, Exception) and not self._received
+        is_refusal = self._phase == "new" and isinstance(self.exception, Exception)
         if self.exception is not None and not is_refusal:
             raise LifespanError(
                 f"{self.name} raised while it started: {self._reason()}"
@@ -108,8 +106,8 @@ class LifespanTask:
         Raises:
             LifespanError: it failed, raised, or did not answer in time.
         """
-        if self._phase in ("startup", "done"):
-            await self._abandon()
+        if self._phase in ("new", "startup", "done"):
+            await self.abandon()
             return
         self._phase = "shutdown"
         self._failed = False
@@ -119,7 +117,7 @@ class LifespanTask:
         in_time = self._shutdown.is_set()
         with anyio.move_on_after(_EXIT_GRACE if in_time else 0):
             await self._ended.wait()
-        await self._abandon()
+        await self.abandon()
         if self._is_cut_off:
             return
         if not in_time:
@@ -128,23 +126,19 @@ class LifespanTask:
             raise LifespanError(f"{self.name} failed to stop: {self._reason()}") from self.exception
 
     async def abandon(self) -> None:
-        """Cancel the app's task without telling the app to stop."""
-        await self._abandon()
-
-    def _reason(self) -> str:
-        if self.message:
-            return self.message
-        return shown(self.exception) if self.exception is not None else "it gave no reason."
-
-    async def _abandon(self) -> None:
-        """Cancel the app, and wait a moment until it has ended: some apps do not heed it, such as
-        those that wait for a thread."""
+        """Cancel the app without telling it to stop, and wait a moment for its end: some apps do
+        not heed it, such as those that wait for a thread."""
         self._phase = "done"
         self._cancel_scope.cancel()
         with anyio.move_on_after(_EXIT_GRACE):
             await self._ended.wait()
         if not self._ended.is_set():
             logger.error("%s was cancelled and does not end; its task is left behind.", self.name)
+
+    def _reason(self) -> str:
+        if self._message:
+            return self._message
+        return shown(self.exception) if self.exception is not None else "it gave no reason."
 
     async def _run(self) -> None:
         task = current_task()
@@ -166,8 +160,8 @@ class LifespanTask:
                 event.set()
 
     async def _receive(self) -> Message:
-        if not self._received:
-            self._received = True
+        if self._phase == "new":
+            self._phase = "startup"
             return {"type": "lifespan.startup"}
         await self._stopping.wait()
         if self._phase == "done":
@@ -178,7 +172,6 @@ class LifespanTask:
     async def _send(self, message: Message) -> None:
         kind = message["type"]
         if kind in ("lifespan.startup.complete", "lifespan.startup.failed"):
-            self._answered = True
             self._startup.set()
             if self._phase == "startup":
                 self._phase = "up"
@@ -192,4 +185,4 @@ class LifespanTask:
         if kind.endswith(".failed"):
             self._failed = True
             self._phase = "done"
-            self.message = message.get("message") or None
+            self._message = message.get("message") or None

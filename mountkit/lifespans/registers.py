@@ -12,16 +12,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from functools import partial
 from typing import Any, NamedTuple
 
 import anyio
 import anyio.abc
-from anyio.lowlevel import EventLoopToken, current_token
+from anyio.lowlevel import current_token
 from starlette.types import Scope
 
-from mountkit.lifespans.runs import Health, Run
+from mountkit.lifespans.runs import PASSING, Health, Run
 
 #: The key of a lifespan scope under which an app finds its `Place`.
 REGISTER = "mountkit.lifespans"
@@ -55,11 +55,11 @@ class Register:
     def __init__(self, task_group: anyio.abc.TaskGroup, scope: Scope) -> None:
         self._task_group = task_group
         self._state: dict[str, Any] = scope.get("state", {})
-        self._context: Context = copy_context()
+        self._context = copy_context()
         self.runs: dict[int, Run] = {}
         self.reports: list[Callable[[], Iterable[Health]]] = []
         self.mark: int | None = None
-        self.token: EventLoopToken = current_token()
+        self.token = current_token()
         self.is_over = False
 
     def marked(self) -> int:
@@ -73,8 +73,7 @@ class Register:
     def start_soon(
         self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, name: str
     ) -> None:
-        """Start a task that does not see the context variables of the request, or whatever else,
-        that has asked for it."""
+        """Start a task that sees no context variables of the request that has asked for it."""
         context = self._context.copy()  # since a context cannot be entered twice at a time
         context.run(partial(self._task_group.start_soon, function, *args, name=name))
 
@@ -86,7 +85,7 @@ class Register:
             await work()
             return
         job = Job(shield=True)
-        job.start(self, work, name=name)
+        job.start(self, work, name)
         cancelled: BaseException | None = None
         with anyio.CancelScope(shield=True):
             while not job.ended.is_set():
@@ -98,12 +97,18 @@ class Register:
             raise cancelled
 
     async def end(self) -> None:
-        """End the tasks of the apps that were kept when everything was stopped."""
-        for run in [*self.runs.values()][::-1]:
-            if run.task is not None:
-                run.apply("stop")
-                await run.task.abandon()
-                run.apply("end")
+        """Wait for the apps that are still stopping, and end the tasks of those that were kept when
+        everything was stopped."""
+        try:
+            for run in [*self.runs.values()][::-1]:
+                while run.phase in PASSING:
+                    await run.change()
+                if run.task is not None:
+                    run.apply("stop")
+                    await run.task.abandon()
+                    run.apply("end")
+        finally:
+            self.is_over = True
 
 
 class Place(NamedTuple):
@@ -130,9 +135,9 @@ class Job:
 
     def __init__(self, *, shield: bool = False) -> None:
         self._cancel_scope = anyio.CancelScope(shield=shield)
-        self.ended: anyio.Event = anyio.Event()
+        self.ended = anyio.Event()
 
-    def start(self, register: Register, work: Callable[[], Awaitable[None]], *, name: str) -> None:
+    def start(self, register: Register, work: Callable[[], Awaitable[None]], name: str) -> None:
         """Begin the work."""
         register.start_soon(self._run, work, name=name)
 
@@ -143,11 +148,7 @@ class Job:
         finally:
             self.ended.set()
 
-    def cancel(self) -> None:
-        """Cancel the work; it ends a moment later."""
-        self._cancel_scope.cancel()
-
     async def end(self) -> None:
         """Cancel the work and wait until it has ended."""
-        self.cancel()
+        self._cancel_scope.cancel()
         await self.ended.wait()

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.exceptions import LifespanError, MountkitError
 from mountkit.lifespans.children import Child
-from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, check_seconds
+from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.registers import REGISTER, mark_of
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor, several
@@ -24,23 +24,17 @@ from mountkit.tasks import guarded
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
+_USUAL = Timeouts()
 _STOPPED = "lifespan.shutdown.complete"
 
 
 @dataclass
 class _Outcome:
-    """What comes of one server's lifespan.
+    """What comes of one server's lifespan: the last message to it, and what is raised then."""
 
-    Attributes:
-        starting: the wrapped app, while it starts.
-        answer: the last message to the server.
-        error: raised after that.
-        is_answered: the answer is on its way.
-    """
-
-    starting: Child | None = None
     answer: Message | None = None
     error: BaseException | None = None
+    is_wrapped_starting: bool = False
     is_answered: bool = False
 
 
@@ -54,19 +48,13 @@ class LifespanRunner:
     Args:
         children: the apps in the order in which they start, given the lifespan scope; asked for
             once the wrapped app is up.
+        timeouts: for these apps.
         wrapped: the app underneath. It starts before the others and stops after them, with the
             server's own scope, so that its state is what the server gives every request.
         prepare: what else to do before the server takes requests.
         report: the health of the mounts, given the lifespan scope.
         is_transparent: if no app supports lifespans, raise what the wrapped app raised, so that
             the server sees it too.
-        startup_timeout, shutdown_timeout: seconds for each app that sets none itself; `None`
-            waits for ever.
-        total_startup_timeout, total_shutdown_timeout: seconds for all together; `None` sets no
-            such limit.
-
-    Raises:
-        PatternError: a timeout is not a number of seconds.
 
     Attributes:
         supervisors: one for each server that runs this now, the oldest first.
@@ -75,27 +63,19 @@ class LifespanRunner:
     def __init__(
         self,
         children: Callable[[Scope], Iterable[Child]],
+        timeouts: Timeouts = _USUAL,
         *,
         wrapped: Child | None = None,
         prepare: Callable[[], Awaitable[None]] | None = None,
         report: Callable[[Scope], Iterable[Health]] = lambda scope: (),
         is_transparent: bool = False,
-        startup_timeout: float | None = STARTUP_TIMEOUT,
-        shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
-        total_startup_timeout: float | None = None,
-        total_shutdown_timeout: float | None = None,
     ) -> None:
-        check_seconds("startup_timeout", startup_timeout)
-        check_seconds("shutdown_timeout", shutdown_timeout)
-        check_seconds("total_startup_timeout", total_startup_timeout)
-        check_seconds("total_shutdown_timeout", total_shutdown_timeout)
         self._children = children
+        self._timeouts = timeouts
         self._wrapped = wrapped
         self._prepare = prepare
         self._report = report
         self._is_transparent = is_transparent
-        self._timeouts = (startup_timeout, shutdown_timeout)
-        self._totals = (total_startup_timeout, total_shutdown_timeout)
         self.supervisors: list[Supervisor] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,7 +89,7 @@ class LifespanRunner:
         await receive()
         outcome = _Outcome()
         async with _task_group(outcome) as task_group:
-            supervisor = Supervisor(scope, task_group, *self._timeouts)
+            supervisor = Supervisor(scope, task_group, self._timeouts)
             register, report = supervisor.register, partial(self._report, scope)
             if any(other.register is not register for other in self.supervisors):
                 register.marked()
@@ -140,28 +120,29 @@ class LifespanRunner:
     ) -> None:
         """Start all, and wait for the server's shutdown."""
         try:
-            with _time_limit(self._totals[0]):
+            with _time_limit(self._timeouts.total_startup_timeout):
                 await self._start(supervisor, scope, outcome)
             await send({"type": "lifespan.startup.complete"})
             await receive()
             outcome.answer = {"type": _STOPPED}
         except LifespanError as exc:
             outcome.answer = {"type": "lifespan.startup.failed", "message": str(exc)}
-            outcome.error = _to_raise(exc) if outcome.starting is not None else exc
+            outcome.error = _to_raise(exc) if outcome.is_wrapped_starting else exc
         except Exception as exc:  # out of the server's own functions: not to be put in a group
             outcome.error = exc
 
     async def _start(self, supervisor: Supervisor, scope: Scope, outcome: _Outcome) -> None:
         refusal: BaseException | None = None
         if self._wrapped is not None:
-            outcome.starting = self._wrapped
+            outcome.is_wrapped_starting = True
             refusal = await supervisor.start(self._wrapped, scope)
-            outcome.starting = None
+            outcome.is_wrapped_starting = False
         await supervisor.start_all(list(self._children(scope)))
         if self._prepare is not None:
             await guarded(self._prepare)
-        if self._is_transparent and refusal is not None and not supervisor.is_any_supported:
-            raise refusal
+        is_refusal = self._is_transparent and refusal is not None and REGISTER not in scope
+        if is_refusal and not any(run.task for run in supervisor.register.runs.values()):
+            raise refusal  # type: ignore[misc]
 
     async def _stop(self, supervisor: Supervisor, is_outermost: bool, outcome: _Outcome) -> None:
         """Stop all, whatever happens to this task meanwhile."""
@@ -169,10 +150,9 @@ class LifespanRunner:
 
         async def stop() -> None:
             try:
-                failures.extend(await supervisor.stop_all(self._totals[1]))
+                failures.extend(await supervisor.stop_all(self._timeouts.total_shutdown_timeout))
             finally:
                 if is_outermost:
-                    supervisor.register.is_over = True
                     await supervisor.register.end()
 
         await supervisor.register.outlast(stop, name="mountkit shutdown")

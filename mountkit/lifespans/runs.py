@@ -1,21 +1,13 @@
 """The states of an app that is being run, as a table, and the `Health` that follows from them.
 
-                 ┌───────────────── isolate ─────────────┐
-    new ─start→ starting ─up→ serving ──lose→ broken      │
-                 │ │ │          │ └───isolate────┼───→ isolated ─up→ serving
-                 │ │ fail       stop            stop      │ └─isolate→ isolated
-                 │ └─→ failed   └──→ stopping ←─┴── stop ─┘
-                 stop                  │
-                 └→ aborting ─end→ stopped ←end
-
-`TRANSITIONS` is the truth; whoever moves a run calls `Run.apply`, which refuses everything else.
+`TRANSITIONS` is the truth: whatever moves a run calls `Run.apply`, which refuses all else.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
@@ -25,22 +17,11 @@ from mountkit.exceptions import LifespanError
 if TYPE_CHECKING:
     from mountkit.lifespans.protocol import LifespanTask
 
-Status: TypeAlias = Literal["starting", "serving", "draining", "failed"]
-State: TypeAlias = Literal[
-    "new",
-    "starting",
-    "aborting",
-    "serving",
-    "broken",
-    "isolated",
-    "failed",
-    "stopping",
-    "stopped",
-]
 Event: TypeAlias = Literal["start", "up", "fail", "isolate", "lose", "stop", "end"]
+Status: TypeAlias = Literal["starting", "serving", "draining", "failed"]
 
 #: From each state, the events that may happen in it and the states that they lead to.
-TRANSITIONS: dict[State, dict[Event, State]] = {
+TRANSITIONS: dict[str, dict[Event, str]] = {
     "new": {"start": "starting"},
     "starting": {
         "up": "serving",
@@ -57,22 +38,20 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     "failed": {},
     "stopped": {},
 }
-
-#: What each state is to users.
-STATUSES: dict[State, Status] = {
+#: What users see of each state.
+STATUSES: dict[str, Status] = {
     "new": "starting",
     "starting": "starting",
     "aborting": "starting",
     "serving": "serving",
     "broken": "failed",
     "isolated": "failed",
-    "failed": "failed",
     "stopping": "draining",
+    "failed": "failed",
     "stopped": "starting",  # until a server starts it again
 }
-
 #: States that are left soon: another mount of the same app waits.
-PASSING: frozenset[State] = frozenset({"starting", "aborting", "stopping"})
+PASSING = frozenset({"starting", "aborting", "stopping"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +78,7 @@ class Health:
     error: str | None
 
 
+@dataclass(slots=True, eq=False)
 class Run:
     """One app run for one server; every `Child` of the app in that server shares it.
 
@@ -111,39 +91,23 @@ class Run:
         failure: what failed its first start, if it is not isolated.
         retry_at: while its mount answers 503, the time (`time.monotonic()`) of the next start.
         users: how many mounts hold it.
-        task: the conversation with the app, if it supports lifespans and is up.
+        task: the talk with the app, if it is up and supports lifespans.
         starting: around its first start.
-        end_retries: cancels the starts of an isolated app and waits until that has ended.
+        end_retries: ends the starts of an isolated app.
     """
 
-    __slots__ = (
-        "_changed",
-        "app",
-        "end_retries",
-        "error",
-        "failure",
-        "phase",
-        "retry_at",
-        "since",
-        "starting",
-        "state",
-        "task",
-        "users",
-    )
-
-    def __init__(self, app: Any) -> None:
-        self.app: Any = app
-        self.state: dict[str, Any] = {}
-        self.phase: State = "new"
-        self.since: float = time.time()
-        self.error: str | None = None
-        self.failure: LifespanError | None = None
-        self.retry_at: float | None = None
-        self.users = 0
-        self.task: LifespanTask | None = None
-        self.starting: anyio.CancelScope | None = None
-        self.end_retries: Callable[[], Any] | None = None
-        self._changed: anyio.Event | None = None  # made by the first that waits
+    app: Any
+    state: dict[str, Any] = field(default_factory=dict)
+    phase: str = "new"
+    since: float = field(default_factory=time.time)
+    error: str | None = None
+    failure: LifespanError | None = None
+    retry_at: float | None = None
+    users: int = 0
+    task: LifespanTask | None = None
+    starting: anyio.CancelScope | None = None
+    end_retries: Callable[[], Awaitable[None]] | None = None
+    _changed: anyio.Event | None = None  # made by the first that waits
 
     @property
     def status(self) -> Status:

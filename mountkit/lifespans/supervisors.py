@@ -21,6 +21,7 @@ from starlette.types import Scope
 
 from mountkit.exceptions import LifespanError
 from mountkit.lifespans.children import Child
+from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.protocol import LifespanTask
 from mountkit.lifespans.registers import MARK, REGISTER, Job, Place, Register
 from mountkit.lifespans.runs import PASSING, Run
@@ -38,29 +39,20 @@ class Supervisor:
     Args:
         scope: the lifespan scope that the dispatcher was called with.
         task_group: for the register, if there is none from above.
-        startup_timeout, shutdown_timeout: seconds for an app that has none of its own; `None`
-            waits for ever.
+        timeouts: for apps that set none themselves.
     """
 
-    def __init__(
-        self,
-        scope: Scope,
-        task_group: anyio.abc.TaskGroup,
-        startup_timeout: float | None,
-        shutdown_timeout: float | None,
-    ) -> None:
+    def __init__(self, scope: Scope, task_group: anyio.abc.TaskGroup, timeouts: Timeouts) -> None:
         self._scope = scope
-        self._startup_timeout = startup_timeout
-        self._shutdown_timeout = shutdown_timeout
+        self._timeouts = timeouts
         place: Place | None = scope.get(REGISTER)
-        self.register: Register = place.register if place else Register(task_group, scope)
-        self._above: frozenset[int] = place.above if place else frozenset()
+        self.register = place.register if place else Register(task_group, scope)
+        self._above = place.above if place else frozenset()
         self._held: dict[int, Child] = {}  # by identity, in the order of their start
         self._echoes: set[int] = set()  # held ones whose app stands above, which stops it
         self._queues: list[deque[Child]] = []  # of those that are not started yet
         self._is_stopped = False
         self._work: set[Job] = set()
-        self.is_any_supported: bool = False  # whether any app that was started supports lifespans
 
     async def start_all(self, children: Sequence[Child]) -> None:
         """Start apps in their order; neighbours that are independent at the same time.
@@ -72,16 +64,18 @@ class Supervisor:
         self._queues.append(queue)
         try:
             while queue:
-                child = queue.popleft()
-                if not child.lifespan.independent:
-                    await self.start(child)
-                    continue
-                group, apps = [child], {id(child.app)}
+                group = [queue.popleft()]
+                apps = {id(group[0].app)}
                 # One app is started once, so that another mount of it is for the next group.
-                while queue and queue[0].lifespan.independent and id(queue[0].app) not in apps:
+                while (
+                    queue
+                    and group[0].lifespan.independent
+                    and queue[0].lifespan.independent
+                    and id(queue[0].app) not in apps
+                ):
                     group.append(queue.popleft())
                     apps.add(id(group[-1].app))
-                await self._start_together(group)
+                await (self._start_together(group) if group[1:] else self.start(group[0]))
         finally:
             self._queues.remove(queue)
 
@@ -104,10 +98,8 @@ class Supervisor:
             # They stop in the reverse of their order, whichever was up first.
             for key in [key for key in coming if key in self._held]:
                 self._held[key] = self._held.pop(key)
-        if len(errors) > 1:
-            raise several(errors)
         if errors:
-            raise errors[0]
+            raise several(errors)
 
     async def start(self, child: Child, scope: Scope | None = None) -> BaseException | None:
         """Hold an app, and start it unless it runs already.
@@ -205,10 +197,9 @@ class Supervisor:
             child.asgi, child.name, {**scope, REGISTER: Place(self.register, above)}
         )
         timeout = child.lifespan.startup_timeout
+        timeout = self._timeouts.startup_timeout if timeout is None else timeout
         try:
-            is_supported = await task.start(
-                self.register.start_soon, self._startup_timeout if timeout is None else timeout
-            )
+            is_supported = await task.start(self.register.start_soon, timeout)
             await checkpoint_if_cancelled()
         except LifespanError:
             raise
@@ -221,7 +212,6 @@ class Supervisor:
         if not is_supported:
             return task.exception
         run.task = task
-        self.is_any_supported = True
         task.watch(partial(self._lost, child, run))
         return None
 
@@ -249,7 +239,7 @@ class Supervisor:
         retries = Job()
         run.end_retries = retries.end
         name = f"mountkit restart of {child.name}"
-        retries.start(self.register, partial(self._restart, child, run), name=name)
+        retries.start(self.register, partial(self._restart, child, run), name)
 
     def _put_off(
         self, child: Child, run: Run, delay: float, error: str, exception: BaseException | None
@@ -319,12 +309,13 @@ class Supervisor:
             if run.task is not None:
                 await self._stop_task(child, run.task, seconds)
         finally:
+            run.task = None
             run.apply("end")
             del self.register.runs[id(child.app)]
 
     async def _stop_task(self, child: Child, task: LifespanTask, seconds: float = math.inf) -> None:
         timeout = child.lifespan.shutdown_timeout
-        timeout = self._shutdown_timeout if timeout is None else timeout
+        timeout = self._timeouts.shutdown_timeout if timeout is None else timeout
         await task.stop(seconds if timeout is None else min(timeout, seconds))
 
     async def stop_some(self, children: Iterable[Child]) -> None:
@@ -356,7 +347,7 @@ class Supervisor:
             finally:
                 self._work.discard(job)
 
-        job.start(self.register, run, name="mountkit change")
+        job.start(self.register, run, "mountkit change")
         return job
 
     async def stop_all(self, seconds: float | None = None) -> list[tuple[Child, LifespanError]]:
@@ -372,11 +363,9 @@ class Supervisor:
         errors: list[tuple[Child, LifespanError]] = []
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while self._work:
-            jobs = [*self._work]
-            for job in jobs:
-                job.cancel()
-            for job in jobs:
-                await job.end()
+            async with anyio.create_task_group() as task_group:
+                for job in [*self._work]:
+                    task_group.start_soon(job.end)
         for child in [*self._held.values()][::-1]:
             try:
                 await self.stop(child, max(0.0, deadline - time.monotonic()))
@@ -387,6 +376,8 @@ class Supervisor:
 
 def several(errors: Sequence[LifespanError]) -> LifespanError:
     """Several failures as one."""
+    if len(errors) == 1:
+        return errors[0]
     error = LifespanError("\n".join(map(str, errors)))
     error.__cause__ = ExceptionGroup("The failures one by one", errors)
     return error

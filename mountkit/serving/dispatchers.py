@@ -17,7 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit.answers import answer
 from mountkit.exceptions import ImproperRequestError, MountkitError, PatternError
 from mountkit.lifespans.children import Child, children_of, mounts_of
-from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, check_seconds
+from mountkit.lifespans.options import (
+    SHUTDOWN_TIMEOUT,
+    STARTUP_TIMEOUT,
+    Timeouts,
+    check_seconds,
+)
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
 from mountkit.matching.paths import target_refusal
@@ -92,12 +97,9 @@ class Dispatcher:
         self._changing: dict[int, Mount] = {}
         check_one_of("unknown_host", unknown_host, ("default", 404, 421))
         self.unknown_host: Literal["default", 404, 421] = unknown_host
-        self._timeouts: dict[str, Any] = {
-            "startup_timeout": startup_timeout,
-            "shutdown_timeout": shutdown_timeout,
-            "total_startup_timeout": total_startup_timeout,
-            "total_shutdown_timeout": total_shutdown_timeout,
-        }
+        self._timeouts = Timeouts(
+            startup_timeout, shutdown_timeout, total_startup_timeout, total_shutdown_timeout
+        )
         self._wrapped: Child | None = None
         self._default: ASGIApp | None = None
         self._nobody = EscapeWatch(_refuse, self.table)
@@ -112,10 +114,10 @@ class Dispatcher:
         self._wrapped = wrapped
         self._lifespans = LifespanRunner(
             lambda scope: children_of(self._roots(scope)),
+            self._timeouts,
             wrapped=wrapped,
             report=self._health,
             is_transparent=is_transparent,
-            **self._timeouts,
         )
         self._supervisors = self._lifespans.supervisors
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit.answers import answer, answer_unavailable
 from mountkit.exceptions import LifespanError, MountkitError, PatternError, ResolutionError
 from mountkit.lifespans.children import Child
-from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT
+from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor
@@ -237,9 +237,8 @@ class TenantApps(Generic[T]):
         self._warm_up = warm_up
         self._lifespans = LifespanRunner(
             lambda scope: (),
+            Timeouts(startup_timeout, shutdown_timeout),
             prepare=self._start_first,
-            startup_timeout=startup_timeout,
-            shutdown_timeout=shutdown_timeout,
         )
         self._supervisors = self._lifespans.supervisors
         self._has_run = False

@@ -161,7 +161,7 @@ async def test_guarded_returns_and_raises() -> None:
         raise ValueError("no")
 
     assert await guarded(Find()) == 5
-    with pytest.raises(ValueError, match="^no$"):
+    with pytest.raises(ValueError, match=r"^no$"):
         await guarded(fail)
 
 

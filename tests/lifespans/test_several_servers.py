@@ -15,15 +15,12 @@ import httpx2
 import pytest
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit import (
     Dispatcher,
     DispatchMiddleware,
-    Lifespan,
     LifespanError,
     LifespanMiddleware,
     Mount,
@@ -183,7 +180,7 @@ async def test_an_app_that_starts_only_once() -> None:
     app = Dispatcher({"/a": counted, "/mcp": once})
     async with running(app) as server:
         second = Server([])
-        with pytest.raises(LifespanError, match="'/mcp'.*can only be called once"):
+        with pytest.raises(LifespanError, match=r"'/mcp'.*can only be called once"):
             await second.run(app)
         [message] = second.messages
         assert message["type"] == "lifespan.startup.failed"
@@ -253,9 +250,7 @@ async def test_a_server_that_starts_during_a_change_has_what_comes() -> None:
             assert [await run_seen(one), await run_seen(two)] == [1, 2]
 
 
-def test_nested_clients(
-    client: ClientFactory, shape: Callable[[ASGIApp], ASGIApp]
-) -> None:
+def test_nested_clients(client: ClientFactory, shape: Callable[[ASGIApp], ASGIApp]) -> None:
     """Each test client has a thread and an event loop of its own."""
     counted = Counted()
     app = shape(counted)

@@ -11,20 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mountkit.lifespans.runs import PASSING, STATUSES, TRANSITIONS, Event, Run, State, Status
+from mountkit.lifespans.runs import PASSING, STATUSES, TRANSITIONS, Event, Run, Status
 
 EVENTS: tuple[Event, ...] = get_args(Event)
-STATES: tuple[State, ...] = get_args(State)
+STATES = tuple(TRANSITIONS)
 
 
-def in_state(state: State) -> Run:
+def in_state(state: str) -> Run:
     run = Run(object())
     run.phase = state
     return run
 
 
 @pytest.mark.parametrize(("state", "event"), [*itertools.product(STATES, EVENTS)])
-def test_every_event_in_every_state(state: State, event: Event) -> None:
+def test_every_event_in_every_state(state: str, event: Event) -> None:
     """It leads where the table says, or is refused and changes nothing."""
     run = in_state(state)
     before = {name: getattr(run, name) for name in Run.__slots__}
@@ -40,7 +40,7 @@ def test_every_event_in_every_state(state: State, event: Event) -> None:
 
 def test_the_table_is_whole() -> None:
     """Each state has a row and a status; each leads to an end; no state is out of reach."""
-    assert set(TRANSITIONS) == set(STATUSES) == set(STATES)
+    assert set(TRANSITIONS) == set(STATUSES)
     assert set(STATUSES.values()) == set(get_args(Status))
     ends = {state for state, row in TRANSITIONS.items() if not row}
     assert ends == {"failed", "stopped"}
