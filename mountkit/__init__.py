@@ -10,8 +10,10 @@ from mountkit.exceptions import (
 )
 from mountkit.inspection.audits import check
 from mountkit.inspection.explanations import Candidate, Explanation, explain
+from mountkit.lifespans.middleware import LifespanMiddleware
+from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.probes import Liveness, Readiness
-from mountkit.lifespans.supervision import Health
+from mountkit.lifespans.runs import Health
 from mountkit.matching.accept import Accept
 from mountkit.matching.findings import Finding
 from mountkit.matching.matchers import (
@@ -29,7 +31,7 @@ from mountkit.matching.tables import Resolution, Table
 from mountkit.middleware.forwarded import ForwardedMiddleware
 from mountkit.middleware.watchdogs import Watchdog
 from mountkit.openapi.pages import OpenAPI
-from mountkit.serving.dispatchers import Dispatcher, DispatchMiddleware, LifespanMiddleware
+from mountkit.serving.dispatchers import Dispatcher, DispatchMiddleware
 from mountkit.serving.mounts import Mount
 from mountkit.serving.splits import Split
 from mountkit.tenants.apps import TenantApps, TenantMiddleware
@@ -52,6 +54,7 @@ __all__ = [
     "Health",
     "Host",
     "InterfaceError",
+    "Lifespan",
     "LifespanError",
     "LifespanMiddleware",
     "Liveness",

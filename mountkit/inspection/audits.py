@@ -67,7 +67,7 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> 
         prefix,
         None if mount.rule.host is None else mount.rule.host.host,
         mount.convention,
-        child is not None and child.has_lifespan and not child.supervision.is_kept,
+        child is not None and child.has_lifespan and child.lifespan.shutdown,
     )
     for problem in problems(mount.target, place):
         message = f"The app of {shown(mount.rule)}: {problem.message}."

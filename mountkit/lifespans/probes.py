@@ -1,4 +1,4 @@
-"""Apps that say whether the mounts are up: for load balancers, orchestrators and people."""
+"""Apps that tell load balancers and orchestrators whether the mounts are up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import refuse_websocket
-from mountkit.lifespans.supervision import REGISTER, Health, Register
+from mountkit.lifespans.registers import REGISTER, Place, Register, mark_of
+from mountkit.lifespans.runs import Health
 
 
 class Liveness:
@@ -30,40 +31,46 @@ class Readiness:
 
         Mount("/readyz", Readiness(), exact=True)
 
-    Mounts that are added or are draining while the server runs are named too, but are no failure.
+    Mounts that are starting or draining while the server runs are named too, but are not a failure.
 
-    It asks every dispatcher below the same server, whichever of them it is mounted in, and learns
-    of them in the server's lifespan; without one it answers 503.
+    It asks every dispatcher below the same server, wherever it is mounted itself. It learns of
+    them in the server's lifespan; without one it answers 503.
 
     Args:
-        details: answer with the whole `Health` of each mount, errors included: for eyes that
-            may see them.
+        details: answer with the whole `Health` of each mount, errors included; only for readers
+            who may see them.
     """
 
     def __init__(self, *, details: bool = False) -> None:
         self.details = details
-        self._register: Register | None = None
+        self._registers: list[Register] = []  # one for each server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer()(scope, receive, send)
+            await self._answer(scope)(scope, receive, send)
         else:
             await refuse_websocket(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        self._register = scope.get(REGISTER)
+        place: Place | None = scope.get(REGISTER)
+        own = [] if place is None else [place.register]
+        for register in own if self._registers else ():
+            register.marked()
+        self._registers += own
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._register = None
+        self._registers = [one for one in self._registers if one not in own]
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _answer(self) -> JSONResponse:
-        if self._register is None:
+    def _answer(self, scope: Scope) -> JSONResponse:
+        if not self._registers:
             return _json({"status": "not ready", "reason": "No lifespan runs the mounts."}, 503)
-        mounts = list(self._mounts(self._register))
+        mark = mark_of(scope)
+        known = [one for one in self._registers if one.mark == mark] or self._registers
+        mounts = list(self._mounts(known[0]))
         waiting = {health.mount: health.status for health in mounts if health.status != "serving"}
         is_ready = "failed" not in waiting.values()
         body: dict[str, object] = {"status": "ready" if is_ready else "not ready"}

@@ -1,12 +1,11 @@
 """One run of one app's lifespan (ASGI spec, "Lifespan Protocol"), in a task of its own.
 
-An app does not support lifespans if it raises before it has asked for the first event (as
-asgi-lifespan tells them), or returns before it has answered it; such an app is simply served.
+An app that raises before it asks for the first event (asgi-lifespan's rule), or returns before it
+answers that event, does not support lifespans; it is simply served.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Literal
@@ -15,14 +14,15 @@ import anyio
 from starlette.types import ASGIApp, Message, Scope
 
 from mountkit.exceptions import LifespanError, shown
+from mountkit.tasks import current_task, is_outside
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
-# An app has answered its shutdown, or was cancelled: how long its task may still go on, in seconds.
+# How long, in seconds, an app's task may go on after it has answered its shutdown or was cancelled.
 _EXIT_GRACE = 1.0
 
 
-class Lifespan:
+class LifespanTask:
     """One run of one app's lifespan.
 
     Args:
@@ -38,14 +38,12 @@ class Lifespan:
         self.name = name
         self.scope = scope
         self.exception: BaseException | None = None
-        self.message: str | None = None  # of startup.failed or shutdown.failed
-        self._received = False
-        # "up": it has answered, and nobody watches it yet.
-        self._phase: Literal["startup", "up", "serving", "shutdown", "done"] = "startup"
+        self._message: str | None = None  # of startup.failed or shutdown.failed
+        # "up": it has answered, and `watch` was not called yet.
+        self._phase: Literal["new", "startup", "up", "serving", "shutdown", "done"] = "new"
         self._on_end: Callable[[str, BaseException | None], None] = lambda reason, exception: None
-        self._answered = False
         self._failed = False
-        self._is_cut_off = False  # by an event loop that is being closed, and not by this
+        self._is_cut_off = False  # by an event loop that is being closed
         self._startup = anyio.Event()
         self._stopping = anyio.Event()
         self._shutdown = anyio.Event()
@@ -54,10 +52,10 @@ class Lifespan:
         self._cancel_scope = anyio.CancelScope(shield=True)
 
     async def start(self, start_soon: Callable[..., None], seconds: float | None) -> bool:
-        """Run the app up to its answer. If this is cancelled, `stop` is still to be called.
+        """Run the app up to its answer. If this is cancelled, call `stop`.
 
         Args:
-            start_soon: of the task group that the app is to run in.
+            start_soon: of the task group that the app runs in.
 
         Returns:
             Whether it supports lifespans.
@@ -69,27 +67,29 @@ class Lifespan:
         with anyio.move_on_after(seconds):
             await self._startup.wait()
         if not self._startup.is_set():
-            await self._abandon()
+            await self.abandon()
             raise LifespanError(f"{self.name} did not start within {seconds:g} seconds.")
         if self._failed:
-            # Its clean-up runs after `startup.failed`; the next app must not see half of it.
+            # Its clean-up runs after `startup.failed`; the next app must not see it half done.
             with anyio.move_on_after(_EXIT_GRACE):
                 await self._ended.wait()
-            await self._abandon()
+            await self.abandon()
             raise LifespanError(
                 f"{self.name} failed to start: {self._reason()}"
             ) from self.exception
-        if self._answered:
+        if self._phase == "up":
             return True
-        if self.exception is not None and self._received:
+        # No app says by `SystemExit` or the like that it does not know this scope type.
+        is_refusal = self._phase == "new" and isinstance(self.exception, Exception)
+        if self.exception is not None and not is_refusal:
             raise LifespanError(
                 f"{self.name} raised while it started: {self._reason()}"
             ) from self.exception
         return False
 
     def watch(self, on_end: Callable[[str, BaseException | None], None]) -> None:
-        """Have a function called if the app, which is up, ends before it is stopped, with the
-        reason and what it raised; at once if it has ended already."""
+        """Call a function if the app, which is up, ends before it is stopped, with the reason and
+        what it raised; at once if it has ended already."""
         self._on_end = on_end
         self._phase = "serving"
         if self._ended.is_set():
@@ -100,14 +100,14 @@ class Lifespan:
         self._on_end(reason, self.exception)
 
     async def stop(self, seconds: float) -> None:
-        """Let the app shut down, and wait until its task has ended. One that is starting still, or
-        has said that it failed, is cancelled.
+        """Let the app shut down, and wait until its task has ended. An app that is still starting,
+        or has said that it failed, is cancelled.
 
         Raises:
             LifespanError: it failed, raised, or did not answer in time.
         """
-        if self._phase in ("startup", "done"):
-            await self._abandon()
+        if self._phase in ("new", "startup", "done"):
+            await self.abandon()
             return
         self._phase = "shutdown"
         self._failed = False
@@ -117,7 +117,7 @@ class Lifespan:
         in_time = self._shutdown.is_set()
         with anyio.move_on_after(_EXIT_GRACE if in_time else 0):
             await self._ended.wait()
-        await self._abandon()
+        await self.abandon()
         if self._is_cut_off:
             return
         if not in_time:
@@ -126,18 +126,8 @@ class Lifespan:
             raise LifespanError(f"{self.name} failed to stop: {self._reason()}") from self.exception
 
     async def abandon(self) -> None:
-        """End its task without a word to the app."""
-        self._phase = "done"
-        await self._abandon()
-
-    def _reason(self) -> str:
-        if self.message:
-            return self.message
-        return shown(self.exception) if self.exception is not None else "it gave no reason."
-
-    async def _abandon(self) -> None:
-        """Cancel the app, and wait until it has ended; not for ever, as some do not heed it, such
-        as those that wait for a thread."""
+        """Cancel the app without telling it to stop, and wait a moment for its end: some apps do
+        not heed it, such as those that wait for a thread."""
         self._phase = "done"
         self._cancel_scope.cancel()
         with anyio.move_on_after(_EXIT_GRACE):
@@ -145,18 +135,24 @@ class Lifespan:
         if not self._ended.is_set():
             logger.error("%s was cancelled and does not end; its task is left behind.", self.name)
 
+    def _reason(self) -> str:
+        if self._message:
+            return self._message
+        return shown(self.exception) if self.exception is not None else "it gave no reason."
+
     async def _run(self) -> None:
+        task = current_task()
         try:
             with self._cancel_scope:
                 await self.app(self.scope, self._receive, self._send)
-        except KeyboardInterrupt:
-            self._phase = "done"
-            raise
-        except BaseException as exc:  # SystemExit, CancelledError, …: siblings must live
+        except BaseException as exc:  # SystemExit, CancelledError, …: the other apps must live
             self.exception = exc
-            if _is_cancelled():
+            if task is not None and task.cancelling():  # by an event loop that is being closed
                 self._is_cut_off = True
                 self._phase = "done"
+            elif is_outside(exc, task):
+                self._phase = "done"
+                raise
         finally:
             if self._phase == "serving":
                 self._tell()
@@ -164,8 +160,8 @@ class Lifespan:
                 event.set()
 
     async def _receive(self) -> Message:
-        if not self._received:
-            self._received = True
+        if self._phase == "new":
+            self._phase = "startup"
             return {"type": "lifespan.startup"}
         await self._stopping.wait()
         if self._phase == "done":
@@ -176,24 +172,17 @@ class Lifespan:
     async def _send(self, message: Message) -> None:
         kind = message["type"]
         if kind in ("lifespan.startup.complete", "lifespan.startup.failed"):
-            self._answered = True
             self._startup.set()
             if self._phase == "startup":
                 self._phase = "up"
         elif kind in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
             self._shutdown.set()
         else:
-            raise RuntimeError(f"{kind!r} is no message of the lifespan protocol.")
+            raise RuntimeError(
+                f"{kind!r} is not a message of the lifespan protocol; send e.g. "
+                "'lifespan.startup.complete'."
+            )
         if kind.endswith(".failed"):
             self._failed = True
             self._phase = "done"
-            self.message = message.get("message") or None
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody has cancelled this very task of asyncio. (In trio nobody can.)"""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return False
-    return task is not None and task.cancelling() > 0
+            self._message = message.get("message") or None

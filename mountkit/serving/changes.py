@@ -13,7 +13,6 @@ from mountkit.exceptions import MountkitError, PatternError
 from mountkit.lifespans.children import children_of, mounts_of
 from mountkit.lifespans.options import check_seconds
 from mountkit.lifespans.runners import LifespanRunner
-from mountkit.lifespans.supervisors import Supervisor
 from mountkit.matching.tables import Table
 from mountkit.serving.exposures import with_exposures
 from mountkit.serving.mounts import Mount
@@ -66,68 +65,40 @@ class Changes:
             "replace": pairs,
         }
         self._table.validate(**change)
-        supervisors = list(self._lifespans.running)
-        await self._start(news, supervisors)
+        await self._start(news)
         try:
             self._table.apply(**change)
         except MountkitError:  # another change was quicker
-            with anyio.CancelScope(shield=True):
-                await _stop(supervisors, news.values())
+            await self._lifespans.stop(children_of(news.values()))
             raise
         for mount in mounts_of(olds.values()):
             mount.traffic.draining_since = time.time()
         self._pending |= olds
-        retire = partial(self._retire, olds, supervisors, drain_timeout)
-        if supervisors:
-            await supervisors[-1].finish(retire)
-        else:
-            await retire()
+        await self._lifespans.finish(partial(self._retire, olds, drain_timeout))
 
-    async def _start(self, news: dict[int, Mount], supervisors: Sequence[Supervisor]) -> None:
+    async def _start(self, news: dict[int, Mount]) -> None:
         """Start mounts that are not in the table yet: all of them, or none."""
-        if not supervisors:
-            return
         self._pending |= news
         for mount in mounts_of(news.values()):
             mount.traffic.draining_since = None
         try:
-            for supervisor in supervisors:
-                await supervisor.start_all(list(children_of(news.values())))
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await _stop(supervisors, news.values())
-            raise
+            await self._lifespans.start(children_of(news.values()))
         finally:
             self._forget(news)
 
-    async def _retire(
-        self,
-        olds: dict[int, Mount],
-        supervisors: Sequence[Supervisor],
-        drain_timeout: float | None,
-    ) -> None:
+    async def _retire(self, olds: dict[int, Mount], drain_timeout: float | None) -> None:
         """Drain mounts that are no longer in the table, and stop their apps."""
         try:
             async with anyio.create_task_group() as task_group:
                 for mount in mounts_of(olds.values()):
                     task_group.start_soon(mount.traffic.drain, drain_timeout)
-            if supervisors:
-                with anyio.CancelScope(shield=True):
-                    await _stop(supervisors, olds.values())
-            else:
-                for child in children_of(olds.values()):
-                    child.close()
+            await self._lifespans.stop(children_of(olds.values()))
         finally:
             self._forget(olds)
 
     def _forget(self, mounts: dict[int, Mount]) -> None:
         for key in mounts:
             self._pending.pop(key, None)
-
-
-async def _stop(supervisors: Sequence[Supervisor], mounts: Iterable[Mount]) -> None:
-    for supervisor in supervisors:
-        await supervisor.stop_some(children_of(mounts))
 
 
 def _exposures(mounts: Iterable[Mount]) -> Iterator[Any]:

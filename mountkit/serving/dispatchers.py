@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
 from mountkit.lifespans.children import Child, children_of, mounts_of
-from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT
+from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
 from mountkit.matching.paths import split_root_path
@@ -79,22 +79,19 @@ class Dispatcher:
         check_one_of("unknown_host", unknown_host, ("default", 404, 421))
         self.unknown_host: Literal["default", 404, 421] = unknown_host
         self.default: Underneath | None = None if default is None else Underneath(default)
-        self._timeouts: dict[str, float | None] = {
-            "startup_timeout": startup_timeout,
-            "shutdown_timeout": shutdown_timeout,
-            "total_startup_timeout": total_startup_timeout,
-            "total_shutdown_timeout": total_shutdown_timeout,
-        }
+        self._timeouts = Timeouts(
+            startup_timeout, shutdown_timeout, total_startup_timeout, total_shutdown_timeout
+        )
         self._fall_through: ASGIApp = EscapeWatch(self._serve_default, self.table)
         self._set_lifespans(None if self.default is None else self.default.child)
 
     def _set_lifespans(self, wrapped: Child | None, *, is_transparent: bool = False) -> None:
         self._lifespans = LifespanRunner(
             self._children,
+            self._timeouts,
             wrapped=wrapped,
             report=self._report,
             is_transparent=is_transparent,
-            **self._timeouts,
         )
         self._changes = Changes(self.table, self._lifespans)
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import PatternError
 from mountkit.lifespans.children import Child
-from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT
+from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.matching.matchers import Cookie, Header
 from mountkit.matching.locations import encode_path
@@ -85,9 +85,7 @@ class Split:
         self._seed = seed
         self._random = random.Random(seed)
         self._lifespans = LifespanRunner(
-            lambda scope: self._children.values(),
-            startup_timeout=startup_timeout,
-            shutdown_timeout=shutdown_timeout,
+            lambda scope: self._children.values(), Timeouts(startup_timeout, shutdown_timeout)
         )
 
     def choose(self, scope: Scope) -> str:

@@ -17,14 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer, answer_unavailable
 from mountkit.exceptions import LifespanError, MountkitError, PatternError, ResolutionError
-from mountkit.lifespans.supervision import (
-    SHUTDOWN_TIMEOUT,
-    STARTUP_TIMEOUT,
-    Child,
-    Health,
-    Supervisor,
-    run_lifespan,
-)
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
+from mountkit.lifespans.runners import LifespanRunner
+from mountkit.lifespans.runs import Health
+from mountkit.lifespans.supervisors import Supervisor
 from mountkit.matching.hosts import request_host
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Resolution
@@ -239,7 +236,12 @@ class TenantApps(Generic[T]):
         self.startup_timeout = startup_timeout
         self.shutdown_timeout = shutdown_timeout
         self._warm_up = warm_up
-        self._supervisors: list[Supervisor] = []  # one while a server runs this
+        self._lifespans = LifespanRunner(
+            lambda scope: (),
+            Timeouts(startup_timeout, shutdown_timeout),
+            prepare=self._start_first,
+        )
+        self._supervisors = self._lifespans.supervisors
         self._has_run = False
         self._pinned: set[Hashable] = set()
         # By key, the least recently used first.
@@ -284,16 +286,7 @@ class TenantApps(Generic[T]):
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._has_run = True
         try:
-            await run_lifespan(
-                scope,
-                receive,
-                send,
-                tuple,
-                prepare=self._start_first,
-                running=self._supervisors,
-                startup_timeout=self.startup_timeout,
-                shutdown_timeout=self.shutdown_timeout,
-            )
+            await self._lifespans(scope, receive, send)
         finally:
             for record in self._records.values():
                 record.gone.set()

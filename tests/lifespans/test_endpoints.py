@@ -120,7 +120,7 @@ async def test_a_mount_that_drains_is_named_and_no_failure() -> None:
 
 async def test_an_app_that_dies_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its health follows it."""
-    monkeypatch.setattr("mountkit.lifespans.supervision._FIRST_DELAY", 0.05)
+    monkeypatch.setattr("mountkit.lifespans.supervisors._FIRST_DELAY", 0.05)
     flaky = Flaky(0)
     mount = Mount("/flaky", flaky, on_failure="isolate")
     assert mount.health.status == "starting"

@@ -25,7 +25,8 @@ from mountkit import (
     LifespanMiddleware,
     Mount,
 )
-from mountkit.lifespans.supervision import Child, run_lifespan
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.runners import LifespanRunner
 from tests.support.actors import Log, actor
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Server
@@ -291,7 +292,7 @@ async def test_an_unknown_message_is_refused() -> None:
         await receive()
         await send({"type": "http.response.start", "status": 200})
 
-    with pytest.raises(LifespanError, match=r"'http\.response\.start' is no message"):
+    with pytest.raises(LifespanError, match=r"'http\.response\.start' is not a message"):
         await Server([]).run(Dispatcher({"/a": confused}))
 
 
@@ -430,9 +431,7 @@ async def test_a_timeout_error_of_the_preparation_is_its_own() -> None:
 
     server = Server([])
     with pytest.raises(TimeoutError, match="the database"):
-        await run_lifespan(
-            {"type": "lifespan"}, server.receive, server.send, tuple, prepare=prepare, running=[]
-        )
+        await server.run(LifespanRunner(lambda scope: (), prepare=prepare))
 
 
 async def test_what_the_server_raises_at_a_failure_comes_out_as_it_is() -> None:
@@ -605,16 +604,9 @@ async def test_a_server_without_state_starts_an_app_that_yields_one() -> None:
 
 
 async def test_a_bare_child_can_be_run_by_itself() -> None:
-    """`run_lifespan` is all that a dispatcher needs."""
+    """A `LifespanRunner` is all that a dispatcher needs."""
     log: Log = []
-    server = Server(log)
-    await run_lifespan(
-        {"type": "lifespan"},
-        server.receive,
-        server.send,
-        lambda: [Child(1, actor("a", log), "The app")],
-        running=[],
-    )
+    await Server(log).run(LifespanRunner(lambda scope: [Child(1, actor("a", log), "The app")]))
     assert log == ["a up", "startup.complete", "a down", "shutdown.complete"]
 
 

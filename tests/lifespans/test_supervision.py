@@ -33,8 +33,8 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Isolated apps come back at once."""
-    monkeypatch.setattr("mountkit.lifespans.supervision._FIRST_DELAY", 0.01)
-    monkeypatch.setattr("mountkit.lifespans.supervision._LONGEST_DELAY", 0.03)
+    monkeypatch.setattr("mountkit.lifespans.supervisors._FIRST_DELAY", 0.01)
+    monkeypatch.setattr("mountkit.lifespans.supervisors._LONGEST_DELAY", 0.03)
 
 
 async def test_an_isolated_app_that_does_not_start(caplog: pytest.LogCaptureFixture) -> None:
@@ -95,7 +95,7 @@ async def test_an_app_that_dies_and_is_not_isolated(caplog: pytest.LogCaptureFix
     assert flaky.starts == 1
     [record] = [record for record in caplog.records if record.name == "mountkit"]
     assert record.getMessage().startswith("The app mounted at '/flaky' (")
-    assert "has failed, and is served on. It ended its lifespan" in record.getMessage()
+    assert "has failed, and is still served. It ended its lifespan" in record.getMessage()
 
 
 async def answers_and_dies(scope: Scope, receive: Receive, send: Send) -> None:
@@ -307,7 +307,7 @@ async def test_an_isolated_mount_tries_again_what_has_failed_elsewhere() -> None
 )
 def test_a_timeout_is_a_number_above_0(make: Any, option: str, value: Any) -> None:
     """Anything else is refused when it is written, not when the server starts."""
-    with pytest.raises(PatternError, match=f"^{option}={value!r} is no number of seconds above 0;"):
+    with pytest.raises(PatternError, match=f"^{option}={value!r} is not a number of seconds above 0;"):
         make(**{option: value})
 
 
@@ -316,7 +316,7 @@ async def test_a_drain_timeout_is_a_number_from_0(value: Any) -> None:
     """0 cuts at once."""
     mount = Mount("/a", Flaky(0))
     app = Dispatcher([mount])
-    with pytest.raises(PatternError, match=f"^drain_timeout={value!r} is no number of seconds"):
+    with pytest.raises(PatternError, match=f"^drain_timeout={value!r} is not a number of seconds"):
         await app.remove(mount, drain_timeout=value)
     await app.remove(mount, drain_timeout=0)
     assert app.routes == []

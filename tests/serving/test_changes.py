@@ -708,7 +708,7 @@ async def test_an_app_is_not_started_before_it_has_stopped() -> None:
     app = Dispatcher([first])
     async with running(app), anyio.create_task_group() as tasks:
         tasks.start_soon(app.remove, first)
-        await until(lambda: first.child is not None and first.child.run.is_stopping)
+        await until(lambda: first.child is not None and first.child.run.phase == "stopping")
         tasks.start_soon(app.add, Mount("/x", slow_to_stop))
         await anyio.sleep(0.02)
         assert log == ["up"]

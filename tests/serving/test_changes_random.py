@@ -22,8 +22,8 @@ SHUTDOWNS = ["ok"] * 5 + ["raises", "fails", "hangs", "returns"]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for anything."""
-    monkeypatch.setattr("mountkit.lifespans.supervision._FIRST_DELAY", 0.003)
-    monkeypatch.setattr("mountkit.lifespans.supervision._LONGEST_DELAY", 0.01)
+    monkeypatch.setattr("mountkit.lifespans.supervisors._FIRST_DELAY", 0.003)
+    monkeypatch.setattr("mountkit.lifespans.supervisors._LONGEST_DELAY", 0.01)
 
 
 class Actor:

@@ -1,0 +1,154 @@
+"""What all dispatchers below one server share, and how requests of several servers are told apart.
+
+A server copies its lifespan's `state` into the scope of each request (ASGI spec, "Lifespan
+State"). One server alone needs no mark: no key of mountkit is in any state. When a second server
+starts what the first is running, the second puts `MARK` into its state and into that of every app
+that it starts, so that its requests, at any depth, show which server they came through. Requests
+without a mark belong to the server without one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import copy_context
+from functools import partial
+from typing import Any, NamedTuple
+
+import anyio
+import anyio.abc
+from anyio.lowlevel import current_token
+from starlette.types import Scope
+
+from mountkit.lifespans.runs import PASSING, Health, Run
+
+#: The key of a lifespan scope under which an app finds its `Place`.
+REGISTER = "mountkit.lifespans"
+#: The key of a lifespan's `state`, and so of a request's, that tells servers apart.
+MARK = "mountkit.server"
+
+_marks = itertools.count(1)
+
+
+def mark_of(scope: Scope) -> int | None:
+    """The mark of the server that a request came through; `None` for the one without."""
+    state = scope.get("state")
+    return state.get(MARK) if state else None
+
+
+class Register:
+    """All apps that run below one server: those of a dispatcher and of the ones below it.
+
+    Args:
+        task_group: the outermost dispatcher's; every lifespan has a task in it.
+        scope: of the server's lifespan.
+
+    Attributes:
+        runs: by the identity of the app.
+        reports: the health of the mounts, a function for each dispatcher.
+        mark: what requests of this server carry; `None` is nothing.
+        token: the event loop of the server.
+        is_over: the server has stopped.
+    """
+
+    def __init__(self, task_group: anyio.abc.TaskGroup, scope: Scope) -> None:
+        self._task_group = task_group
+        self._state: dict[str, Any] = scope.get("state", {})
+        self._context = copy_context()
+        self.runs: dict[int, Run] = {}
+        self.reports: list[Callable[[], Iterable[Health]]] = []
+        self.mark: int | None = None
+        self.token = current_token()
+        self.is_over = False
+
+    def marked(self) -> int:
+        """The mark of this server, which has one from now on."""
+        if self.mark is None:
+            self.mark = next(_marks)
+            for state in (self._state, *(run.state for run in self.runs.values())):
+                state[MARK] = self.mark
+        return self.mark
+
+    def start_soon(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, name: str
+    ) -> None:
+        """Start a task that sees no context variables of the request that has asked for it."""
+        context = self._context.copy()  # since a context cannot be entered twice at a time
+        context.run(partial(self._task_group.start_soon, function, *args, name=name))
+
+    async def outlast(self, work: Callable[[], Awaitable[None]], *, name: str) -> None:
+        """Do some work to its end however often this task is cancelled, then let the cancellation
+        go on. A shield does not do that: `asyncio.timeout`, asgi-lifespan and test fixtures call
+        asyncio's `Task.cancel`, which anyio knows nothing of."""
+        if self.is_over:  # no task can be started any more, and no app is left
+            await work()
+            return
+        job = Job(shield=True)
+        job.start(self, work, name)
+        cancelled: BaseException | None = None
+        with anyio.CancelScope(shield=True):
+            while not job.ended.is_set():
+                try:
+                    await job.ended.wait()
+                except asyncio.CancelledError as exc:
+                    cancelled = exc
+        if cancelled is not None:
+            raise cancelled
+
+    async def end(self) -> None:
+        """Wait for the apps that are still stopping, and end the tasks of those that were kept when
+        everything was stopped."""
+        try:
+            for run in [*self.runs.values()][::-1]:
+                while run.phase in PASSING:
+                    await run.change()
+                if run.task is not None:
+                    run.apply("stop")
+                    await run.task.abandon()
+                    run.apply("end")
+        finally:
+            self.is_over = True
+
+
+class Place(NamedTuple):
+    """What an app finds in its lifespan scope.
+
+    Attributes:
+        register: of its server.
+        above: the identities of the apps that stand above, which may still be starting.
+    """
+
+    register: Register
+    above: frozenset[int]
+
+
+class Job:
+    """Some work in a task of its own, until it has ended or is cancelled.
+
+    Args:
+        shield: it goes on if the server is cancelled.
+
+    Attributes:
+        ended: set then.
+    """
+
+    def __init__(self, *, shield: bool = False) -> None:
+        self._cancel_scope = anyio.CancelScope(shield=shield)
+        self.ended = anyio.Event()
+
+    def start(self, register: Register, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Begin the work."""
+        register.start_soon(self._run, work, name=name)
+
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            with self._cancel_scope:
+                await work()
+        finally:
+            self.ended.set()
+
+    async def end(self) -> None:
+        """Cancel the work and wait until it has ended."""
+        self._cancel_scope.cancel()
+        await self.ended.wait()

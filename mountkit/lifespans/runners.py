@@ -1,0 +1,253 @@
+"""`LifespanRunner`: what an app made of apps has, to answer the lifespans of its servers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+import anyio.abc
+from anyio.lowlevel import current_token
+from starlette.types import Message, Receive, Scope, Send
+
+from mountkit.exceptions import LifespanError, MountkitError
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.options import Timeouts
+from mountkit.lifespans.registers import REGISTER, mark_of
+from mountkit.lifespans.runs import Health
+from mountkit.lifespans.supervisors import Supervisor, several
+from mountkit.tasks import guarded
+
+logger: logging.Logger = logging.getLogger("mountkit")
+
+_USUAL = Timeouts()
+_STOPPED = "lifespan.shutdown.complete"
+
+
+@dataclass
+class _Outcome:
+    """What comes of one server's lifespan: the last message to it, and what is raised then."""
+
+    answer: Message | None = None
+    error: BaseException | None = None
+    is_wrapped_starting: bool = False
+    is_answered: bool = False
+
+
+class LifespanRunner:
+    """Starts the apps of an app made of apps, waits, and stops them, once for each server.
+
+    Made once; then `await runner(scope, receive, send)` answers one lifespan. Several servers may
+    run at a time, in one event loop or in several: each starts every app again, with a scope and a
+    state of its own. `Child.run_for` finds the run for a request.
+
+    Args:
+        children: the apps in the order in which they start, given the lifespan scope; asked for
+            once the wrapped app is up.
+        timeouts: for these apps.
+        wrapped: the app underneath. It starts before the others and stops after them, with the
+            server's own scope, so that its state is what the server gives every request.
+        prepare: what else to do before the server takes requests.
+        report: the health of the mounts, given the lifespan scope.
+        is_transparent: if no app supports lifespans, raise what the wrapped app raised, so that
+            the server sees it too.
+
+    Attributes:
+        supervisors: one for each server that runs this now, the oldest first.
+    """
+
+    def __init__(
+        self,
+        children: Callable[[Scope], Iterable[Child]],
+        timeouts: Timeouts = _USUAL,
+        *,
+        wrapped: Child | None = None,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+        report: Callable[[Scope], Iterable[Health]] = lambda scope: (),
+        is_transparent: bool = False,
+    ) -> None:
+        self._children = children
+        self._timeouts = timeouts
+        self._wrapped = wrapped
+        self._prepare = prepare
+        self._report = report
+        self._is_transparent = is_transparent
+        self.supervisors: list[Supervisor] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a server's lifespan.
+
+        Raises:
+            LifespanError: an app failed to start or to stop; the server was told before.
+            Exception: what the wrapped app raised, as if nothing stood before it; what `prepare`
+                or the server's own functions raised.
+        """
+        await receive()
+        outcome = _Outcome()
+        async with _task_group(outcome) as task_group:
+            supervisor = Supervisor(scope, task_group, self._timeouts)
+            register, report = supervisor.register, partial(self._report, scope)
+            if any(other.register is not register for other in self.supervisors):
+                register.marked()
+            self.supervisors.append(supervisor)
+            register.reports.append(report)
+            try:
+                await self._serve(supervisor, scope, receive, send, outcome)
+            finally:
+                self.supervisors.remove(supervisor)
+                try:
+                    await self._stop(supervisor, REGISTER not in scope, outcome)
+                finally:
+                    register.reports.remove(report)
+                    task_group.cancel_scope.cancel()
+            # Now, as an app that does not heed its end may hold up that of the task group.
+            if outcome.answer is not None:
+                outcome.is_answered = True
+                try:
+                    with anyio.CancelScope(shield=True):
+                        await send(outcome.answer)
+                except Exception as exc:
+                    outcome.error = exc
+        if outcome.error is not None:
+            raise outcome.error
+
+    async def _serve(
+        self, supervisor: Supervisor, scope: Scope, receive: Receive, send: Send, outcome: _Outcome
+    ) -> None:
+        """Start all, and wait for the server's shutdown."""
+        try:
+            with _time_limit(self._timeouts.total_startup_timeout):
+                await self._start(supervisor, scope, outcome)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            outcome.answer = {"type": _STOPPED}
+        except LifespanError as exc:
+            outcome.answer = {"type": "lifespan.startup.failed", "message": str(exc)}
+            outcome.error = _to_raise(exc) if outcome.is_wrapped_starting else exc
+        except Exception as exc:  # out of the server's own functions: not to be put in a group
+            outcome.error = exc
+
+    async def _start(self, supervisor: Supervisor, scope: Scope, outcome: _Outcome) -> None:
+        refusal: BaseException | None = None
+        if self._wrapped is not None:
+            outcome.is_wrapped_starting = True
+            refusal = await supervisor.start(self._wrapped, scope)
+            outcome.is_wrapped_starting = False
+        await supervisor.start_all(list(self._children(scope)))
+        if self._prepare is not None:
+            await guarded(self._prepare)
+        is_refusal = self._is_transparent and refusal is not None and REGISTER not in scope
+        if is_refusal and not any(run.task for run in supervisor.register.runs.values()):
+            raise refusal  # type: ignore[misc]
+
+    async def _stop(self, supervisor: Supervisor, is_outermost: bool, outcome: _Outcome) -> None:
+        """Stop all, whatever happens to this task meanwhile."""
+        failures: list[tuple[Child, LifespanError]] = []
+
+        async def stop() -> None:
+            try:
+                failures.extend(await supervisor.stop_all(self._timeouts.total_shutdown_timeout))
+            finally:
+                if is_outermost:
+                    await supervisor.register.end()
+
+        await supervisor.register.outlast(stop, name="mountkit shutdown")
+        is_told = outcome.answer is not None and outcome.answer["type"] == _STOPPED
+        # The log has them in any case: not every server tells of a failed shutdown.
+        if is_outermost or not is_told:
+            for _, failure in failures:
+                logger.error("%s", failure, exc_info=failure.__cause__)
+        if failures and is_told:
+            child, error = failures[0]
+            if len(failures) > 1:
+                error = several([failure for _, failure in failures])
+            outcome.answer = {"type": "lifespan.shutdown.failed", "message": str(error)}
+            is_wrapped = child is self._wrapped and len(failures) == 1
+            outcome.error = _to_raise(error) if is_wrapped else error
+
+    def supervisor_for(self, scope: Scope) -> Supervisor | None:
+        """That of the server that a request came through; `None` if no server runs this."""
+        found, mark = None, mark_of(scope)
+        for supervisor in self.supervisors:
+            if found is None or supervisor.register.mark == mark:
+                found = supervisor
+        return found
+
+    async def start(self, children: Iterable[Child]) -> None:
+        """Start apps while servers run: for each of the servers, or for none.
+
+        Raises:
+            LifespanError: an app did not start.
+            MountkitError: a server in another event loop runs this too.
+        """
+        children, done = list(children), list[Supervisor]()
+        try:
+            while pending := [one for one in self.supervisors if one not in done]:
+                if self._reachable() != self.supervisors:
+                    raise MountkitError(
+                        "The mounts cannot be changed from here: a server in another event loop "
+                        "runs them too, and only there can its apps be started and stopped. Run "
+                        "all servers of these mounts in one event loop, and make the change in it."
+                    )
+                for supervisor in pending:
+                    done.append(supervisor)
+                    await supervisor.start_all(children)
+        except BaseException:
+            await self._stop_in(done, children)
+            raise
+
+    async def stop(self, children: Iterable[Child]) -> None:
+        """Stop apps while servers run, for each of the servers, and log what goes wrong. It is
+        done to its end even if the caller is cancelled. Servers in other event loops stop the
+        apps at their own end."""
+        children = list(children)
+        await self._stop_in(self._reachable(), children)
+        if not self.supervisors:
+            for child in children:
+                child.close()
+
+    async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do some work to its end even if the caller is cancelled; the shutdown of the server
+        cancels it."""
+        supervisors = self._reachable()
+        await (supervisors[-1].finish(work) if supervisors else work())
+
+    def _reachable(self) -> list[Supervisor]:
+        """Those in this event loop."""
+        here = current_token()
+        return [one for one in self.supervisors if one.register.token == here]
+
+    async def _stop_in(self, supervisors: Iterable[Supervisor], children: list[Child]) -> None:
+        for supervisor in supervisors:
+            stop = partial(supervisor.stop_some, children)
+            await supervisor.register.outlast(stop, name="mountkit stop")
+
+
+@asynccontextmanager
+async def _task_group(outcome: _Outcome) -> AsyncIterator[anyio.abc.TaskGroup]:
+    """A task group that may be cancelled once the server has its answer: hypercorn does that at
+    once, and takes what comes of it for an error."""
+    try:
+        async with anyio.create_task_group() as task_group:
+            yield task_group
+    except asyncio.CancelledError:
+        if not outcome.is_answered:
+            raise
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    with anyio.move_on_after(seconds) as cancel_scope:
+        yield
+    if cancel_scope.cancelled_caught:
+        raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.")
+
+
+def _to_raise(error: LifespanError) -> BaseException | None:
+    """What a wrapped app raised, as if nothing stood before it, if that cannot end the server."""
+    cause = error.__cause__
+    return cause if cause is None or isinstance(cause, Exception) else error

@@ -1,0 +1,147 @@
+"""The states of an app that is being run, as a table, and the `Health` that follows from them.
+
+`TRANSITIONS` is the truth: whatever moves a run calls `Run.apply`, which refuses all else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import anyio
+
+from mountkit.exceptions import LifespanError
+
+if TYPE_CHECKING:
+    from mountkit.lifespans.protocol import LifespanTask
+
+Event: TypeAlias = Literal["start", "up", "fail", "isolate", "lose", "stop", "end"]
+Status: TypeAlias = Literal["starting", "serving", "draining", "failed"]
+
+#: From each state, the events that may happen in it and the states that they lead to.
+TRANSITIONS: dict[str, dict[Event, str]] = {
+    "new": {"start": "starting"},
+    "starting": {
+        "up": "serving",
+        "fail": "failed",
+        "isolate": "isolated",
+        "stop": "aborting",
+        "end": "stopped",  # the start was cancelled
+    },
+    "aborting": {"fail": "failed", "end": "stopped"},  # told to stop before it was up
+    "serving": {"lose": "broken", "isolate": "isolated", "stop": "stopping"},
+    "broken": {"stop": "stopping"},  # its lifespan has ended; it is still served
+    "isolated": {"up": "serving", "isolate": "isolated", "stop": "stopping"},  # answers 503
+    "stopping": {"end": "stopped"},
+    "failed": {},
+    "stopped": {},
+}
+#: What users see of each state.
+STATUSES: dict[str, Status] = {
+    "new": "starting",
+    "starting": "starting",
+    "aborting": "starting",
+    "serving": "serving",
+    "broken": "failed",
+    "isolated": "failed",
+    "stopping": "draining",
+    "failed": "failed",
+    "stopped": "starting",  # until a server starts it again
+}
+#: States that are left soon: another mount of the same app waits.
+PASSING = frozenset({"starting", "aborting", "stopping"})
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The health of one mount.
+
+    Attributes:
+        mount: its host and path.
+        status: `"starting"`: its app is not up, not yet or no longer. `"draining"`: it gets no
+            new requests, and the ones in flight are waited for. `"failed"`: its app did not
+            start, or its lifespan has ended.
+        since: when that status began, in seconds since the epoch.
+        in_flight: requests and websockets in progress.
+        answered: finished ones by class: `{"2xx": 5}`; an accepted websocket counts as `"1xx"`,
+            a request that ended without an answer as `"none"`.
+        error: the last one: of the app's lifespan if it has failed, else of a request.
+    """
+
+    mount: str
+    status: Status
+    since: float
+    in_flight: int
+    answered: dict[str, int]
+    error: str | None
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One app run for one server; every `Child` of the app in that server shares it.
+
+    Attributes:
+        app: the application; kept so that its identity stays its own.
+        state: its lifespan state.
+        phase: the state it is in; see `TRANSITIONS`.
+        since: when its status began, in seconds since the epoch.
+        error: why it has failed.
+        failure: what failed its first start, if it is not isolated.
+        retry_at: while its mount answers 503, the time (`time.monotonic()`) of the next start.
+        users: how many mounts hold it.
+        task: the talk with the app, if it is up and supports lifespans.
+        starting: around its first start.
+        end_retries: ends the starts of an isolated app.
+    """
+
+    app: Any
+    state: dict[str, Any] = field(default_factory=dict)
+    phase: str = "new"
+    since: float = field(default_factory=time.time)
+    error: str | None = None
+    failure: LifespanError | None = None
+    retry_at: float | None = None
+    users: int = 0
+    task: LifespanTask | None = None
+    starting: anyio.CancelScope | None = None
+    end_retries: Callable[[], Awaitable[None]] | None = None
+    _changed: anyio.Event | None = None  # made by the first that waits
+
+    @property
+    def status(self) -> Status:
+        """Its state as `Health` shows it."""
+        return STATUSES[self.phase]
+
+    def apply(
+        self, event: Event, error: str | None = None, *, retry_at: float | None = None
+    ) -> None:
+        """Move to the state that an event leads to.
+
+        Args:
+            error, retry_at: see the attributes; kept while it stops.
+
+        Raises:
+            RuntimeError: the event cannot happen in this state. Nothing has changed.
+        """
+        after = TRANSITIONS[self.phase].get(event)
+        if after is None:
+            raise RuntimeError(
+                f"Event {event!r} cannot happen in the state {self.phase!r} of a run; possible: "
+                f"{', '.join(TRANSITIONS[self.phase]) or 'none'}."
+            )
+        if STATUSES[after] != self.status:
+            self.since = time.time()
+        self.phase = after
+        if event != "stop":
+            self.error, self.retry_at = error, retry_at
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    async def change(self) -> None:
+        """Wait until the next event."""
+        if self._changed is None:
+            self._changed = anyio.Event()
+        await self._changed.wait()

@@ -1,0 +1,302 @@
+"""What one app or function raises ends neither its neighbours nor the server; and cancellations
+from outside stop what was started."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mountkit import Dispatcher, DispatchMiddleware, LifespanError, LifespanMiddleware, Mount
+from mountkit.lifespans.runners import LifespanRunner
+from mountkit.tasks import guarded
+from tests.test_lifespans import Log, Server, actor
+from tests.test_supervision import running, until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def as_on_a_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Servers handle signals themselves, so that Ctrl-C raises nothing; and isolated apps come
+    back at once."""
+    monkeypatch.setattr("mountkit.lifespans.supervisors._FIRST_DELAY", 0.01)
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def exit_() -> BaseException:
+    return SystemExit(3)
+
+
+def interrupt() -> BaseException:
+    return KeyboardInterrupt()
+
+
+def group() -> BaseException:
+    return BaseExceptionGroup("several", [SystemExit(3), KeyboardInterrupt()])
+
+
+def cancellation() -> BaseException:
+    return asyncio.CancelledError()
+
+
+@pytest.fixture(params=[exit_, interrupt, group, cancellation])
+def make(request: pytest.FixtureRequest, anyio_backend_name: str) -> Callable[[], BaseException]:
+    """Makes what ends a task, a loop or a process if nothing holds it up."""
+    if request.param is cancellation and anyio_backend_name == "trio":
+        pytest.skip("trio lets no app make a cancellation")
+    made: Callable[[], BaseException] = request.param
+    return made
+
+
+def raising(make: Callable[[], BaseException], phase: str) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if phase == "call":
+            raise make()
+        await receive()
+        if phase == "startup":
+            raise make()
+        await send({"type": "lifespan.startup.complete"})
+        if phase == "serving":
+            await anyio.lowlevel.checkpoint()
+            raise make()
+        await receive()
+        raise make()
+
+    return app
+
+
+@pytest.mark.parametrize("phase", ["call", "startup", "shutdown"])
+async def test_in_an_app(make: Callable[[], BaseException], phase: str) -> None:
+    """The neighbours are stopped in order, and the server hears which app it was."""
+    log: Log = []
+    server = Server(log)
+    mounts = {"/a": actor("a", log), "/b": raising(make, phase)}
+    with pytest.raises(LifespanError, match="'/b'"):
+        await server.run(Dispatcher(mounts))
+    assert log[-2] == "a down"
+    assert server.messages[-1]["type"].endswith(".failed")
+
+
+@pytest.mark.parametrize("phase", ["call", "startup", "shutdown"])
+@pytest.mark.parametrize("kind", [DispatchMiddleware, LifespanMiddleware])
+async def test_in_a_wrapped_app(make: Callable[[], BaseException], phase: str, kind: Any) -> None:
+    """The server hears of it as of any failure, and is not ended."""
+    server = Server([])
+    with pytest.raises(LifespanError, match="The wrapped app"):
+        await server.run(kind(raising(make, phase)))
+    assert server.messages[-1]["type"].endswith(".failed")
+
+
+@pytest.mark.parametrize("on_failure", ["fail", "isolate"])
+async def test_while_it_serves(make: Callable[[], BaseException], on_failure: Any) -> None:
+    """The app has failed; the others are served."""
+    log: Log = []
+    bad = Mount("/b", raising(make, "serving"), on_failure=on_failure)
+    app = Dispatcher([Mount("/a", actor("a", log)), bad])
+    async with running(app) as server:
+        await until(lambda: bad.health.status == "failed")
+        assert (await server.ask("/a"))[0] == 200
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+
+
+async def test_in_a_retry(make: Callable[[], BaseException]) -> None:
+    """It is tried again."""
+    tries = itertools.count(1)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        phase = "startup" if next(tries) < 4 else ""
+        await (raising(make, phase) if phase else actor("b", []))(scope, receive, send)
+
+    mount = Mount("/b", app, on_failure="isolate")
+    async with running(Dispatcher([mount])) as server:
+        assert mount.health.status == "failed"
+        await until(lambda: mount.health.status == "serving")
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+
+
+async def test_in_a_preparation(make: Callable[[], BaseException]) -> None:
+    """The server is not started; what was, is stopped."""
+
+    async def prepare() -> None:
+        raise make()
+
+    with pytest.raises(RuntimeError, match=r"prepare raised .*, which would end the server"):
+        await Server([]).run(LifespanRunner(lambda scope: (), prepare=prepare))
+
+
+# `guarded`.
+
+
+async def test_guarded(make: Callable[[], BaseException]) -> None:
+    """What would end the task is an ordinary exception then, and names the function."""
+    exc = make()
+
+    async def find(host: str) -> None:
+        raise exc
+
+    with pytest.raises(RuntimeError, match="find raised ") as caught:
+        await guarded(partial(find, "a.example.com"))
+    assert caught.value.__cause__ is exc
+
+
+async def test_guarded_returns_and_raises() -> None:
+    """Everything else is as it was."""
+
+    class Find:
+        async def __call__(self) -> int:
+            return 5
+
+    async def fail() -> None:
+        raise ValueError("no")
+
+    assert await guarded(Find()) == 5
+    with pytest.raises(ValueError, match=r"^no$"):
+        await guarded(fail)
+
+
+async def test_guarded_lets_a_cancellation_through() -> None:
+    """One that comes from outside."""
+    with anyio.move_on_after(0) as scope:
+        await guarded(anyio.sleep_forever)
+    assert scope.cancelled_caught
+
+
+def test_guarded_lets_ctrl_c_through(anyio_backend: str) -> None:
+    """Where it may have been that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    async def press() -> None:
+        signal.raise_signal(signal.SIGINT)
+        await anyio.sleep_forever()
+
+    with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+        anyio.run(guarded, press, backend=anyio_backend)
+
+
+# Cancellations that anyio knows nothing of.
+
+
+def waits(name: str, log: Log, phase: str, until_: Callable[[], Awaitable[Any]]) -> ASGIApp:
+    """An app that takes a while."""
+    inner = actor(name, log)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def slow_send(message: Any) -> None:
+            if message["type"].startswith(f"lifespan.{phase}"):
+                log.append(f"{name} waits")
+                await until_()
+            await send(message)
+
+        await inner(scope, receive, slow_send)
+
+    return app
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["flat", "nested"])
+async def test_a_task_that_is_cancelled_while_apps_stop(
+    anyio_backend: str, times: int, kind: str
+) -> None:
+    """As `asyncio.timeout` does it: each app is told to stop, then the cancellation goes on."""
+    log: Log = []
+    go = anyio.Event()
+    app: ASGIApp = Dispatcher({"/a": actor("a", log), "/b": waits("b", log, "shutdown", go.wait)})
+    if kind == "nested":
+        app = Dispatcher({"/": app, "/c": actor("c", log)})
+    task = asyncio.create_task(Server(log).run(app))
+    await until(lambda: "b waits" in log)
+    for _ in range(times):
+        task.cancel()
+        await anyio.sleep(0.01)
+    assert "a down" not in log
+    go.set()
+    with anyio.fail_after(60), pytest.raises(asyncio.CancelledError):
+        await task
+    assert log[-2:] == ["b down", "a down"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_app_that_hangs_in_such_a_stop_has_its_timeout(anyio_backend: str) -> None:
+    """And the others are told all the same."""
+    log: Log = []
+    mounts = {"/a": actor("a", log), "/b": actor("b", log, shutdown="hangs")}
+    with anyio.fail_after(60), pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await Server(log).run(Dispatcher(mounts, shutdown_timeout=0.2))
+    assert log[-2:] == ["b down", "a down"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_task_that_is_cancelled_while_apps_start(anyio_backend: str, times: int) -> None:
+    """What is up is told to stop; what is not is cancelled; however often it is said."""
+    log: Log = []
+    go = anyio.Event()
+    mounts = {"/a": waits("a", log, "shutdown", go.wait), "/b": actor("b", log, "hangs")}
+    task = asyncio.create_task(Server(log).run(Dispatcher(mounts, startup_timeout=None)))
+    await until(lambda: "b hangs" in log)
+    for _ in range(times):
+        task.cancel()
+        await anyio.sleep(0.01)
+    go.set()
+    with anyio.fail_after(60), pytest.raises(asyncio.CancelledError):
+        await task
+    assert log[-3:] == ["b down", "a waits", "a down"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_cancelled_twice_just_as_an_app_comes_up(anyio_backend: str) -> None:
+    """It is up, and so it is told to stop."""
+    log: Log = []
+    inner = actor("a", log)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def last_send(message: Any) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                task.cancel()
+            else:
+                task.cancel()
+                await anyio.sleep(0.01)
+            await send(message)
+
+        await inner(scope, receive, last_send)
+
+    task = asyncio.create_task(Server(log).run(Dispatcher({"/a": app})))
+    with anyio.fail_after(60), pytest.raises(asyncio.CancelledError):
+        await task
+    assert log == ["a up", "a down"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_change_whose_task_is_cancelled_twice(anyio_backend: str) -> None:
+    """What it had started is stopped."""
+    log: Log = []
+    go = anyio.Event()
+    app = Dispatcher()
+    mounts = [
+        Mount("/a", waits("a", log, "shutdown", go.wait)),
+        Mount("/b", actor("b", log, "hangs")),
+    ]
+    async with running(app):
+        task = asyncio.create_task(app.change(add=mounts))
+        await until(lambda: "b hangs" in log)
+        for _ in range(2):
+            task.cancel()
+            await anyio.sleep(0.01)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert log == ["a up", "b hangs", "b down", "a waits", "a down"]
+        assert app.health == []
