@@ -5,7 +5,7 @@ the result.
 
 May import: `inspection`, `serving` and everything below them.
 
-To include another framework's document, say where it is in that framework's file of
+To add a framework's document, say where it is in that framework's file of
 `mountkit.frameworks`. A new object of the specification that holds operations or names needs a
 method of `_Part` in `documents`.
 """

@@ -70,7 +70,10 @@ def merge(apps: Iterable[Published], root_path: str, title: str, version: str) -
         "openapi": ("3.0.3", "3.1.0", "3.2.0")[min(minor, 2)],
         "info": {"title": title, "version": version},
         "servers": [{"url": encode_path(root_path) or "/"}],
-        **{"paths": {}, "components": {}, "tags": [], "webhooks": {}},
+        "paths": {},
+        "components": {},
+        "tags": [],
+        "webhooks": {},
     }
     for app in apps:
         part = _Part(app, root_path, merged["paths"], is_upgraded=_minor(app.document) < minor)
