@@ -116,7 +116,7 @@ _MODULES = {
     "url_for": "urls",
 }
 
-if not TYPE_CHECKING:  # type checkers would let every name pass
+if not TYPE_CHECKING:  # pragma: no branch - type checkers would let every name pass
 
     def __getattr__(name: str) -> object:
         """Load a name on its first use (PEP 562)."""

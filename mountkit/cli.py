@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-class UsageError(MountkitError):
-    """The command line is wrong; the message says which part."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
@@ -76,21 +72,25 @@ def load(target: str, *, is_factory: bool = False) -> Any:
     """Import `module:attribute`, as uvicorn does.
 
     Raises:
-        UsageError: the module or the attribute does not exist.
+        MountkitError: the module or the attribute does not exist.
     """
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
-        raise UsageError(f"App {target!r} is not in the form 'module:attribute'; write 'main:app'.")
+        raise MountkitError(
+            f"App {target!r} is not in the form 'module:attribute'; write 'main:app'."
+        )
     sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
         if exc.name is None or not f"{module_name}.".startswith(f"{exc.name}."):
             raise
-        raise UsageError(f"Module {module_name!r} was not found here; name one that is.") from exc
+        raise MountkitError(
+            f"Module {module_name!r} was not found here; name one that is."
+        ) from exc
     for name in attribute.split("."):
         if not hasattr(found, name):
-            raise UsageError(f"Module {module_name!r} has no {attribute!r}; name its app.")
+            raise MountkitError(f"Module {module_name!r} has no {attribute!r}; name its app.")
         found = getattr(found, name)
     return found() if is_factory else found
 
@@ -160,7 +160,7 @@ def _explain(app: Any, options: argparse.Namespace) -> int:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
-        raise UsageError(f"Header {text!r} has no colon; write 'NAME: VALUE'.")
+        raise MountkitError(f"Header {text!r} has no colon; write 'NAME: VALUE'.")
     return name.strip(), value.strip()
 
 
@@ -229,7 +229,7 @@ def _console() -> Console:
     try:
         from rich.console import Console
     except ImportError as exc:
-        raise UsageError(
+        raise MountkitError(
             "Printing needs rich, which is not installed; run pip install 'mountkit[cli]', or add "
             "--json."
         ) from exc

@@ -72,10 +72,7 @@ def path_for(where: Any, name: str, /, **params: Any) -> str:
     this request: `/shop/item/3`, `//acme.example.com/`.
 
     Args:
-        where, name, params: see `url_for`.
-
-    Raises:
-        URLNotFound: no route has the name and these parameters.
+        where, name, params: as for `url_for`, and so are the errors.
     """
     scope, url, path = _locate(where, name, params)
     host = _netloc(scope, url.host)

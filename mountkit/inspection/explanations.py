@@ -266,8 +266,8 @@ def _explain_routes(
 
 def _refusal(route: BaseRoute, scope: Scope, match: Match) -> str:
     if isinstance(route, Mount):
-        refusal = route.rule.refusal(scope, split_root_path(scope)[1], request_host(scope))
-        return refusal or _NO_PATH
+        rest, host = split_root_path(scope)[1], request_host(scope)
+        return route.rule.refusal(scope, rest, host) or _NO_PATH
     return "method: not allowed here" if match is Match.PARTIAL else "path: does not match"
 
 

@@ -52,10 +52,6 @@ class Published:
     hosts: tuple[Document, ...]
     document: Document
 
-    def is_at(self, prefix: str, document: Document) -> bool:
-        """Whether this is the document at this prefix, mounted by host."""
-        return bool(self.hosts) and self.prefix == prefix and self.document == document
-
 
 def merge(apps: Iterable[Published], root_path: str, title: str, version: str) -> Document:
     """Merge documents into one, of the newest version among them.

@@ -89,13 +89,14 @@ class OpenAPI:
         apps = await self._published(site, scope)
         if rest == "/":
             return HTMLResponse(self._page(apps, site.root_path))
-        if rest == "/openapi.json":
-            return JSONResponse(merge(apps, site.root_path, self.title, self.version))
+        documents = {"/openapi.json": (apps, self.title, self.version)}
         for app in apps:
-            if rest == f"/apps/{app.key}.json":
-                version = str(app.document.get("info", {}).get("version", "1"))
-                return JSONResponse(merge([app], site.root_path, app.title, version))
-        return PlainTextResponse("Not Found", 404)
+            version = str(app.document.get("info", {}).get("version", "1"))
+            documents[f"/apps/{app.key}.json"] = ([app], app.title, version)
+        if rest not in documents:
+            return PlainTextResponse("Not Found", 404)
+        shown, title, version = documents[rest]
+        return JSONResponse(merge(shown, site.root_path, title, version))
 
     async def _published(self, site: Site, scope: Scope) -> list[Published]:
         found: list[Published] = []
@@ -104,9 +105,10 @@ class OpenAPI:
             if document is None:
                 continue
             hosts = tuple(_server(host, site.root_path) for host in place.hosts)
-            twin = next((p for p in found if p.is_at(place.prefix, document)), None)
-            if twin is not None and hosts:  # the same app at another host
-                found[found.index(twin)] = replace(twin, hosts=twin.hosts + hosts)
+            at = [(p.prefix, p.document) if p.hosts else None for p in found]
+            if hosts and (place.prefix, document) in at:  # the same app at another host
+                twin = at.index((place.prefix, document))
+                found[twin] = replace(found[twin], hosts=found[twin].hosts + hosts)
                 continue
             title = str(document.get("info", {}).get("title") or place.name or "API")
             key = _key(place.name or title, {app.key for app in found})
