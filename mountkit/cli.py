@@ -29,8 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 1 if `check` has findings; 2 if the command line is wrong.
     """
-    parser = _parser()
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     try:
         app = load(options.app, is_factory=options.factory)
         command = {"routes": _routes, "explain": _explain, "check": _check}[options.command]
@@ -76,18 +75,14 @@ def load(target: str, *, is_factory: bool = False) -> Any:
     """
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
-        raise MountkitError(
-            f"App {target!r} is not in the form 'module:attribute'; write 'main:app'."
-        )
+        raise MountkitError(f"App {target!r} lacks a module or an attribute; write 'main:app'.")
     sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
         if exc.name is None or not f"{module_name}.".startswith(f"{exc.name}."):
             raise
-        raise MountkitError(
-            f"Module {module_name!r} was not found here; name one that is."
-        ) from exc
+        raise MountkitError(f"Module {module_name!r} was not found; name another.") from exc
     for name in attribute.split("."):
         if not hasattr(found, name):
             raise MountkitError(f"Module {module_name!r} has no {attribute!r}; name its app.")

@@ -203,8 +203,8 @@ def test_a_factory(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "shop"], "App 'shop' is not in the form 'module:attribute'; write 'main:app'."),
-        (["check", "nope:app"], "Module 'nope' was not found here; name one that is."),
+        (["check", "shop"], "App 'shop' lacks a module or an attribute; write 'main:app'."),
+        (["check", "nope:app"], "Module 'nope' was not found; name another."),
         (["check", "shop:nope"], "Module 'shop' has no 'nope'; name its app."),
         (
             ["explain", "shop:empty", "x"],
