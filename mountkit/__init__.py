@@ -1,4 +1,13 @@
-"""Many web apps behind one port: mounts by path, host, header and more, for Starlette."""
+"""Many web apps behind one port: mounts by path, host, header and more, for Starlette.
+
+Import public names from here. What every app needs is loaded at once; names in `_MODULES` are
+loaded when they are first used, which keeps `import mountkit` cheap. To add a public name, add it
+to `__all__`; if few apps need it, add it to `_MODULES` and to the imports for type checkers, else
+to the imports above them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from mountkit.exceptions import (
     ConflictError,
@@ -8,14 +17,9 @@ from mountkit.exceptions import (
     PatternError,
     ResolutionError,
 )
-from mountkit.inspection.audits import check
-from mountkit.inspection.explanations import Candidate, Explanation, explain
 from mountkit.lifespans.middleware import LifespanMiddleware
 from mountkit.lifespans.options import Lifespan
-from mountkit.lifespans.probes import Liveness, Readiness
-from mountkit.lifespans.runs import Health
 from mountkit.matching.accept import Accept
-from mountkit.matching.findings import Finding
 from mountkit.matching.matchers import (
     Client,
     Cookie,
@@ -27,17 +31,25 @@ from mountkit.matching.matchers import (
     Scheme,
     ScopeType,
 )
-from mountkit.matching.tables import Resolution, Table
-from mountkit.middleware.forwarded import ForwardedMiddleware
-from mountkit.middleware.watchdogs import Watchdog
-from mountkit.openapi.pages import OpenAPI
+from mountkit.matching.decisions import Refusal, Resolution
+from mountkit.matching.tables import Table
 from mountkit.serving.dispatchers import Dispatcher, DispatchMiddleware
 from mountkit.serving.mounts import Mount
-from mountkit.serving.splits import Split
-from mountkit.tenants.apps import TenantApps, TenantMiddleware
-from mountkit.tenants.resolvers import TenantResolver
-from mountkit.urls import URLNotFound, path_for, url_context, url_for
-from mountkit.wsgi.bridge import WSGIBridge
+
+if TYPE_CHECKING:
+    from mountkit.inspection.audits import check
+    from mountkit.inspection.explanations import Candidate, Explanation, explain
+    from mountkit.lifespans.probes import Liveness, Readiness
+    from mountkit.lifespans.runs import Health
+    from mountkit.matching.findings import Finding
+    from mountkit.middleware.forwarded import ForwardedMiddleware
+    from mountkit.middleware.watchdogs import Watchdog
+    from mountkit.openapi.pages import OpenAPI
+    from mountkit.serving.splits import Split
+    from mountkit.tenants.apps import TenantApps, TenantMiddleware
+    from mountkit.tenants.resolvers import TenantResolver
+    from mountkit.urls import URLNotFound, path_for, url_context, url_for
+    from mountkit.wsgi.bridge import WSGIBridge
 
 __all__ = [
     "Accept",
@@ -66,6 +78,7 @@ __all__ = [
     "PatternError",
     "Query",
     "Readiness",
+    "Refusal",
     "Resolution",
     "ResolutionError",
     "Scheme",
@@ -84,3 +97,40 @@ __all__ = [
     "url_context",
     "url_for",
 ]
+
+_MODULES = {
+    "Candidate": "inspection.explanations",
+    "Explanation": "inspection.explanations",
+    "Finding": "matching.findings",
+    "ForwardedMiddleware": "middleware.forwarded",
+    "Health": "lifespans.runs",
+    "Liveness": "lifespans.probes",
+    "OpenAPI": "openapi.pages",
+    "Readiness": "lifespans.probes",
+    "Split": "serving.splits",
+    "TenantApps": "tenants.apps",
+    "TenantMiddleware": "tenants.apps",
+    "TenantResolver": "tenants.resolvers",
+    "URLNotFound": "urls",
+    "WSGIBridge": "wsgi.bridge",
+    "Watchdog": "middleware.watchdogs",
+    "check": "inspection.audits",
+    "explain": "inspection.explanations",
+    "path_for": "urls",
+    "url_context": "urls",
+    "url_for": "urls",
+}
+
+if not TYPE_CHECKING:  # pragma: no branch - type checkers would let every name pass
+
+    def __getattr__(name: str) -> object:
+        """Load a name on its first use (PEP 562)."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"mountkit.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""`python -m mountkit`."""
+"""Runs the command line: `python -m mountkit`."""
 
 import sys
 

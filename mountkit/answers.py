@@ -1,4 +1,7 @@
-"""Answers in place of an app: it is not up, or the request is refused."""
+"""Answers given in an app's place: it is not up, or the request is refused.
+
+May import `matching` and below.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ from starlette.types import Receive, Scope, Send
 async def answer(
     status: int, scope: Scope, receive: Receive, send: Send, *, was_called: bool = False
 ) -> None:
-    """A short answer in the place of the app's.
+    """Answer with a status and its phrase; a websocket's handshake is refused.
 
     Args:
-        was_called: the app may have received the start of a websocket's handshake.
+        was_called: the app may have received "websocket.connect" already.
     """
     if scope["type"] == "websocket":
         await refuse_websocket(scope, None if was_called else receive, send, status)
@@ -28,7 +31,11 @@ async def answer(
 
 
 async def answer_unavailable(retry_at: float, scope: Scope, receive: Receive, send: Send) -> None:
-    """503 for an app that is not up (RFC 9110, section 15.6.4)."""
+    """Answer 503, and when to try again (RFC 9110, section 15.6.4).
+
+    Args:
+        retry_at: on the clock of `time.monotonic`, in seconds.
+    """
     if scope["type"] == "websocket":
         await refuse_websocket(scope, receive, send, 503)
         return
@@ -40,10 +47,10 @@ async def answer_unavailable(retry_at: float, scope: Scope, receive: Receive, se
 async def refuse_websocket(
     scope: Scope, receive: Receive | None, send: Send, status: int = 404
 ) -> None:
-    """Answer a handshake with an HTTP status where the server can do that, else close it.
+    """Refuse a handshake with an HTTP status if the server can send one, else close it.
 
-    `websocket.http.response` is ASGI's extension for it; a close before the accept makes the
-    server answer 403. Never `http.response.start`, which no server takes here.
+    The status needs ASGI's extension `websocket.http.response`; a close before the accept makes
+    the server answer 403. Servers do not take `http.response.start` here.
 
     Args:
         receive: `None` if "websocket.connect" may have been received already.

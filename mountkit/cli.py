@@ -1,6 +1,6 @@
 """The command line: `mountkit routes`, `mountkit explain` and `mountkit check`.
 
-Nothing is served. The app is imported, and its tables are asked.
+It imports the app and asks its tables; it serves nothing.
 """
 
 from __future__ import annotations
@@ -16,26 +16,20 @@ from typing import TYPE_CHECKING, Any
 from mountkit.exceptions import MountkitError
 from mountkit.inspection.audits import check
 from mountkit.inspection.explanations import Explanation, explain
-from mountkit.inspection.layers import Layer, describe, describe_app, layers_of
-from mountkit.matching.findings import Finding
-from mountkit.serving.mounts import Mount, MountTable
+from mountkit.inspection.layers import Layer, candidates_of, describe, describe_app, layers_of
+from mountkit.serving.mounts import Mount
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-class UsageError(MountkitError):
-    """The command line cannot be carried out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        The exit status: 0; 1 if `check` has findings; 2 if the command cannot be carried out.
+        The exit status: 0; 1 if `check` has findings; 2 if the command line is wrong.
     """
-    parser = _parser()
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     try:
         app = load(options.app, is_factory=options.factory)
         command = {"routes": _routes, "explain": _explain, "check": _check}[options.command]
@@ -77,21 +71,21 @@ def load(target: str, *, is_factory: bool = False) -> Any:
     """Import `module:attribute`, as uvicorn does.
 
     Raises:
-        UsageError: there is no such thing; the message says which part is wrong.
+        MountkitError: the module or the attribute does not exist.
     """
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
-        raise UsageError(f"App {target!r} is not in the form 'module:attribute'; write 'main:app'.")
+        raise MountkitError(f"App {target!r} lacks a module or an attribute; write 'main:app'.")
     sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
         if exc.name is None or not f"{module_name}.".startswith(f"{exc.name}."):
             raise
-        raise UsageError(f"There is no module {module_name!r} here; name one that is.") from exc
+        raise MountkitError(f"Module {module_name!r} was not found; name another.") from exc
     for name in attribute.split("."):
         if not hasattr(found, name):
-            raise UsageError(f"Module {module_name!r} has no {attribute!r}; name its app.")
+            raise MountkitError(f"Module {module_name!r} has no {attribute!r}; name its app.")
         found = getattr(found, name)
     return found() if is_factory else found
 
@@ -113,21 +107,21 @@ def _nested(app: Any, above: str, seen: set[int]) -> Iterator[Layer]:
     """The layers of an app, each followed by those of what it mounts."""
     for layer in layers_of(app):
         yield layer._replace(label=above + layer.label)
-        for route in layer.routes:
-            for one in route.table.mounts if isinstance(route, MountTable) else (route,):
-                if isinstance(one, Mount) and id(one.target) not in seen:
-                    seen.add(id(one.target))
-                    yield from _nested(one.target, f"{above}{one.label} > ", seen)
+        for route in candidates_of(layer):
+            if isinstance(route, Mount) and id(route.target) not in seen:
+                seen.add(id(route.target))
+                yield from _nested(route.target, f"{above}{route.label} > ", seen)
 
 
 def _rows(layer: Layer) -> Iterator[tuple[str, str, str]]:
-    """What is tried, what stands behind it, and where it was written."""
-    for route in layer.routes:
-        for one in route.table.mounts if isinstance(route, MountTable) else (route,):
-            if isinstance(one, Mount):
-                yield describe(one), describe_app(one.target), one.rule.where
-            else:
-                yield describe(one), describe_app(getattr(one, "endpoint", one)), ""
+    """Each route in the order in which it is tried, its app, and where it was written."""
+    for route in candidates_of(layer):
+        if isinstance(route, Mount):
+            yield describe(route), describe_app(route.target), route.rule.where
+        else:
+            yield describe(route), describe_app(getattr(route, "endpoint", route)), ""
+    if layer.underneath is not None:
+        yield "default", describe_app(layer.underneath), ""
 
 
 def _layer_as_dict(layer: Layer) -> dict[str, Any]:
@@ -148,14 +142,9 @@ def _print_layer(console: Console, layer: Layer) -> None:
 
 
 def _explain(app: Any, options: argparse.Namespace) -> int:
-    explanation = explain(
-        app,
-        options.url,
-        method=options.method,
-        headers=[_header(text) for text in options.headers],
-        client=options.client,
-        root_path=options.root_path,
-    )
+    headers = [_header(text) for text in options.headers]
+    asked = {name: getattr(options, name) for name in ("method", "client", "root_path")}
+    explanation = explain(app, options.url, headers=headers, **asked)
     if options.json:
         print(json.dumps(explanation.as_dict(), indent=2))
     else:
@@ -166,32 +155,28 @@ def _explain(app: Any, options: argparse.Namespace) -> int:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
-        raise UsageError(f"Header {text!r} has no colon; write 'NAME: VALUE'.")
+        raise MountkitError(f"Header {text!r} has no colon; write 'NAME: VALUE'.")
     return name.strip(), value.strip()
 
 
 def _print_explanation(console: Console, explanation: Explanation) -> None:
     from rich.table import Table
 
-    styles = {"chosen": "bold green", "outranked": "yellow", "refused": "dim"}
     if explanation.request:
         console.print(_plain(explanation.request), style="bold")
-    if explanation.route is None:
-        console.print("No mount takes it.", style="bold red")
-    else:
+    if explanation.route is not None:
         console.print(f"-> {_plain(describe(explanation.route))}", style="bold green")
-        seen = Table.grid(padding=(0, 2))
-        seen.add_row("   app", _plain(explanation.target))
-        seen.add_row("   path", _plain(repr(explanation.path)))
-        seen.add_row("   root_path", _plain(repr(explanation.root_path)))
-        if explanation.path_params:
-            seen.add_row("   path_params", _plain(repr(dict(explanation.path_params))))
-        if explanation.convention not in ("", "spec"):
-            seen.add_row("   convention", explanation.convention)
-        if explanation.location is not None:
-            seen.add_row("   redirected to", _plain(repr(explanation.location)))
+    else:
+        console.print(
+            "-> default" if explanation.target else "No mount takes it.", style="bold red"
+        )
+    seen = Table.grid(padding=(0, 2))
+    for name, value in _seen(explanation):
+        seen.add_row(f"   {name}", _plain(value))
+    if seen.rows:
         console.print(seen)
     table = Table("outcome", "route", "reason")
+    styles = {"chosen": "bold green", "outranked": "yellow", "refused": "dim"}
     for candidate in explanation.candidates:
         cells = (candidate.outcome, describe(candidate.route), candidate.reason)
         table.add_row(*map(_plain, cells), style=styles[candidate.outcome])
@@ -202,10 +187,30 @@ def _print_explanation(console: Console, explanation: Explanation) -> None:
         _print_explanation(console, explanation.below)
 
 
+def _seen(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    """The app that gets the request, and what it sees."""
+    if explanation.target:
+        yield "app", explanation.target
+        yield "path", repr(explanation.path)
+        yield "root_path", repr(explanation.root_path)
+    if explanation.path_params:
+        yield "path_params", repr(dict(explanation.path_params))
+    if explanation.convention not in ("", "spec"):
+        yield "convention", explanation.convention
+    if explanation.location is not None:
+        yield "redirected to", repr(explanation.location)
+
+
 def _check(app: Any, options: argparse.Namespace) -> int:
     findings = check(app)
     if options.json:
-        print(json.dumps([_finding_as_dict(finding) for finding in findings], indent=2))
+        fields = ("code", "message", "request")
+        found = [
+            {name: getattr(finding, name) for name in fields}
+            | {"where": [rule.where for rule in finding.rules]}
+            for finding in findings
+        ]
+        print(json.dumps(found, indent=2))
     else:
         console = _console()
         for finding in findings:
@@ -215,31 +220,22 @@ def _check(app: Any, options: argparse.Namespace) -> int:
     return 1 if findings else 0
 
 
-def _finding_as_dict(finding: Finding) -> dict[str, Any]:
-    return {
-        "code": finding.code,
-        "message": finding.message,
-        "request": finding.request,
-        "where": [rule.where for rule in finding.rules],
-    }
-
-
 def _console() -> Console:
     try:
         from rich.console import Console
     except ImportError as exc:
-        raise UsageError(
-            "Printing needs rich, which is not installed; run: pip install 'mountkit[cli]', or "
-            "add --json."
+        raise MountkitError(
+            "Printing needs rich, which is not installed; run pip install 'mountkit[cli]', or add "
+            "--json."
         ) from exc
     console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal:
-        console.width = 160  # nobody's screen: do not break lines early
+        console.width = 160  # not a screen: do not break lines early
     return console
 
 
 def _plain(text: str) -> str:
-    """`text`, with nothing in it that rich would take for markup."""
+    """`text` with rich's markup escaped."""
     from rich.markup import escape
 
     return escape(text)

@@ -1,22 +1,26 @@
-"""What mountkit raises. Every message says the value, the reason and the fix."""
+"""What mountkit raises. Imports nothing of mountkit.
+
+Every message gives the value, the reason and the fix. To add an error, derive it from
+`MountkitError` and the built-in class that fits; export it from `mountkit` if users catch it.
+"""
 
 from __future__ import annotations
 
 
 class MountkitError(Exception):
-    """The base of every error that mountkit raises by itself."""
+    """The base of every error of mountkit's own."""
 
 
 class PatternError(MountkitError, ValueError):
-    """A path, host or matcher was written in a form that can never work."""
+    """A path, host, matcher or option can never work as it is written."""
 
 
 class ConflictError(MountkitError, ValueError):
-    """Two mounts would take exactly the same requests, so neither may win in silence."""
+    """Two mounts would take exactly the same requests."""
 
 
 class InterfaceError(MountkitError, TypeError):
-    """An object is no application, or it cannot be told whether it speaks ASGI or WSGI."""
+    """An object is not an application, or its interface, ASGI or WSGI, cannot be told."""
 
 
 class LifespanError(MountkitError, RuntimeError):
@@ -24,16 +28,16 @@ class LifespanError(MountkitError, RuntimeError):
 
 
 class ResolutionError(MountkitError, RuntimeError):
-    """Whose host a request has asked for could not be found out."""
+    """The tenant of a host could not be looked up."""
 
 
 class ImproperResponseError(MountkitError, RuntimeError):
-    """A mounted app has sent what is no response, or a second one; nothing of it went out."""
+    """A mounted app sent something that is not a valid response; nothing of it went out."""
 
 
 def shown(value: object) -> str:
-    """`repr(value)` for messages; its class where that raises, as that of CherryPy's app does
-    outside of a request."""
+    """`repr(value)` for messages, or its class if that raises, as CherryPy's apps do outside of a
+    request."""
     try:
         return repr(value)
     except Exception:

@@ -37,6 +37,7 @@ dispatch = Dispatcher(
 )
 site = Starlette(routes=[Route("/", page), Mount("/team", routes=[Mount("/a", v1)])])
 empty = Starlette()
+both = Dispatcher({"/a": v1}, default=v2)
 faulty = Dispatcher({"/a/": v1, "/b//c": v2})
 
 
@@ -95,6 +96,25 @@ def test_routes_for_machines(capsys: Capture) -> None:
     assert (layer["layer"], layer["order"]) == ("Dispatcher", "specificity")
     assert layer["routes"][0]["route"] == "Mount('/t', host='{tenant}.a.com')"
     assert layer["routes"][0]["app"] == "v1()"
+
+
+def test_the_app_underneath_is_the_last_route(capsys: Capture) -> None:
+    """It gets what no mount takes."""
+    assert main(["routes", "shop:both"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│ ")]
+    assert [cell.strip() for cell in rows[-1].split("│")[2:4]] == ["default", "v2()"]
+    assert main(["routes", "shop:both", "--json"]) == 0
+    (layer,) = json.loads(capsys.readouterr().out)
+    assert layer["routes"][-1] == {"route": "default", "app": "v2()", "where": ""}
+
+
+def test_explain_names_the_app_underneath(capsys: Capture) -> None:
+    """And what it sees."""
+    assert main(["explain", "shop:both", "/b"]) == 0
+    out = capsys.readouterr().out
+    assert "-> default\n" in out
+    assert "app        v2()" in out
+    assert "path       '/b'" in out
 
 
 def test_an_app_without_mounts(capsys: Capture) -> None:
@@ -183,10 +203,13 @@ def test_a_factory(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "shop"], "App 'shop' is not in the form 'module:attribute'; write 'main:app'."),
-        (["check", "nope:app"], "There is no module 'nope' here; name one that is."),
+        (["check", "shop"], "App 'shop' lacks a module or an attribute; write 'main:app'."),
+        (["check", "nope:app"], "Module 'nope' was not found; name another."),
         (["check", "shop:nope"], "Module 'shop' has no 'nope'; name its app."),
-        (["explain", "shop:empty", "x"], "URL 'x' is none; write 'http://host/path' or '/path'."),
+        (
+            ["explain", "shop:empty", "x"],
+            "URL 'x' is neither absolute nor a path; write 'http://host/path' or '/path'.",
+        ),
         (
             ["explain", "shop:empty", "/", "-H", "x"],
             "Header 'x' has no colon; write 'NAME: VALUE'.",
@@ -233,7 +256,7 @@ def test_a_terminal_keeps_its_width(monkeypatch: pytest.MonkeyPatch, capsys: Cap
     assert max(map(len, capsys.readouterr().out.splitlines())) < 160
 
 
-def test_a_url_that_is_none(capsys: Capture) -> None:
-    """Is no traceback."""
+def test_a_malformed_url(capsys: Capture) -> None:
+    """It gives one line, not a traceback."""
     assert main(["explain", "shop:dispatch", "http://[bad/x"]) == 2
-    assert "URL 'http://[bad/x' is none" in capsys.readouterr().err
+    assert "URL 'http://[bad/x' is not valid" in capsys.readouterr().err

@@ -303,12 +303,12 @@ def test_in_templates(client: ClientFactory, tmp_path: Path) -> None:
         ("team:cheese:hom", "No route is named 'team:cheese:hom'; near names: 'team:cheese:home'"),
         (
             "tenant:item",
-            "Route 'tenant:item' takes other parameters than those that were given (none); pass "
+            "Route 'tenant:item' does not take the parameters that were given (none); pass "
             "those of its host and path, no others.",
         ),
         (
             "site:home",
-            "Route 'site:home' takes other parameters than those that were given (none); pass "
+            "Route 'site:home' does not take the parameters that were given (none); pass "
             "those of its host and path, no others.",
         ),
     ],
@@ -350,7 +350,7 @@ def test_values_that_do_not_fit(
 ) -> None:
     """Are shown with the name that they were meant for."""
     response = client(dispatcher()).get("/shop/ask", params={"name": name, **params})
-    message = f"Route '{name}' takes other parameters than those that were given ({given}); "
+    message = f"Route '{name}' does not take the parameters that were given ({given}); "
     assert response.text.startswith(message)
 
 
@@ -372,7 +372,7 @@ def test_addresses(client: ClientFactory, host: str, base: str, url: str) -> Non
 
 def test_no_names_at_all() -> None:
     """There is nothing near."""
-    with pytest.raises(URLNotFound, match=r"^No route is named 'x'; there are no names.$"):
+    with pytest.raises(URLNotFound, match=r"^No route is named 'x'; no route has a name.$"):
         url_for(scope_of("/"), "x")
 
 
@@ -392,9 +392,9 @@ def test_without_a_host_header() -> None:
 
 def test_what_holds_no_scope() -> None:
     """Is named."""
-    with pytest.raises(MountkitError, match=r"^'request' holds no connection scope; pass"):
+    with pytest.raises(MountkitError, match=r"^'request' has no connection scope; pass"):
         url_for("request", "home")
-    with pytest.raises(MountkitError, match="holds no connection scope"):
+    with pytest.raises(MountkitError, match="has no connection scope"):
         url_for({}, "home")
 
 

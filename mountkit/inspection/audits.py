@@ -1,4 +1,4 @@
-"""What is wrong with a whole app: its tables, its routes, and the apps below them."""
+"""Checks of a whole app: its tables, its routes, and the apps mounted in it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from starlette.types import Scope
 
 from mountkit.frameworks import keeps_first_prefix, problems, session_cookie
 from mountkit.frameworks.base import Place, SessionCookie
-from mountkit.inspection.layers import Layer, describe, layers_of
+from mountkit.inspection.layers import Layer, candidates_of, describe, layers_of
 from mountkit.matching.findings import Finding, shown
 from mountkit.matching.rules import Rule
 from mountkit.matching.witnesses import Undecided, reach
-from mountkit.serving.mounts import Mount, MountTable
+from mountkit.serving.mounts import Mount
+from mountkit.serving.tables import MountTable
 
 
 def check(app: Any) -> list[Finding]:
-    """Look through an app and everything mounted in it.
+    """Check an app and everything mounted in it.
 
-    Beside what `Table.check` finds in each table: mounts among an app's routes that a route
-    before them hides, apps that were built with a `root_path` of their own, that were not told
-    their prefix, keep the first of several, refuse the host of their mount, end the process or
-    share a cookie with others, and apps that are mounted into themselves.
+    Reports what `Table.check` finds in each table, mounts that an earlier route hides, and apps
+    that were built with a `root_path` of their own, were not told their prefix, keep the first of
+    several prefixes, refuse the host of their mount, end the process, share a cookie with another
+    app, or are mounted into themselves.
 
     Args:
         app: what `mountkit.explain` takes.
@@ -47,11 +48,7 @@ def _check(app: Any, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator
 
 
 def _mounts(layer: Layer) -> Iterator[Mount]:
-    for route in layer.routes:
-        if isinstance(route, Mount):
-            yield route
-        elif isinstance(route, MountTable):
-            yield from route.routes
+    return (route for route in candidates_of(layer) if isinstance(route, Mount))
 
 
 def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator[Finding]:
@@ -77,7 +74,7 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> 
 
 
 def _check_prefixes(mount: Mount, prefix: str, met: _Met) -> Iterator[Finding]:
-    """An app that keeps the first prefix that it sees, and is to see several."""
+    """An app that keeps the first prefix that it sees, but is mounted at several."""
     name = keeps_first_prefix(mount.target)
     if not name:
         return
@@ -145,7 +142,7 @@ def _check_order(layer: Layer) -> Iterator[Finding]:
 
 
 def _check_hidden(mount: Mount, before: tuple[BaseRoute, ...]) -> Iterator[Finding]:
-    """A mount among routes is tried in its turn: those before it may leave nothing to it."""
+    """A mount among routes gets only what the routes before it leave."""
     takers: dict[int, BaseRoute] = {}
 
     def resolve(scope: Scope) -> Rule | None:

@@ -1,14 +1,14 @@
-"""Why a request goes where it goes, found out without serving it.
+"""Why a request goes where it goes, found without serving it.
 
     >>> print(explain(app, "https://acme.example.com/api/x", headers={"x-api-version": "2"}))
 
-The answer is computed by the very tables and routes that serve, so that it cannot differ.
+The answer comes from the tables and routes that serve requests, so the two cannot differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -18,21 +18,23 @@ from starlette.types import Scope
 from mountkit.exceptions import PatternError
 from mountkit.inspection.layers import Layer, describe, describe_app, layers_of
 from mountkit.matching.hosts import request_host
+from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.locations import encode_path
 from mountkit.matching.paths import split_root_path
-from mountkit.matching.tables import Refusal, Table
-from mountkit.serving.mounts import Mount, MountTable
+from mountkit.matching.tables import Table
+from mountkit.serving.mounts import Mount
+from mountkit.serving.tables import MountTable, decision_in
 
 Outcome: TypeAlias = Literal["chosen", "outranked", "refused"]
 
 
 class Candidate(NamedTuple):
-    """One mount or route that might have taken the request.
+    """One mount or route that was considered.
 
     Attributes:
         route: the `Mount`, or another route of a router.
         outcome: `"chosen"`; `"outranked"`: it matches, but another came first; `"refused"`.
-        reason: what it was outranked by and why, or the first condition that failed.
+        reason: what came first and why, or the first condition that failed.
     """
 
     route: BaseRoute
@@ -46,12 +48,14 @@ class Explanation:
 
     Attributes:
         request: the request, as text.
-        route: the mount or route that takes it; `None` if it falls through to the app
-            underneath, or to 404 where there is none.
+        route: the mount or route that takes it; `None` if the app underneath gets it, or if it
+            is answered with 400, 404 or 421.
         candidates: every mount and route that was considered, the chosen one first.
-        path, root_path, path_params: what the chosen mount's app sees.
+        path, root_path, path_params: what the app that gets the request sees.
         convention: which of the four scopes that is; see `mountkit.serving.scopes.Convention`.
-        target: what stands behind it: the app's class, or the shares of a `Split`.
+        target: the app that gets the request: its class, or the shares of a `Split`. If `route`
+            is `None`, this is the app underneath; `""` if there is none, or if it does not get
+            the request.
         location: where the request is redirected to instead of being served, or `None`.
         below: the decision that the chosen mount's own mounts make, if it has any.
     """
@@ -69,18 +73,17 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
+        child = {
+            "path": self.path,
+            "root_path": self.root_path,
+            "path_params": {k: str(v) for k, v in (self.path_params or {}).items()},
+            "convention": self.convention,
+            "app": self.target,
+        }
         return {
             "request": self.request,
             "takes": None if self.route is None else describe(self.route),
-            "child": None
-            if self.route is None
-            else {
-                "path": self.path,
-                "root_path": self.root_path,
-                "path_params": {k: str(v) for k, v in (self.path_params or {}).items()},
-                "convention": self.convention,
-                "app": self.target,
-            },
+            "child": child if self.target else None,
             "location": self.location,
             "candidates": [
                 {"route": describe(c.route), "outcome": c.outcome, "reason": c.reason}
@@ -91,13 +94,15 @@ class Explanation:
 
     def __str__(self) -> str:
         lines = [self.request] if self.request else []
-        if self.route is None:
-            lines.append("  is taken by no mount")
-        else:
+        if self.route is not None:
             lines.append(f"  is taken by {describe(self.route)}, {self.target}")
             lines.append(f"  child sees  path={self.path!r} root_path={self.root_path!r}")
             if self.path_params:
                 lines.append(f"              path_params={dict(self.path_params)!r}")
+        elif self.target:
+            lines.append(f"  is taken by no mount and goes to the app underneath, {self.target}")
+        else:
+            lines.append("  is taken by no mount")
         if self.location is not None:
             lines.append(f"  redirected to {self.location!r}")
         lines += [
@@ -108,58 +113,6 @@ class Explanation:
         if self.below is not None:
             lines += ["  below it:", *("  " + line for line in str(self.below).splitlines())]
         return "\n".join(lines)
-
-
-def request_scope(
-    url: str,
-    *,
-    method: str = "GET",
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-    client: str = "127.0.0.1",
-    root_path: str = "",
-) -> Scope:
-    """The scope that a server would make of a request.
-
-    Args:
-        url: absolute, or a path; `ws://` and `wss://` make a websocket.
-        headers: beyond `host`, which is the URL's unless it is given.
-        client: the peer's address.
-        root_path: what the server is told by `--root-path`; `url` holds it.
-
-    Raises:
-        PatternError: `url` is neither absolute nor a path.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as exc:
-        raise PatternError(f"URL {url!r} is none: {exc}; write 'http://host/path'.") from exc
-    scheme = parts.scheme or "http"
-    if scheme not in ("http", "https", "ws", "wss") or not (parts.netloc or url.startswith("/")):
-        raise PatternError(f"URL {url!r} is none; write 'http://host/path' or '/path'.")
-    items = headers.items() if isinstance(headers, Mapping) else headers
-    raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in items]
-    if parts.netloc and all(name != b"host" for name, _ in raw):
-        raw.insert(0, (b"host", parts.netloc.rpartition("@")[2].encode("ascii", "replace")))
-    path = unquote(parts.path) or "/"
-    raw_path = parts.path if parts.path.isascii() else encode_path(path)
-    scope: Scope = {
-        "type": "websocket" if scheme.startswith("ws") else "http",
-        "asgi": {"version": "3.0"},
-        # A request without a host is one of HTTP/1.0; of 1.1 it would be a bad one.
-        "http_version": "1.1" if any(name == b"host" for name, _ in raw) else "1.0",
-        "scheme": scheme,
-        "path": path,
-        "raw_path": (raw_path or "/").encode("ascii"),
-        "query_string": parts.query.encode("ascii", "replace"),
-        "root_path": root_path,
-        "headers": raw,
-        "client": (client, 0),
-        "server": (parts.hostname or "localhost", port or 80),
-    }
-    if scope["type"] == "http":
-        scope["method"] = method.upper()
-    return scope
 
 
 def explain(
@@ -176,7 +129,10 @@ def explain(
     Args:
         app: a `Dispatcher`, a Starlette or FastAPI app with mounts or a `DispatchMiddleware`,
             or anything that shows one of them as `.app`.
-        url, method, headers, client, root_path: the request; see `request_scope`.
+        url: absolute, or a path; `ws://` and `wss://` make a websocket.
+        headers: beyond `host`, which is the URL's unless it is given.
+        client: the peer's address.
+        root_path: the server's `--root-path`; `url` includes it.
 
     Raises:
         PatternError: `url` is neither absolute nor a path.
@@ -186,36 +142,88 @@ def explain(
 
 
 def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
-    """The same for a scope that is there already; `scope` is not changed."""
+    """The same for a scope that exists already; `scope` is not changed."""
     return _explain(layers_of(app), scope, request)
+
+
+def request_scope(
+    url: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    client: str = "127.0.0.1",
+    root_path: str = "",
+) -> Scope:
+    """The scope that a server would make of a request; see `explain`."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as exc:
+        raise PatternError(f"URL {url!r} is not valid: {exc}; write 'http://host/path'.") from exc
+    scheme = parts.scheme or "http"
+    if scheme not in ("http", "https", "ws", "wss") or not (parts.netloc or url.startswith("/")):
+        raise PatternError(
+            f"URL {url!r} is neither absolute nor a path; write 'http://host/path' or '/path'."
+        )
+    items = headers.items() if isinstance(headers, Mapping) else headers
+    raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in items]
+    if parts.netloc and all(name != b"host" for name, _ in raw):
+        raw.insert(0, (b"host", parts.netloc.rpartition("@")[2].encode("ascii", "replace")))
+    path = unquote(parts.path) or "/"
+    raw_path = parts.path if parts.path.isascii() else encode_path(path)
+    is_websocket = scheme.startswith("ws")
+    return {
+        "type": "websocket" if is_websocket else "http",
+        "asgi": {"version": "3.0"},
+        # HTTP/1.1 requires a Host (RFC 9112, section 3.2); HTTP/1.0 does not.
+        "http_version": "1.1" if any(name == b"host" for name, _ in raw) else "1.0",
+        "scheme": scheme,
+        "path": path,
+        "raw_path": (raw_path or "/").encode("ascii"),
+        "query_string": parts.query.encode("ascii", "replace"),
+        "root_path": root_path,
+        "headers": raw,
+        "client": (client, 0),
+        "server": (parts.hostname or "localhost", port or 80),
+        **({} if is_websocket else {"method": method.upper()}),
+    }
+
+
+# What takes a request: a route, and the decision or what its `matches` returned; a refusal's reason;
+# nothing.
+_Taken: TypeAlias = tuple[Any, Any] | str | None
+
+_NO_PATH = "path: does not start with '/'"
 
 
 def _explain(layers: Iterable[Layer], scope: Scope, request: str) -> Explanation:
     candidates: list[Candidate] = []
+    underneath: Any = None
     for layer in layers:
         if layer.table is not None:
-            refusal = layer.table.decide(scope)
-            if isinstance(refusal, Refusal):
-                reason = f"{refusal.status}: {refusal.reason}"
-                refused = [Candidate(mount, "refused", reason) for mount in layer.table.mounts]
-                return Explanation(request, None, (*candidates, *refused))
-            chosen = _explain_table(layer.table, scope, candidates)
+            taken = _explain_table(layer.table, scope, candidates)
         else:
-            chosen = _explain_routes(layer.routes, scope, candidates)
-        if chosen is not None:
+            taken = _explain_routes(layer.routes, scope, candidates)
+        if isinstance(taken, tuple):
             candidates.sort(key=lambda candidate: candidate.outcome != "chosen")
-            return _with_child(*chosen, scope, request, tuple(candidates))
-    return Explanation(request, None, tuple(candidates))
+            return _with_child(*taken, scope, request, tuple(candidates))
+        if taken is not None or not layer.passes_on(scope):
+            return Explanation(request, None, tuple(candidates))
+        if layer.underneath is not None:
+            underneath = layer.underneath
+    explanation = Explanation(request, None, tuple(candidates))
+    if underneath is None:
+        return explanation
+    seen = {"path": scope["path"], "root_path": scope.get("root_path", "")}
+    return replace(explanation, target=describe_app(underneath), **seen)
 
 
-# A route, and what its `matches` has returned.
-_Chosen: TypeAlias = tuple[BaseRoute, Scope]
-
-
-def _explain_table(
-    table: Table[Mount], scope: Scope, candidates: list[Candidate]
-) -> _Chosen | None:
-    found = table.resolve(scope)
+def _explain_table(table: Table[Any], scope: Scope, candidates: list[Candidate]) -> _Taken:
+    found = table.decide(scope)
+    if isinstance(found, Refusal):
+        reason = f"{found.status}: {found.reason}"
+        candidates += [Candidate(mount, "refused", reason) for mount in table.mounts]
+        return reason
     _, rest = split_root_path(scope, path_has_root=table.path_has_root)
     host = request_host(scope)
     for mount in table.mounts:
@@ -228,56 +236,51 @@ def _explain_table(
             by = found.mount.rule.outranks(mount.rule) or "q-value or order of declaration"
             reason = f"{describe(found.mount)} comes first, by {by}"
             candidates.append(Candidate(mount, "outranked", reason))
-    return None if found is None else (found.mount, found.mount.matched_scope(scope, found))
+    return None if found is None else (found.mount, found)
 
 
 def _explain_routes(
     routes: Iterable[BaseRoute], scope: Scope, candidates: list[Candidate]
-) -> _Chosen | None:
-    chosen: _Chosen | None = None
+) -> _Taken:
+    taken: _Taken = None
     for route in routes:
         if isinstance(route, MountTable):
-            chosen = chosen or _explain_table(route.table, scope, candidates)
+            taken = taken or _explain_table(route.table, scope, candidates)
             continue
         match, matched = route.matches(dict(scope))
         if match is not Match.FULL:
             candidates.append(Candidate(route, "refused", _refusal(route, scope, match)))
-        elif chosen is None:
-            chosen = (route, matched)
-            candidates.append(Candidate(route, "chosen", "the first route that matches"))
+        elif taken is not None:
+            by = "a refusal" if isinstance(taken, str) else describe(taken[0])
+            candidates.append(Candidate(route, "outranked", f"{by} comes before it"))
+        elif isinstance(refusal := decision_in(matched), Refusal):
+            taken = f"{refusal.status}: {refusal.reason}"  # the mount takes it, to answer that
+            candidates.append(Candidate(route, "refused", taken))
         else:
-            reason = f"{describe(chosen[0])} stands before it"
-            candidates.append(Candidate(route, "outranked", reason))
-    return chosen
-
-
-_NO_PATH = "path: does not start with '/'"
+            taken = (route, decision_in(matched) or matched)
+            candidates.append(Candidate(route, "chosen", "the first route that matches"))
+    return taken
 
 
 def _refusal(route: BaseRoute, scope: Scope, match: Match) -> str:
     if isinstance(route, Mount):
-        refusal = route.rule.refusal(scope, split_root_path(scope)[1], request_host(scope))
-        return refusal or _NO_PATH
-    return "method: not one of its own" if match is Match.PARTIAL else "path: does not match"
+        rest, host = split_root_path(scope)[1], request_host(scope)
+        return route.rule.refusal(scope, rest, host) or _NO_PATH
+    return "method: not allowed here" if match is Match.PARTIAL else "path: does not match"
 
 
 def _with_child(
-    route: BaseRoute,
-    matched: Scope,
-    scope: Scope,
-    request: str,
-    candidates: tuple[Candidate, ...],
+    route: Any, found: Any, scope: Scope, request: str, candidates: tuple[Candidate, ...]
 ) -> Explanation:
-    location: str | None = None
-    convention = ""
-    if isinstance(route, Mount):
-        child, location = route.preview(scope, matched)
-        convention = route.convention
-        target = route.target
+    location, convention = None, ""
+    if isinstance(found, Resolution):
+        child, location = found.mount.preview(found, scope)
+        mount = getattr(found.mount, "mount", found.mount)  # of a path that it exposes
+        convention, target = mount.convention, mount.target
     else:
-        child = {**scope, **matched}
+        child = {**scope, **found}
         target = getattr(route, "app", None) or getattr(route, "endpoint", None)
-    below = list(layers_of(target))
+    below = list(layers_of(target)) if location is None else []
     return Explanation(
         request,
         route,
@@ -288,5 +291,5 @@ def _with_child(
         convention=convention,
         target=describe_app(target),
         location=location,
-        below=_explain(below, child, "") if below and location is None else None,
+        below=_explain(below, child, "") if below else None,
     )

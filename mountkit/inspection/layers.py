@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import starlette.routing
 from starlette.routing import BaseRoute, Router
+from starlette.types import Scope
 
 from mountkit.frameworks.base import is_a
 from mountkit.matching.tables import Table
 from mountkit.serving.dispatchers import Dispatcher
-from mountkit.serving.mounts import Mount, MountTable
+from mountkit.serving.tables import MountTable
 from mountkit.serving.splits import Split
 
 
@@ -23,54 +24,52 @@ class Layer(NamedTuple):
         label: what it is, for messages.
         table: the table that decides, or `None` where routes are tried in their order.
         routes: the mounts of the table in the order in which they are tried, or the routes.
+        underneath: the app that gets what no mount takes, or `None`: the answer is 404.
+        unknown_host: as for `Dispatcher`.
     """
 
     label: str
     table: Table[Mount] | None
     routes: tuple[BaseRoute, ...]
+    underneath: Any = None
+    unknown_host: object = "default"
 
-
-def describe(route: BaseRoute) -> str:
-    """A route in a few words: `Mount('/api', when=Header('x', '2'))`."""
-    if isinstance(route, Mount):
-        return f"Mount({route.rule!r})"
-    path = getattr(route, "path", None) or getattr(route, "host", "")
-    return f"{type(route).__name__}({path!r})"
-
-
-def describe_app(app: Any) -> str:
-    """What an app is, in a word or two: its class, its function's name, a split's shares."""
-    if isinstance(app, Split):
-        return repr(app)
-    name = getattr(app, "__qualname__", None)
-    return f"{name}()" if inspect.isroutine(app) and name else type(app).__qualname__
+    def passes_on(self, scope: Scope) -> bool:
+        """Whether the app underneath gets a request that no mount takes."""
+        return self.unknown_host == "default" or self.table is None or self.table.knows_host(scope)
 
 
 def layers_of(app: Any) -> Iterator[Layer]:
-    """The places where `app` chooses between mounts, the outermost first.
-
-    A router without a mount anywhere is none: what it does is its own business.
-    """
+    """The places where `app` chooses between mounts, the outermost first. A router without mounts
+    is not one of them."""
     seen: set[int] = set()
+    wrapped: Any = None  # the app whose middleware is being walked
     while app is not None and id(app) not in seen:
         seen.add(id(app))
         if isinstance(app, Dispatcher):
             if app.routes:
-                yield Layer(type(app).__name__, app.table, tuple(app.table.mounts))
-            app = app.default
+                yield Layer(
+                    type(app).__name__,
+                    app.table,
+                    tuple(app.table.mounts),
+                    wrapped or app.underneath,
+                    app.unknown_host,
+                )
+            app = app.underneath
         elif isinstance(app, Router):
             routes = tuple(flatten(app.routes))
             if any(isinstance(route, (starlette.routing.Mount, MountTable)) for route in routes):
                 yield Layer("routes", None, routes)
             return
         elif is_a(app, "starlette.applications", "Starlette"):
+            wrapped = app
             app = app.middleware_stack or app.build_middleware_stack()
         else:
             app = getattr(app, "app", None)
 
 
 def flatten(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
-    """The routes that a router tries, those of FastAPI's included routers in their place."""
+    """The routes that a router tries, with those of FastAPI's included routers in their place."""
     for route in routes:
         contexts = getattr(route, "effective_route_contexts", None)
         if contexts is None:
@@ -78,3 +77,25 @@ def flatten(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
         else:
             for context in contexts():
                 yield getattr(context, "starlette_route", None) or context
+
+
+def candidates_of(layer: Layer) -> Iterator[BaseRoute]:
+    """The routes of a layer, with the mounts of each `MountTable` in its place."""
+    for route in layer.routes:
+        yield from route.table.mounts if isinstance(route, MountTable) else (route,)
+
+
+def describe(route: BaseRoute) -> str:
+    """A route in a few words: `Mount('/api', when=Header('x', '2'))`."""
+    if hasattr(route, "rule"):  # a mount, or a path that it exposes
+        return f"Mount({route.rule!r})"
+    path = getattr(route, "path", None) or getattr(route, "host", "")
+    return f"{type(route).__name__}({path!r})"
+
+
+def describe_app(app: Any) -> str:
+    """An app in a word or two: its class, its function's name, a split's shares."""
+    if isinstance(app, Split):
+        return repr(app)
+    name = getattr(app, "__qualname__", None)
+    return f"{name}()" if inspect.isroutine(app) and name else type(app).__qualname__

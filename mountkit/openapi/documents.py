@@ -1,7 +1,7 @@
-"""Several OpenAPI documents as one.
+"""Merges OpenAPI documents (OpenAPI Specification 3.0 to 3.2).
 
-OpenAPI Specification 3.0 to 3.2: the paths of an app are those below its prefix, its components,
-operations and tags get names of their own, and a host becomes a server.
+Paths get the prefix of their app; its components, operations and tags get names that no other app
+has; a host becomes a server.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from mountkit.matching.locations import encode_path
 Document = dict[str, Any]
 
 _METHODS = frozenset(("get", "put", "post", "delete", "options", "head", "patch", "trace", "query"))
-# Keys whose value is the user's data, whatever it looks like.
+# Keys whose value is the user's data, even if it looks like a reference.
 _DATA = frozenset(("example", "default", "const", "enum"))
-# Keys whose value has names for keys, and no words of the specification.
+# Keys whose value maps names, which may be the same as words of the specification.
 _MAPS = frozenset(
     (
         *("$defs", "definitions", "dependentSchemas", "patternProperties", "properties"),
@@ -28,6 +28,7 @@ _MAPS = frozenset(
     )
 )
 _URLS = ("authorizationUrl", "deviceAuthorizationUrl", "refreshUrl", "tokenUrl")
+_SCHEMAS = "#/components/schemas/"
 _PLACEHOLDER = re.compile(r"{([^{}]*)}")
 
 
@@ -36,11 +37,11 @@ class Published:
     """The document of one app, and where the app is.
 
     Attributes:
-        key: names it in URLs and in front of its components.
+        key: its name in URLs and before the names of its components.
         title: for people.
         prefix: before its paths, with the placeholders of the mounts: `/t/{tenant}`.
-        params: the OpenAPI parameters of these.
-        hosts: the OpenAPI servers, if it is mounted by host.
+        params: OpenAPI's Parameter Objects for these placeholders.
+        hosts: OpenAPI's Server Objects, if it is mounted by host.
         document: as the app publishes it.
     """
 
@@ -51,13 +52,9 @@ class Published:
     hosts: tuple[Document, ...]
     document: Document
 
-    def is_at(self, prefix: str, document: Document) -> bool:
-        """Whether it is this document at this prefix, by whatever host."""
-        return bool(self.hosts) and self.prefix == prefix and self.document == document
-
 
 def merge(apps: Iterable[Published], root_path: str, title: str, version: str) -> Document:
-    """Several documents as one.
+    """Merge documents into one, of the newest version among them.
 
     Args:
         root_path: where the site is; the server of the document.
@@ -70,37 +67,34 @@ def merge(apps: Iterable[Published], root_path: str, title: str, version: str) -
         "info": {"title": title, "version": version},
         "servers": [{"url": encode_path(root_path) or "/"}],
         "paths": {},
+        "components": {},
+        "tags": [],
+        "webhooks": {},
     }
-    components: Document = {}
-    tags: list[Document] = []
-    webhooks: Document = {}
     for app in apps:
         part = _Part(app, root_path, merged["paths"], is_upgraded=_minor(app.document) < minor)
         merged["paths"] |= part.paths()
-        webhooks |= part.webhooks()
+        merged["webhooks"] |= part.webhooks()
+        merged["tags"] += part.tags()
         for kind, named in part.components().items():
-            components.setdefault(kind, {}).update(named)
-        tags += part.tags()
-    for name, found in (("components", components), ("tags", tags), ("webhooks", webhooks)):
-        if found:
-            merged[name] = found
-    return merged
+            merged["components"].setdefault(kind, {}).update(named)
+    return {name: value for name, value in merged.items() if value or name == "paths"}
 
 
 def _minor(document: Document) -> int:
-    """The second number of the version of the specification."""
+    """The minor version of the specification."""
     match = re.match(r"3\.(\d+)", str(document.get("openapi", "")))
     return int(match[1]) if match else 0
 
 
 class _Part:
-    """The document of one app, with names that no other has.
+    """The document of one app, rewritten for the merged document.
 
     Args:
-        app: whose it is.
+        app: the document and its place.
         root_path: where the site is.
-        taken: the paths that there are already.
-        is_upgraded: it is of version 3.0, and comes into a document of a later one.
+        taken: the paths of the apps before it.
+        is_upgraded: the document is older than the merged one.
     """
 
     def __init__(
@@ -119,21 +113,21 @@ class _Part:
         self._base = f"{server}{_encoded(app.prefix)}/"
 
     def _place(self, path: str, taken: Mapping[str, Any]) -> tuple[str, list[Document]]:
-        """The whole path, and the parameters of the mounts in it. A placeholder of theirs that the
-        path has too gets a number."""
+        """The whole path, and the parameters of its mounts. A placeholder of theirs that the path
+        has too gets a number."""
         names = set(_PLACEHOLDER.findall(path))
         prefix, params = self.app.prefix, []
-        for param in self.app.params[::-1]:  # what stands nearer to the app keeps its name
+        for param in self.app.params[::-1]:  # the one nearer to the app keeps its name
             name, number = param["name"], 2
             while name in names:
                 name, number = f"{param['name']}_{number}", number + 1
             names.add(name)
             before, _, after = prefix.rpartition(f"{{{param['name']}}}")
-            # A mark, so that it is not found a second time.
+            # Marked, so that it is not found a second time.
             prefix = f"{before}\0{name}\0{after}"
             params.append({**param, "name": name})
         full = _encoded(re.sub("\0(.*?)\0", r"{\1}", prefix) + path)
-        if full in taken:  # of another host: what follows a "#" is not sent
+        if full in taken:  # by an app at another host; what follows a "#" is not sent
             full = f"{full}#{self.app.key}"
         return full, params[::-1]
 
@@ -161,11 +155,7 @@ class _Part:
         ]
 
     def components(self) -> Document:
-        walks = {
-            "callbacks": self._callback,
-            "examples": self._example,
-            "pathItems": self._item,
-        }
+        walks = {"callbacks": self._callback, "examples": self._example, "pathItems": self._item}
         result: Document = {}
         for kind, named in self.document.get("components", {}).items():
             if kind[:2] == "x-":
@@ -186,11 +176,11 @@ class _Part:
         return f"{self.app.title}: {name}"
 
     def _url(self, url: str) -> str:
-        """A relative URL is below the app."""
+        """A URL, below the app if it is relative."""
         return url if re.match(r"/|[a-zA-Z][\w+.-]*:", url) else self._base + url.removeprefix("./")
 
     def _item(self, item: Document) -> Document:
-        """A Path Item Object: its keys are methods."""
+        """A Path Item Object."""
         result = self._object(
             {k: v for k, v in item.items() if k not in _METHODS and k != "additionalOperations"}
         )
@@ -217,7 +207,7 @@ class _Part:
         return result
 
     def _callback(self, callback: Document) -> Document:
-        """Path items by an expression, or a reference."""
+        """A Callback Object, or a reference to one."""
         if "$ref" in callback:
             return self._object(callback)
         return {k: v if k[:2] == "x-" else self._item(v) for k, v in callback.items()}
@@ -228,7 +218,7 @@ class _Part:
         return [self._walk(item) for item in value] if isinstance(value, list) else value
 
     def _object(self, found: Document) -> Document:
-        """Any other object of the specification, or of JSON Schema."""
+        """Any other object of the specification or of JSON Schema."""
         result: Document = {}
         for key, value in found.items():
             if key in _DATA or key[:2] == "x-" or (key == "examples" and isinstance(value, list)):
@@ -251,19 +241,20 @@ class _Part:
         return {k: self._reference(v) if k == "$ref" else v for k, v in example.items()}
 
     def _discriminator(self, schema: Document) -> Document:
-        """Which schema is meant is told by its name where nothing else is said, so say it."""
+        """A Discriminator Object that names all its schemas: without a mapping, they are found by
+        names that have changed."""
         discriminator = schema["discriminator"]
         mapping = {
-            value: self._reference(self._schema_reference(target))
+            value: self._reference(_SCHEMAS + target if target in self.schemas else target)
             for value, target in discriminator.get("mapping", {}).items()
         }
         options = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
         references = [option["$ref"] for option in options if "$ref" in option]
-        if not references:  # a base, that others name in their allOf
+        if not references:  # a base that others name in their allOf
             references = [
-                f"#/components/schemas/{name}"
+                f"{_SCHEMAS}{name}"
                 for name, other in self.schemas.items()
-                if any(self._is(base, schema) for base in other.get("allOf", ()))
+                if any(self._schema(base) is schema for base in other.get("allOf", ()))
             ]
         for reference in map(self._reference, references):
             if reference not in mapping.values():
@@ -271,15 +262,11 @@ class _Part:
                 mapping.setdefault(name, reference)
         return {**discriminator, "mapping": mapping} if mapping else dict(discriminator)
 
-    def _is(self, base: Document, schema: Document) -> bool:
-        name = base.get("$ref", "").removeprefix("#/components/schemas/")
-        return self.schemas.get(name) is schema
-
-    def _schema_reference(self, target: str) -> str:
-        return f"#/components/schemas/{target}" if target in self.schemas else target
+    def _schema(self, base: Document) -> Document | None:
+        return self.schemas.get(base.get("$ref", "").removeprefix(_SCHEMAS))
 
     def _reference(self, reference: str) -> str:
-        """A reference within the document, to where its target is now."""
+        """A reference, to the place of its target in the merged document."""
         parts = reference.split("/", 3)
         if parts[:2] == ["#", "components"] and len(parts) == 4:
             return f"#/components/{parts[2]}/{self._named(parts[3])}"
@@ -294,13 +281,13 @@ class _Part:
 
 
 def _encoded(path: str) -> str:
-    """A path as it stands in a URL, with its placeholders as they are."""
+    """A path, encoded except for its placeholders."""
     parts = re.split(r"({[^{}]*})", path)
     return "".join(part if part.startswith("{") else encode_path(part) for part in parts)
 
 
 def _upgraded(schema: Document) -> Document:
-    """What 3.0 says in other words than JSON Schema, which later versions are written in."""
+    """A Schema Object of 3.0 in the words of JSON Schema, which later versions use."""
     for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and limit in schema:
             schema[exclusive] = schema.pop(limit)

@@ -1,7 +1,4 @@
-"""One OpenAPI document over all mounted apps, and one page to read them in.
-
-What becomes of the documents is told in `mountkit.openapi.documents`.
-"""
+"""The `OpenAPI` app, and how it finds the apps of its site and their documents."""
 
 from __future__ import annotations
 
@@ -27,37 +24,37 @@ from mountkit.matching.locations import encode_path
 from mountkit.matching.tables import Resolution
 from mountkit.openapi.documents import Document, Published, merge
 from mountkit.serving.dispatchers import Dispatcher
-from mountkit.serving.mounts import Mount, MountTable
+from mountkit.serving.mounts import Mount
+from mountkit.serving.tables import MountTable
 from mountkit.serving.sites import SITE, Site
 
-#: Where the page has Swagger UI from: what FastAPI's has.
+#: Where the page loads Swagger UI from; FastAPI's pages do the same.
 SWAGGER_UI = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5"
 
 _TYPES = {"IntegerConvertor": "integer", "FloatConvertor": "number"}
-# How deep mounts are followed: apps may be mounted in each other.
+# How deep mounts are followed; apps may be mounted in each other.
 _DEPTH = 10
 
 
 class OpenAPI:
-    """An app that shows the OpenAPI documents of all apps that are mounted beside it.
+    """An app that shows the OpenAPI documents of all apps of its site.
 
         Mount("/docs", OpenAPI(title="Our APIs"))
 
-    `/docs/` is a page with a choice of apps, `/docs/openapi.json` all of them as one document, and
-    `/docs/apps/<name>.json` one of them. Documents are asked for at each request, so that mounts
-    that come and go do so here too.
+    `/docs/` is a page with a choice of apps, `/docs/openapi.json` one document of all of them, and
+    `/docs/apps/<name>.json` the document of one. They are made anew for each request, so changes
+    of mounts show at once.
 
-    FastAPI and Litestar apps are known to publish one, wherever they are mounted, and so is the
-    app underneath.
+    FastAPI and Litestar apps, and the app underneath if it is one, are found wherever they are
+    mounted.
 
     Args:
         title, version: of the one document.
-        documents: for other apps, by the name of the mount: where the app serves its document,
-            below its prefix, `{"legacy": "/openapi.json"}`. The name of a nested mount is
-            `"outer:inner"`.
+        documents: where other apps serve their documents, below their prefixes, by the name of the
+            mount: `{"legacy": "/openapi.json"}`. The name of a nested mount is `"outer:inner"`.
         exclude: names of mounts that are not shown.
         swagger_ui: the URL of a directory that has `swagger-ui-bundle.js`,
-            `swagger-ui-standalone-preset.js` and `swagger-ui.css`; a path is one of this site.
+            `swagger-ui-standalone-preset.js` and `swagger-ui.css`; a path is below this site's.
     """
 
     def __init__(
@@ -84,7 +81,7 @@ class OpenAPI:
     async def _answer(self, scope: Scope) -> Response:
         if SITE not in scope:
             raise MountkitError(
-                "OpenAPI() was called by no mount, so that there is nothing to show; write "
+                "OpenAPI() is not mounted, so it has no apps to show; write "
                 "Mount('/docs', OpenAPI())."
             )
         site = Site(*scope[SITE])
@@ -94,45 +91,43 @@ class OpenAPI:
         apps = await self._published(site, scope)
         if rest == "/":
             return HTMLResponse(self._page(apps, site.root_path))
-        if rest == "/openapi.json":
-            return JSONResponse(merge(apps, site.root_path, self.title, self.version))
+        documents = {"/openapi.json": (apps, self.title, self.version)}
         for app in apps:
-            if rest == f"/apps/{app.key}.json":
-                info = app.document.get("info", {})
-                return JSONResponse(
-                    merge([app], site.root_path, app.title, str(info.get("version", "1")))
-                )
-        return PlainTextResponse("Not Found", 404)
+            version = str(app.document.get("info", {}).get("version", "1"))
+            documents[f"/apps/{app.key}.json"] = ([app], app.title, version)
+        if rest not in documents:
+            return PlainTextResponse("Not Found", 404)
+        shown, title, version = documents[rest]
+        return JSONResponse(merge(shown, site.root_path, title, version))
 
     async def _published(self, site: Site, scope: Scope) -> list[Published]:
         found: list[Published] = []
-        keys: set[str] = set()
         for place in _places(site):
-            if place.name in self.exclude:
-                continue
-            document = document_of(place.app)
-            if document is None and place.name in self.documents and place.mount is not None:
-                path = self.documents[place.name]
-                document = await _fetch(place, place.mount, site, path, scope)
+            document = await self._document(place, site, scope)
             if document is None:
                 continue
             hosts = tuple(_server(host, site.root_path) for host in place.hosts)
-            twin = next((p for p in found if p.is_at(place.prefix, document)), None)
-            if twin is not None and hosts:  # the same app at another host
-                found[found.index(twin)] = replace(twin, hosts=twin.hosts + hosts)
+            at = [(p.prefix, p.document) if p.hosts else None for p in found]
+            if hosts and (place.prefix, document) in at:  # the same app at another host
+                twin = at.index((place.prefix, document))
+                found[twin] = replace(found[twin], hosts=found[twin].hosts + hosts)
                 continue
             title = str(document.get("info", {}).get("title") or place.name or "API")
-            key = base = re.sub(r"[^A-Za-z0-9_-]+", "-", place.name or title).strip("-") or "app"
-            number = 2
-            while key in keys:
-                key, number = f"{base}-{number}", number + 1
-            keys.add(key)
+            key = _key(place.name or title, {app.key for app in found})
             found.append(Published(key, title, place.prefix, place.params, hosts, document))
         titles = Counter(app.title for app in found)
         return [
             app if titles[app.title] == 1 else replace(app, title=f"{app.title} ({app.key})")
             for app in found
         ]
+
+    async def _document(self, place: _Place, site: Site, scope: Scope) -> Document | None:
+        if place.name in self.exclude:
+            return None
+        document = document_of(place.app)
+        if document is None and place.name in self.documents and place.mount is not None:
+            return await _fetch(place, place.mount, site, self.documents[place.name], scope)
+        return document
 
     def _page(self, apps: Iterable[Published], root_path: str) -> str:
         is_ours = re.match("/(?!/)", self.swagger_ui)
@@ -142,7 +137,7 @@ class OpenAPI:
         return _PAGE.format(
             title=html.escape(self.title),
             base=html.escape(base),
-            urls=json.dumps(urls).replace("<", "\\u003c"),  # no "</script>" out of a title
+            urls=json.dumps(urls).replace("<", "\\u003c"),  # a title may hold "</script>"
         )
 
 
@@ -172,9 +167,18 @@ window.ui = SwaggerUIBundle({{
 """
 
 
+def _key(name: str, taken: set[str]) -> str:
+    """A name for URLs and components, with a number if it is taken."""
+    key = base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "app"
+    number = 2
+    while key in taken:
+        key, number = f"{base}-{number}", number + 1
+    return key
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """An app, where it is, and the mount that serves it, if one does."""
+    """An app, where it is, and the `mountkit.Mount` that serves it, if one does."""
 
     app: Any
     name: str = ""
@@ -186,7 +190,7 @@ class _Place:
 
 
 def _places(site: Site) -> Iterator[_Place]:
-    """All apps of a site, each once for each place where it is mounted."""
+    """All apps of a site, once for each place where they are mounted."""
     roots = {id(app): app for app in (site.router, site.app) if app is not None}
     pending = [_Place(app) for app in roots.values()]
     while pending:
@@ -203,47 +207,45 @@ def _places(site: Site) -> Iterator[_Place]:
 
 
 def _below(place: _Place, route: BaseRoute) -> _Place | None:
-    """What a route mounts, if it mounts something."""
+    """The app that a route mounts, if it mounts one."""
     if isinstance(route, MountTable):
         return replace(place, app=route, depth=place.depth + 1)
     if not isinstance(route, (starlette.routing.Mount, starlette.routing.Host)):
         return None
-    target = route.target if isinstance(route, Mount) else route.app
-    name = route.name or ""
-    path_format, host = "", None
-    if isinstance(route, starlette.routing.Host):
-        host = _pattern_of(route.host)
-    else:
-        path_format = route.path_format.removesuffix("/{path}")
-        name = name or path_format.strip("/")
-    if isinstance(route, Mount):
-        host = route.rule.host
-        name = route.name or route.label.strip("/")
-    if not isinstance(route, Mount) and isinstance(target, Router):
+    mount = route if isinstance(route, Mount) else None
+    prefix, name = "", route.name or ""
+    host = _pattern_of(route.host) if isinstance(route, starlette.routing.Host) else None
+    if isinstance(route, starlette.routing.Mount):
+        prefix = route.path_format.removesuffix("/{path}")
+        name = name or prefix.strip("/")
+    if mount is not None:
+        host = mount.rule.host
+        name = mount.name or mount.label.strip("/")
+    elif isinstance(route.app, Router):
         name = ""  # Starlette's way to write a prefix once
-    params = tuple(
-        {
-            "name": param,
-            "in": "path",
-            "required": True,
-            "schema": {"type": _TYPES.get(type(convertor).__name__, "string")},
-        }
-        for param, convertor in route.param_convertors.items()
-        if f"{{{param}}}" in path_format
-    )
     return _Place(
-        target,
+        route.app if mount is None else mount.target,
         ":".join(filter(None, (place.name, name))),
-        place.prefix + path_format,
-        place.params + params,
-        (host,) if host is not None else place.hosts,
-        route if isinstance(route, Mount) else None,
+        place.prefix + prefix,
+        (*place.params, *_parameters(route, prefix)),
+        place.hosts if host is None else (host,),
+        mount,
         place.depth + 1,
     )
 
 
+def _parameters(
+    route: starlette.routing.Mount | starlette.routing.Host, prefix: str
+) -> Iterator[Document]:
+    """OpenAPI's Parameter Objects for the placeholders of a prefix."""
+    for name, convertor in route.param_convertors.items():
+        if f"{{{name}}}" in prefix:
+            schema = {"type": _TYPES.get(type(convertor).__name__, "string")}
+            yield {"name": name, "in": "path", "required": True, "schema": schema}
+
+
 def _pattern_of(host: str) -> HostPattern | None:
-    """Of one of Starlette's hosts, which may be anything that is in a regular expression."""
+    """The pattern of one of Starlette's hosts, which may hold any regular expression."""
     try:
         return HostPattern(host)
     except PatternError:
@@ -251,10 +253,10 @@ def _pattern_of(host: str) -> HostPattern | None:
 
 
 async def _fetch(place: _Place, mount: Mount, site: Site, path: str, scope: Scope) -> Document:
-    """Ask an app for its document, as a client would.
+    """Request an app's document as a client would.
 
     Raises:
-        MountkitError: it has none there.
+        MountkitError: the answer is not a document of OpenAPI 3.
     """
     sent: list[Message] = []
 
@@ -284,16 +286,16 @@ async def _fetch(place: _Place, mount: Mount, site: Site, path: str, scope: Scop
         document = {}
     version = document.get("openapi") if isinstance(document, dict) else None
     if status != 200 or not str(version).startswith("3."):
-        what = "a document of Swagger 2" if "swagger" in document else "no OpenAPI document"
+        what = "a Swagger 2 document" if "swagger" in document else "no OpenAPI document"
         raise MountkitError(
-            f"{mount.where} answered {status} to GET {path}, and {what}; write the path at which "
-            "it serves one of OpenAPI 3 in OpenAPI(documents=…)."
+            f"{mount.where} answered GET {path} with {status} and {what}; give the path of an "
+            "OpenAPI 3 document in OpenAPI(documents=…)."
         )
     return document
 
 
 def _server(host: HostPattern, root_path: str) -> Document:
-    """OpenAPI's Server Object, without a scheme: that of the page."""
+    """OpenAPI's Server Object; without a scheme, the page's counts."""
     pattern = re.sub(r"{(\w+):\w+}", r"{\1}", host.pattern).replace("*", "{any}", 1)
     server: Document = {"url": f"//{pattern}{encode_path(root_path)}"}
     names = re.findall(r"{(\w+)}", pattern)

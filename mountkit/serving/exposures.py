@@ -44,6 +44,10 @@ class Exposure:
         path = self.mount.path
         return Resolution(self.mount, found.root_path, path, self.below, found.params), inner
 
+    def preview(self, found: Resolution[Any], scope: Scope) -> tuple[dict[str, Any], str | None]:
+        """What `serve` would do; see `Mount.preview`."""
+        return self.mount.preview(*self.inner(found, scope))
+
     async def serve(
         self,
         found: Resolution[Any],

@@ -101,6 +101,12 @@ class MountTable(BaseRoute):
         return url_path_for(self.routes, name, **path_params)
 
 
+def decision_in(matched: Scope) -> Resolution[Any] | Refusal | None:
+    """What `matches` has decided; `None` if it was not that of a mount."""
+    found: _Matched | None = matched.get(_KEY)
+    return None if found is None else found.decision
+
+
 def matched(scope: Scope, found: Resolution[Any]) -> dict[str, Any]:
     """What a router updates its scope with: Starlette's keys, so that tools find them."""
     return {

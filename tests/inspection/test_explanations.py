@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from flask import Flask
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Host as StarletteHost
@@ -13,7 +14,15 @@ from starlette.routing import Mount as StarletteMount
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from mountkit import Accept, Dispatcher, DispatchMiddleware, Mount, PatternError, Split
+from mountkit import (
+    Accept,
+    Dispatcher,
+    DispatchMiddleware,
+    LifespanMiddleware,
+    Mount,
+    PatternError,
+    Split,
+)
 from mountkit.inspection.explanations import Explanation, explain, request_scope
 
 
@@ -195,10 +204,10 @@ def test_routes_are_tried_in_their_order(
 def test_what_stands_before_a_route_is_named() -> None:
     """And a route whose method is another one is told from one whose path is."""
     found = outcomes(explain(fastapi_app(), "/x/1"))
-    assert found["/x"] == ("outranked", "APIRoute('/x/{id}') stands before it")
+    assert found["/x"] == ("outranked", "APIRoute('/x/{id}') comes before it")
     assert found["/v1/{q}/z"][0] == "refused"
     found = outcomes(explain(fastapi_app(), "/x/1", method="POST"))
-    assert found["/x/{id}"] == ("refused", "method: not one of its own")
+    assert found["/x/{id}"] == ("refused", "method: not allowed here")
     found = outcomes(explain(fastapi_app(), "/nothing"))
     assert found["/x/{id}"] == ("refused", "path: does not match")
 
@@ -262,9 +271,11 @@ def test_a_path_that_is_none_matches_nothing() -> None:
 
 
 @pytest.mark.parametrize("url", ["a.com/x", "ftp://a.com/x", "http:/x", ""])
-def test_a_url_that_is_none_is_refused(url: str) -> None:
+def test_a_url_that_is_neither_absolute_nor_a_path_is_refused(url: str) -> None:
     """The message says what to write."""
-    with pytest.raises(PatternError, match=r"is none; write 'http://host/path' or '/path'\.$"):
+    with pytest.raises(
+        PatternError, match=r"is neither absolute nor a path; write '.*' or '/path'\.$"
+    ):
         explain(Dispatcher(), url)
 
 
@@ -293,3 +304,97 @@ def test_a_dispatcher_without_mounts_is_looked_through() -> None:
     """What decides is the app underneath."""
     inner = Dispatcher({"/a": shop})
     assert explain(Dispatcher(default=inner), "http://a.com/a/").route is inner.routes[0]
+
+
+def flask_app() -> Flask:
+    return Flask("legacy")
+
+
+async def underneath(scope: Scope, receive: Receive, send: Send) -> None:
+    """What no mount takes."""
+
+
+def in_front_of_fastapi() -> Any:
+    app = FastAPI(openapi_url=None)
+    app.add_middleware(LifespanMiddleware)
+    app.add_middleware(DispatchMiddleware, mounts={"/a": shop})
+    return app
+
+
+@pytest.mark.parametrize(
+    ("app", "name"),
+    [
+        pytest.param(Dispatcher({"/a": shop}, default=flask_app()), "Flask", id="default"),
+        pytest.param(DispatchMiddleware(underneath, {"/a": shop}), "underneath()", id="middleware"),
+        pytest.param(in_front_of_fastapi(), "FastAPI", id="FastAPI's middleware"),
+        pytest.param(
+            Dispatcher({"/a": shop}, default=Dispatcher({"/c": shop}, default=underneath)),
+            "underneath()",
+            id="a dispatcher below another",
+        ),
+    ],
+)
+def test_the_app_underneath_is_named(app: Any, name: str) -> None:
+    """It gets what no mount takes, with the scope as it came."""
+    found = explain(app, "/r/b", root_path="/r")
+    assert (found.route, found.target, found.convention) == (None, name, "")
+    assert (found.path, found.root_path) == ("/r/b", "/r")
+    line = f"  is taken by no mount and goes to the app underneath, {name}"
+    assert str(found).splitlines()[1] == line
+    assert found.as_dict()["takes"] is None
+    assert found.as_dict()["child"]["app"] == name
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(Dispatcher({"/a": shop}), id="a dispatcher"),
+        pytest.param(Starlette(routes=[Mount("/a", shop)]), id="routes"),
+    ],
+)
+def test_without_an_app_underneath(app: Any) -> None:
+    """Then it is a 404."""
+    found = explain(app, "/b")
+    assert (found.target, found.as_dict()["child"]) == ("", None)
+
+
+def test_an_unknown_host_does_not_reach_the_app_underneath() -> None:
+    """Nor its mounts, if the dispatcher answers by itself."""
+    below = Dispatcher({"/b": shop})
+    app = Dispatcher([Mount("/a", shop, host="a.com")], default=below, unknown_host=421)
+    found = explain(app, "http://b.com/b")
+    assert (found.route, found.target) == (None, "")
+    assert explain(app, "http://a.com/b").route is below.routes[0]
+
+
+REFUSED = "/a/%2e%2e/b"
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(Dispatcher({"/a": shop, "/b": shop}, default=underneath), id="a table"),
+        pytest.param(
+            Starlette(routes=[Mount("/a", shop), Mount("/b", shop)]), id="mounts among routes"
+        ),
+        pytest.param(
+            Dispatcher([Mount("/", routes=[Mount("/a", shop), Mount("/b", shop)])]),
+            id="a table among routes",
+        ),
+    ],
+)
+def test_a_request_that_is_refused(app: Any) -> None:
+    """No mount and no app underneath gets it."""
+    found = explain(app, REFUSED)
+    found = found.below or found
+    assert (found.route, found.target) == (None, "")
+    assert found.candidates[0].outcome == "refused"
+    assert found.candidates[0].reason.startswith("400: ")
+
+
+def test_a_refusal_comes_before_later_mounts() -> None:
+    """It answers the request, so that no route behind it is tried."""
+    app = Starlette(routes=[Mount("/a", shop), Mount("/b", shop)])
+    refused, outranked = explain(app, REFUSED).candidates
+    assert refused.reason == "400: other readers of the path would choose differently"
+    assert outranked[1:] == ("outranked", "a refusal comes before it")

@@ -594,7 +594,9 @@ def test_an_app_that_publishes_nothing_there(client: ClientFactory) -> None:
             Mount("/legacy", flask_app(), name="legacy"),
         ]
     )
-    with pytest.raises(MountkitError, match=r"'/legacy' .* answered 200 to GET /broken\.json"):
+    with pytest.raises(
+        MountkitError, match=r"'/legacy' .* answered GET /broken\.json with 200 and no OpenAPI"
+    ):
         client(app).get("/docs/openapi.json")
 
 
@@ -610,7 +612,7 @@ def test_an_app_that_publishes_swagger_2(client: ClientFactory) -> None:
             Mount("/old", Starlette(routes=[Route("/spec.json", spec)])),
         ]
     )
-    with pytest.raises(MountkitError, match="and a document of Swagger 2; write the path"):
+    with pytest.raises(MountkitError, match="and a Swagger 2 document; give the path of an"):
         client(app).get("/docs/openapi.json")
 
 
@@ -634,7 +636,7 @@ def test_the_document_of_any_app(client: ClientFactory) -> None:
 async def test_it_has_to_be_mounted() -> None:
     """Alone there is nothing to show, and no websocket at all."""
     server = Running(OpenAPI())
-    with pytest.raises(MountkitError, match="was called by no mount"):
+    with pytest.raises(MountkitError, match=r"^OpenAPI\(\) is not mounted"):
         await server.ask("/")
     await server.app({"type": "websocket"}, server.receive, server.send)
     assert server.messages[-1]["type"] == "websocket.close"
