@@ -32,7 +32,8 @@ from mountkit.openapi.pages import OpenAPI
 from mountkit.serving.dispatchers import Dispatcher, DispatchMiddleware, LifespanMiddleware
 from mountkit.serving.mounts import Mount
 from mountkit.serving.splits import Split
-from mountkit.tenants.apps import TenantApps, TenantMiddleware
+from mountkit.tenants.apps import TenantApps
+from mountkit.tenants.middleware import TenantMiddleware
 from mountkit.tenants.resolvers import TenantResolver
 from mountkit.urls import URLNotFound, path_for, url_context, url_for
 from mountkit.wsgi.bridge import WSGIBridge

@@ -171,7 +171,7 @@ class Client:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has failed is tried again soon."""
-    monkeypatch.setattr("mountkit.tenants.apps._FIRST_DELAY", 0.01)
+    monkeypatch.setattr("mountkit.tenants.fleets.FIRST_DELAY", 0.01)
     monkeypatch.setattr("mountkit.tenants.apps._LONGEST_DELAY", 0.02)
 
 
