@@ -12,8 +12,8 @@ from mountkit.answers import answer, answer_unavailable
 from mountkit.exceptions import PatternError, ResolutionError
 from mountkit.matching.hosts import request_host
 from mountkit.tenants.resolvers import TenantResolver
-from mountkit.wsgi.bridge import WSGIApp
 from mountkit.wsgi.detection import adapt
+from mountkit.wsgi.exchanges import WSGIApp
 
 #: Frameworks type scope and messages in their own ways, so these are left open.
 Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[Any]] | WSGIApp

@@ -1,4 +1,4 @@
-"""A WSGI environ, made of an ASGI scope (PEP 3333, "environ Variables"; RFC 3875)."""
+"""The WSGI environ of an ASGI scope (PEP 3333, "environ Variables"; RFC 3875)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
     """The environ of a request.
 
     Args:
-        scope: of a mounted app: `root_path` is the mount's, `path` holds it.
+        scope: a mounted app's: `root_path` is the mount's, and `path` starts with it.
         body: `wsgi.input`.
     """
     root_path, rest = split_root_path(scope)
@@ -24,7 +24,7 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
     server_name, server_port = scope.get("server") or ("localhost", None)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
-        # Of the mount alone; an environment variable of this name has no say.
+        # The environment variable of this name is ignored.
         "SCRIPT_NAME": _latin1(root_path),
         "PATH_INFO": _latin1(rest) if rest[:1] == "/" else "/",  # "*", of OPTIONS
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
@@ -64,7 +64,7 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
 
 
 def _latin1(path: str) -> str:
-    """As PEP 3333 has it: the bytes of the decoded path, each as one character."""
+    """The bytes of the decoded path, each as one character (PEP 3333)."""
     return path.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
