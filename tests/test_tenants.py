@@ -139,7 +139,7 @@ class Apps:
 def patched_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of the tenants' apps."""
     clock = Clock()
-    for name in ("tenants.apps", "tenants.fleets", "tenants.records", "answers"):
+    for name in ("tenants.apps", "tenants.fleets", "answers"):
         monkeypatch.setattr(f"mountkit.{name}.monotonic", clock)
     return clock
 

@@ -24,7 +24,6 @@ logger: logging.Logger = logging.getLogger("mountkit")
 
 T = TypeVar("T")
 
-
 # Seconds before an app that did not start is started again: doubled each time.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
@@ -75,7 +74,9 @@ class Fleet(Generic[T]):
                 return failure
             if not self.supervisors:
                 return shutting_down(key)
-            record = self._begin(key, tenant, self.supervisors[-1])
+            record = self.records[key] = Record(key, tenant)
+            supervisor = self.supervisors[-1]
+            supervisor.spawn(partial(self._bring_up, record, supervisor))
         elif record.status == "serving" and record.error is not None:
             self._evict(record)
             return self._fail(key, record.error)
@@ -99,11 +100,6 @@ class Fleet(Generic[T]):
         if not record.users and record.unused is not None:
             record.unused.set()
 
-    def _begin(self, key: Hashable, tenant: T, supervisor: Supervisor) -> Record[T]:
-        record = self.records[key] = Record(key, tenant)
-        supervisor.spawn(partial(self._bring_up, record, supervisor))
-        return record
-
     def _fail(self, key: Hashable, error: str) -> Failure:
         """Record a failure. The delay is doubled, unless the last failure was long ago."""
         now = monotonic()
@@ -119,10 +115,9 @@ class Fleet(Generic[T]):
     async def _bring_up(self, record: Record[T], supervisor: Supervisor) -> None:
         task = current_task()
         record.failure = shutting_down(record.key)  # if this is cancelled
-        has_place = False
         try:
             await self._take_place()
-            has_place = True
+            record.has_place = True
             record.mount, record.child = await self._make(record)
             await supervisor.start(record.child)
         except BaseException as exc:  # SystemExit too: a tenant cannot end the server
@@ -138,7 +133,7 @@ class Fleet(Generic[T]):
             self._failures.pop(record.key, None)
         finally:
             if record.failure is not None:
-                self._remove(record, has_place=has_place)
+                self._remove(record)
             record.settled.set()
             self._make_room()
 
@@ -174,12 +169,6 @@ class Fleet(Generic[T]):
         finally:
             if turn in self._queue:  # cancelled
                 self._queue.remove(turn)
-
-    def _give_place_back(self) -> None:
-        if self._queue:
-            self._queue.popleft().set()
-        else:
-            self._taken -= 1
 
     def _make_room(self) -> None:
         """Evict an app for each start that waits. It may have to wait until one is up."""
@@ -232,14 +221,18 @@ class Fleet(Generic[T]):
                 await supervisor.stop_some([record.child])
         finally:
             self._leaving -= 1
-            self._remove(record, has_place=True)
+            self._remove(record)
 
-    def _remove(self, record: Record[T], *, has_place: bool) -> None:
+    def _remove(self, record: Record[T]) -> None:
         del self.records[record.key]
         record.status = "gone"
         record.gone.set()
-        if has_place:
-            self._give_place_back()
+        if not record.has_place:
+            return
+        if self._queue:
+            self._queue.popleft().set()  # the next start has its place
+        else:
+            self._taken -= 1
 
     def watch_idle(self) -> None:
         """From now on, evict apps that are idle for `idle_timeout` seconds."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable
-from dataclasses import replace
-from time import monotonic
+from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 import anyio
@@ -29,33 +28,24 @@ class Failure(NamedTuple):
     delay: float
 
 
+@dataclass(eq=False)
 class Record(Generic[T]):
-    """One tenant's app, from its first request to its end.
+    """One tenant's app, from its first request to its end."""
 
-    Attributes:
-        status: `"gone"` also means that it did not start.
-        mount, child: set once it is up.
-        failure: why it did not start.
-        users: requests that it works on, or that wait until it is up.
-        used: when the last of them came or ended (`time.monotonic()`).
-        settled: set once it is up or did not start.
-        gone: set once it is down.
-        unused: set when the last user leaves; exists while its eviction waits for that.
-    """
-
-    def __init__(self, key: Hashable, tenant: T) -> None:
-        self.key = key
-        self.tenant = tenant
-        self.status: Literal["starting", "serving", "leaving", "gone"] = "starting"
-        self.since = time.time()
-        self.mount: Mount
-        self.child: Child
-        self.failure: Failure | None = None
-        self.users = 0
-        self.used = monotonic()
-        self.settled = anyio.Event()
-        self.gone = anyio.Event()
-        self.unused: anyio.Event | None = None
+    key: Hashable
+    tenant: T
+    # "gone" also means that it did not start.
+    status: Literal["starting", "serving", "leaving", "gone"] = "starting"
+    since: float = field(default_factory=time.time)
+    mount: Mount = field(init=False)  # once its factory has returned
+    child: Child = field(init=False)
+    failure: Failure | None = None  # why it did not start
+    has_place: bool = False
+    users: int = 0  # requests that it works on, or that wait until it is up
+    used: float = 0.0  # when the last of them came or ended (`time.monotonic()`)
+    settled: anyio.Event = field(default_factory=anyio.Event)  # set once it is up or did not start
+    gone: anyio.Event = field(default_factory=anyio.Event)  # set once it is down
+    unused: anyio.Event | None = None  # set when the last user leaves, if an eviction waits for it
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Generic, NamedTuple, TypeVar
 
@@ -26,21 +27,15 @@ class _Entry(NamedTuple, Generic[T]):
     stale_until: float
 
 
+@dataclass(eq=False)
 class _Lookup(Generic[T]):
-    """One call of the user's function, and the requests that wait for it.
+    """One call of the user's function, and the requests that wait for it."""
 
-    Attributes:
-        entry, failure: one of them is set once it has ended, unless it was cancelled.
-        is_kept: the host has not been invalidated since it began.
-        changes: the resolver's, when it ended.
-    """
-
-    def __init__(self) -> None:
-        self.ended = anyio.Event()
-        self.entry: _Entry[T] | None = None
-        self.failure: str | None = None
-        self.is_kept = True
-        self.changes = 0
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    entry: _Entry[T] | None = None  # this or `failure` is set then, unless it was cancelled
+    failure: str | None = None
+    is_kept: bool = True  # the host has not been invalidated since it began
+    changes: int = 0  # the resolver's, when it ended
 
 
 class TenantResolver(Generic[T]):

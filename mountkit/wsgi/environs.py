@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from wsgiref.util import FileWrapper
 
@@ -48,7 +49,12 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
     if client:
         environ["REMOTE_ADDR"] = client[0]
         environ["REMOTE_PORT"] = str(client[1])
-    for name, value in scope["headers"]:
+    _add_headers(environ, scope["headers"])
+    return environ
+
+
+def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> None:
+    for name, value in headers:
         # "x_a" would become the variable of "x-a", and "proxy" HTTP_PROXY (httpoxy).
         if b"_" in name or name == b"proxy":
             continue
@@ -60,7 +66,6 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
             # HTTP/2 may split cookies (RFC 9113, section 8.2.3).
             text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
         environ[key] = text
-    return environ
 
 
 def _latin1(path: str) -> str:
