@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
+
+T = TypeVar("T")
 
 
 def current_task() -> asyncio.Task[Any] | None:
@@ -67,3 +70,26 @@ def describe(exc: BaseException) -> str:
         return f"{name}: {exc}"
     except Exception:  # the exception's own `__str__` may raise
         return name
+
+
+async def guarded(call: Callable[[], Awaitable[T]]) -> T:
+    """Await a user's function in a task of ours, which must not end with it.
+
+    What comes from outside goes through: a cancellation, Ctrl-C; see `is_outside`.
+
+    Raises:
+        Exception: what the function raised. `SystemExit`, and any `KeyboardInterrupt` or
+            cancellation that it raised by itself, or a group of them, is the cause of a
+            `RuntimeError`.
+    """
+    task = current_task()
+    try:
+        return await call()
+    except Exception:
+        raise
+    except BaseException as exc:
+        if is_outside(exc, task):
+            raise
+        function = call.func if isinstance(call, partial) else call
+        name = getattr(function, "__qualname__", None) or type(function).__name__
+        raise RuntimeError(f"{name} raised {describe(exc)}, which would end the server.") from exc

@@ -129,7 +129,9 @@ async def test_a_look_up(
         assert statuses == [503] * 3
         assert await status_of(server, "well") == 200
         assert len(server.messages) == 1
-    assert errors(caplog) == [f"The tenant of 'bad.localhost' could not be looked up: {reason}"]
+    [message] = errors(caplog)
+    assert message.startswith("The tenant of 'bad.localhost' could not be looked up: ")
+    assert f"raised {reason}" in message
 
 
 @every_fault
@@ -148,7 +150,9 @@ async def test_a_factory(
         for tenant, status in (("well", 200), ("bad", 503), ("bad", 503), ("well", 200)):
             assert await status_of(server, tenant) == status
         assert len(server.messages) == 1
-    assert errors(caplog) == [f"The app of tenant 'bad' did not start: {reason}"]
+    [message] = errors(caplog)
+    assert message.startswith("The app of tenant 'bad' did not start: ")
+    assert f"raised {reason}" in message
 
 
 @pytest.mark.usefixtures("of_a_server")
@@ -188,7 +192,8 @@ async def test_a_warm_up(fault: Any, reason: str, anyio_backend_name: str) -> No
     server = Running(apps)
     with pytest.raises(LifespanError) as caught:
         await apps({"type": "lifespan"}, server.receive, server.send)
-    assert str(caught.value) == f"warm_up raised {reason}"
+    assert str(caught.value).startswith("warm_up raised ")
+    assert f"raised {reason}" in str(caught.value)
     assert server.answered == ["startup.failed"]
 
 

@@ -39,5 +39,5 @@ def test_no_function_ends_the_server(name: str, tmp_path: Path) -> None:
         lines = record.read_text().splitlines()
         assert [line for line in lines if line.startswith("acme")] == ["acme up", "acme down"]
         assert [line for line in lines if line.startswith("one")] == ["one up", "one down"]
-        assert "The app of tenant 'make-exit' did not start: SystemExit: 3" in server.output
+        assert "The app of tenant 'make-exit' did not start: " in server.output
         assert "never retrieved" not in server.output

@@ -18,7 +18,7 @@ from mountkit.exceptions import LifespanError, MountkitError, PatternError, Reso
 from mountkit.lifespans.supervision import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Health, run_lifespan
 from mountkit.matching.paths import split_root_path
 from mountkit.serving.dispatchers import DRAIN_TIMEOUT
-from mountkit.tasks import current_task, describe, is_outside
+from mountkit.tasks import describe, guarded, is_outside
 from mountkit.tenants.fleets import FIRST_DELAY, Fleet
 from mountkit.tenants.middleware import Application, TenantMiddleware
 from mountkit.tenants.records import Failure
@@ -163,12 +163,9 @@ class TenantApps(Generic[T]):
         fleet.watch_idle()
         if self._warm_up is None:
             return
-        task = current_task()
         try:
-            tenants = [*await self._warm_up()]
-        except BaseException as exc:
-            if is_outside(exc, task):
-                raise
+            tenants = [*await guarded(self._warm_up)]
+        except Exception as exc:
             raise LifespanError(f"warm_up raised {describe(exc)}") from exc
         async with anyio.create_task_group() as task_group:
             for tenant in tenants:

@@ -17,7 +17,7 @@ from anyio.lowlevel import current_token
 from mountkit.exceptions import LifespanError, MountkitError, PatternError
 from mountkit.lifespans.supervision import Child, Supervisor
 from mountkit.serving.mounts import Mount
-from mountkit.tasks import current_task, describe, is_outside
+from mountkit.tasks import describe, guarded
 from mountkit.tenants.records import Failure, Record
 
 logger: logging.Logger = logging.getLogger("mountkit")
@@ -113,16 +113,13 @@ class Fleet(Generic[T]):
         return failure
 
     async def _bring_up(self, record: Record[T], supervisor: Supervisor) -> None:
-        task = current_task()
         record.failure = shutting_down(record.key)  # if this is cancelled
         try:
             await self._take_place()
             record.has_place = True
             record.mount, record.child = await self._make(record)
             await supervisor.start(record.child)
-        except BaseException as exc:  # SystemExit too: a tenant cannot end the server
-            if is_outside(exc, task):
-                raise
+        except Exception as exc:
             reason = str(exc) if isinstance(exc, MountkitError) else describe(exc)
             record.failure = self._fail(record.key, reason)
             cause = exc.__cause__ if isinstance(exc, LifespanError) else exc
@@ -140,7 +137,7 @@ class Fleet(Generic[T]):
     async def _make(self, record: Record[T]) -> tuple[Mount, Child]:
         """Have the user's function make an app."""
         with anyio.move_on_after(self.startup_timeout) as cancel_scope:
-            app = await self.factory(record.tenant)
+            app = await guarded(partial(self.factory, record.tenant))
         if cancel_scope.cancelled_caught:
             raise TimeoutError(f"the factory took more than {self.startup_timeout:g} seconds.")
         mount = app if isinstance(app, Mount) else Mount("", app)

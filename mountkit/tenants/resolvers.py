@@ -6,6 +6,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Generic, NamedTuple, TypeVar
 
@@ -13,7 +14,7 @@ import anyio
 
 from mountkit.exceptions import PatternError, ResolutionError
 from mountkit.matching.hosts import HostPattern
-from mountkit.tasks import current_task, describe, is_outside
+from mountkit.tasks import describe, guarded
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -154,12 +155,9 @@ class TenantResolver(Generic[T]):
         return entry.tenant
 
     async def _look_up(self, host: str, lookup: _Lookup[T]) -> None:
-        task = current_task()
         try:
             tenant = await self._ask(host)
-        except BaseException as exc:  # SystemExit too: a look-up cannot end the server
-            if is_outside(exc, task):
-                raise
+        except Exception as exc:
             lookup.failure = f"The tenant of {host!r} could not be looked up: {describe(exc)}"
             logger.error("%s", lookup.failure, exc_info=exc)
             if lookup.is_kept:
@@ -179,7 +177,7 @@ class TenantResolver(Generic[T]):
 
     async def _ask(self, host: str) -> T | None:
         with anyio.move_on_after(self.timeout):
-            return await self._find(host)
+            return await guarded(partial(self._find, host))
         raise TimeoutError(f"it took more than {self.timeout:g} seconds.")
 
     def _keep(self, entries: OrderedDict[str, E], host: str, entry: E) -> None:
