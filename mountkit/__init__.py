@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from mountkit.middleware.watchdogs import Watchdog
     from mountkit.openapi.pages import OpenAPI
     from mountkit.serving.splits import Split
-    from mountkit.tenants.apps import TenantApps, TenantMiddleware
+    from mountkit.tenants.apps import TenantApps
+    from mountkit.tenants.middleware import TenantMiddleware
     from mountkit.tenants.resolvers import TenantResolver
     from mountkit.urls import URLNotFound, path_for, url_context, url_for
     from mountkit.wsgi.bridge import WSGIBridge
@@ -109,7 +110,7 @@ _MODULES = {
     "Readiness": "lifespans.probes",
     "Split": "serving.splits",
     "TenantApps": "tenants.apps",
-    "TenantMiddleware": "tenants.apps",
+    "TenantMiddleware": "tenants.middleware",
     "TenantResolver": "tenants.resolvers",
     "URLNotFound": "urls",
     "WSGIBridge": "wsgi.bridge",

@@ -13,20 +13,20 @@ import anyio
 
 T = TypeVar("T")
 
-
+# Python 3.11 finds the running loop by a system call: it is remembered for each thread. A thread's
+# loop has no current task unless it is running.
 _thread = threading.local()
 
 
 def current_task() -> asyncio.Task[Any] | None:
     """asyncio's current task; `None` on trio, and outside any event loop."""
     try:
-        task = asyncio.current_task(_thread.loop)
+        return asyncio.current_task(_thread.loop) or _find_current_task()
     except AttributeError:
-        task = None
-    return task or _find_task()
+        return _find_current_task()
 
 
-def _find_task():
+def _find_current_task() -> asyncio.Task[Any] | None:
     try:
         _thread.loop = asyncio.get_running_loop()
     except RuntimeError:

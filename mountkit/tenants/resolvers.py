@@ -1,10 +1,12 @@
-"""Whose host is this? A look-up in the user's database, remembered."""
+"""`TenantResolver`: the tenant of a host, looked up by the user's function and remembered."""
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Generic, NamedTuple, TypeVar
 
@@ -12,6 +14,7 @@ import anyio
 
 from mountkit.exceptions import PatternError, ResolutionError
 from mountkit.matching.hosts import HostPattern
+from mountkit.tasks import describe, guarded
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -25,40 +28,38 @@ class _Entry(NamedTuple, Generic[T]):
     stale_until: float
 
 
+@dataclass(eq=False)
 class _Lookup(Generic[T]):
-    """One call of the user's function, and all who wait for it."""
+    """One call of the user's function, and the requests that wait for it."""
 
-    def __init__(self) -> None:
-        self.ended = anyio.Event()
-        # One of them, unless it was cancelled.
-        self.entry: _Entry[T] | None = None
-        self.failure: str | None = None
-        self.is_kept = True  # nobody has invalidated the host since it began
-        self.changes = 0  # those of the resolver when it ended
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    entry: _Entry[T] | None = None  # this or `failure` is set then, unless it was cancelled
+    failure: str | None = None
+    is_kept: bool = True  # the host has not been invalidated since it began
+    changes: int = 0  # the resolver's, when it ended
 
 
 class TenantResolver(Generic[T]):
     """Finds the tenant of a host, and remembers it.
 
-    However many requests ask for a host at a time, it is looked up once. If the request that
-    looks it up is cancelled, one of those that wait does it in its place.
+    Requests that ask for the same host at the same time share one look-up. If the request that runs
+    it is cancelled, another one takes over.
 
     Args:
-        find: an async function that is given a host and returns its tenant, any object but
-            `None`, or `None` if it is nobody's. The host has no port, no trailing dot and
-            capital letters; international names are in ASCII (`xn--bcher-kva.de`), as in DNS.
+        find: an async function that takes a host and returns its tenant, any object but `None`, or
+            `None` if the host has no tenant. The host is in lower case, without a port or a
+            trailing dot; international names are in ASCII (`xn--bcher-kva.de`), as in DNS.
         ttl: seconds that a tenant is remembered.
-        unknown_ttl: seconds that it is remembered that a host is nobody's.
-        stale_ttl: seconds beyond `ttl` that a tenant goes on to be served while `find` fails
-            (`stale-if-error`, RFC 5861, section 4). That a host is nobody's is never stale.
+        unknown_ttl: seconds that a host without a tenant is remembered.
+        stale_ttl: seconds beyond `ttl` that a tenant is still served while `find` fails
+            (`stale-if-error`, RFC 5861, section 4). Hosts without a tenant are never stale.
         failure_ttl: seconds that a host is not looked up again after `find` has failed.
-        timeout: seconds that `find` may take; beyond, it has failed. `None` waits for ever.
-        max_size: how many tenants' hosts are remembered, and how many hosts that are nobody's,
-            each; the least recently used are forgotten. Hosts that somebody made up do not
-            displace those of tenants.
+        timeout: seconds after which `find` has failed; `None` sets no limit.
+        max_size: how many hosts with a tenant are remembered, and as many without one, so that
+            made-up hosts do not displace tenants. The least recently used are forgotten.
 
     Raises:
-        PatternError: `find` cannot be called, or one of the numbers can never work.
+        PatternError: `find` cannot be called, or a number is out of range.
     """
 
     def __init__(
@@ -74,16 +75,16 @@ class TenantResolver(Generic[T]):
     ) -> None:
         if not callable(find):
             raise PatternError(
-                f"TenantResolver({find!r}) has no function to ask; pass an async function that "
+                f"TenantResolver({find!r}) cannot call its argument; pass an async function that "
                 "takes a host."
             )
         numbers = {"ttl": ttl, "unknown_ttl": unknown_ttl, "stale_ttl": stale_ttl}
         for name, seconds in (numbers | {"failure_ttl": failure_ttl}).items():
             if not seconds >= 0:
-                raise PatternError(f"{name}={seconds!r} is no number of seconds; write e.g. 60.")
+                raise PatternError(f"{name}={seconds!r} is not a number of seconds; write e.g. 60.")
         for name, value in {"timeout": timeout, "max_size": max_size}.items():
             if value is not None and not value > 0:
-                raise PatternError(f"{name}={value!r} is no number above 0; write e.g. 5.")
+                raise PatternError(f"{name}={value!r} is not above 0; write e.g. 5.")
         self._find = find
         self.ttl = ttl
         self.unknown_ttl = unknown_ttl
@@ -96,41 +97,38 @@ class TenantResolver(Generic[T]):
         self._unknown: OrderedDict[str, _Entry[T]] = OrderedDict()
         self._failures: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._lookups: dict[str, _Lookup[T]] = {}
-        self._changes = 0  # how often something was invalidated
+        self._changes = 0  # counts invalidations
 
     def __len__(self) -> int:
-        """How many hosts are remembered, those that are nobody's included."""
+        """The number of hosts that are remembered, with and without a tenant."""
         return len(self._known) + len(self._unknown)
 
     @staticmethod
     def normal(host: str) -> str:
-        """A host that somebody has typed, in the form that `find` gets: what to store of a
-        custom domain. A port is left out.
+        """A host as a customer typed it, in the form that `find` gets: store custom domains in this
+        form. A port is dropped.
 
         Raises:
-            PatternError: it is no host.
+            PatternError: it is not a valid host.
         """
         name = HostPattern(host).host
         if name is None:
-            raise PatternError(f"{host!r} is no single host; write one, such as 'a.example.com'.")
+            raise PatternError(f"{host!r} is not one host; write one, such as 'a.example.com'.")
         return name
 
     async def resolve(self, host: str) -> T | None:
         """The tenant of a host, from memory or from `find`.
 
         Args:
-            host: in the form that `find` gets; `normal` brings it there.
+            host: in the form that `find` gets; see `normal`.
 
         Raises:
-            ResolutionError: `find` has raised or took too long, and no stale answer may stand in.
+            ResolutionError: `find` raised or took too long, and there is no stale answer.
         """
         while True:
             now = monotonic()
-            entries = self._known
+            entries = self._known if host in self._known else self._unknown
             entry = entries.get(host)
-            if entry is None:
-                entries = self._unknown
-                entry = entries.get(host)
             if entry is not None and now < entry.fresh_until:
                 entries.move_to_end(host)
                 return entry.tenant
@@ -144,12 +142,12 @@ class TenantResolver(Generic[T]):
             else:
                 await lookup.ended.wait()
             if not lookup.is_kept or lookup.changes != self._changes:
-                continue  # it may be older than what has changed
+                continue  # it may be older than the change
             if lookup.failure is not None:
                 return self._stale(entry, lookup.failure)
             if lookup.entry is not None:
                 return lookup.entry.tenant
-            # The request that looked it up was cancelled.
+            # The request that ran the look-up was cancelled.
 
     def _stale(self, entry: _Entry[T] | None, failure: str) -> T:
         if entry is None or entry.tenant is None or monotonic() >= entry.stale_until:
@@ -160,9 +158,7 @@ class TenantResolver(Generic[T]):
         try:
             tenant = await self._ask(host)
         except Exception as exc:
-            lookup.failure = (
-                f"The tenant of {host!r} could not be looked up: {type(exc).__name__}: {exc}"
-            )
+            lookup.failure = f"The tenant of {host!r} could not be looked up: {describe(exc)}"
             logger.error("%s", lookup.failure, exc_info=exc)
             if lookup.is_kept:
                 self._keep(self._failures, host, (monotonic() + self.failure_ttl, lookup.failure))
@@ -181,7 +177,7 @@ class TenantResolver(Generic[T]):
 
     async def _ask(self, host: str) -> T | None:
         with anyio.move_on_after(self.timeout):
-            return await self._find(host)
+            return await guarded(partial(self._find, host))
         raise TimeoutError(f"it took more than {self.timeout:g} seconds.")
 
     def _keep(self, entries: OrderedDict[str, E], host: str, entry: E) -> None:
@@ -191,14 +187,14 @@ class TenantResolver(Generic[T]):
             entries.popitem(last=False)
 
     def invalidate(self, *hosts: str) -> None:
-        """Forget hosts, so that the next request for each looks it up. What is being looked up
-        right now is looked up again: no request is served by what was before.
+        """Forget hosts, so that the next request for each looks it up. Look-ups of them that are
+        running are repeated: no later answer comes from before this call.
 
         Args:
-            hosts: in any spelling; none of them means all.
+            hosts: in any spelling; without one, all are forgotten.
 
         Raises:
-            PatternError: one is no host. Nothing is forgotten.
+            PatternError: one is not a valid host. Nothing is forgotten then.
         """
         names = [self.normal(host) for host in hosts]
         self._changes += 1
@@ -208,13 +204,13 @@ class TenantResolver(Generic[T]):
                 self._lookups.pop(name).is_kept = False
 
     def invalidate_tenant(self, is_meant: Callable[[T], bool]) -> None:
-        """Forget every host of the tenants that a function picks. It is asked for each of those
-        that are remembered. All that is being looked up right now is looked up again."""
+        """Forget the hosts of each tenant for which a function returns true. All look-ups that are
+        running are repeated."""
         self._changes += 1
         for host, entry in [*self._known.items()]:
             if entry.tenant is not None and is_meant(entry.tenant):
                 self._forget(host)
-        for lookup in self._lookups.values():  # whose they are is not known yet
+        for lookup in self._lookups.values():  # their tenants are not known yet
             lookup.is_kept = False
         self._lookups.clear()
 

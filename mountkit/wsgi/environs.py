@@ -1,8 +1,9 @@
-"""A WSGI environ, made of an ASGI scope (PEP 3333, "environ Variables"; RFC 3875)."""
+"""The WSGI environ of an ASGI scope (PEP 3333, "environ Variables"; RFC 3875)."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 from wsgiref.util import FileWrapper
 
@@ -15,7 +16,7 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
     """The environ of a request.
 
     Args:
-        scope: of a mounted app: `root_path` is the mount's, `path` holds it.
+        scope: a mounted app's: `root_path` is the mount's, and `path` starts with it.
         body: `wsgi.input`.
     """
     root_path, rest = split_root_path(scope)
@@ -23,7 +24,7 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
     server_name, server_port = scope.get("server") or ("localhost", None)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
-        # Of the mount alone; an environment variable of this name has no say.
+        # The environment variable of this name is ignored.
         "SCRIPT_NAME": _latin1(root_path),
         "PATH_INFO": _latin1(rest) if rest[:1] == "/" else "/",  # "*", of OPTIONS
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
@@ -47,7 +48,12 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
     if client:
         environ["REMOTE_ADDR"] = client[0]
         environ["REMOTE_PORT"] = str(client[1])
-    for name, value in scope["headers"]:
+    _add_headers(environ, scope["headers"])
+    return environ
+
+
+def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> None:
+    for name, value in headers:
         # "x_a" would become the variable of "x-a", and "proxy" HTTP_PROXY (httpoxy).
         if b"_" in name or name == b"proxy":
             continue
@@ -59,9 +65,8 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
             # HTTP/2 may split cookies (RFC 9113, section 8.2.3).
             text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
         environ[key] = text
-    return environ
 
 
 def _latin1(path: str) -> str:
-    """As PEP 3333 has it: the bytes of the decoded path, each as one character."""
+    """The bytes of the decoded path, each as one character (PEP 3333)."""
     return path.encode("utf-8", "surrogateescape").decode("latin-1")

@@ -1,8 +1,8 @@
-"""A few threads of one's own, and the way from them back to the event loop.
+"""A small thread pool, and calls from its threads back into the event loop.
 
-Not `anyio.to_thread`, whose one limiter is shared by the whole process: a mount that hangs
-would take its neighbours' threads. Daemon threads, so that a call that never ends does not
-keep the process from exiting.
+`anyio.to_thread` shares one limiter in the whole process: a mount that hangs would take its
+neighbours' threads. These are daemon threads, so a call that never ends does not keep the process
+from exiting.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class ThreadPool:
     """Up to `limit` threads, started when they are needed.
 
     Args:
-        limit: from 1.
-        name: what the threads are called, in debuggers and in messages.
+        limit: at least 1.
+        name: of the threads, for debuggers.
     """
 
     def __init__(self, limit: int, name: str) -> None:
@@ -35,7 +35,7 @@ class ThreadPool:
         self._threads = 0
 
     def submit(self, job: Job) -> None:
-        """Run `job` in a thread, as soon as one is free. It must not raise."""
+        """Run `job` in a thread as soon as one is free. It must not raise."""
         with self._lock:
             self.pending += 1
             if self._threads < min(self.pending, self.limit):
@@ -47,8 +47,8 @@ class ThreadPool:
             self._jobs.put(job)
 
     def close(self) -> None:
-        """End the threads, each after the job that it is at; jobs that wait are run before. What
-        is submitted later gets threads of its own, however long these may take."""
+        """End the threads once they have run the jobs that were submitted. Later jobs get new
+        threads and do not wait for these."""
         with self._lock:
             for _ in range(self._threads):
                 self._jobs.put(None)
@@ -56,27 +56,20 @@ class ThreadPool:
             self._jobs = SimpleQueue()
 
     def _work(self, jobs: SimpleQueue[Job | None]) -> None:
-        while self._work_on_next(jobs):
-            pass
-
-    def _work_on_next(self, jobs: SimpleQueue[Job | None]) -> bool:
-        """Wait for a job and do it; `False` if the thread is to end."""
-        job = jobs.get()
-        if job is None:
-            return False
-        job()
-        with self._lock:
-            self.pending -= 1
-        return True
+        while (job := jobs.get()) is not None:
+            job()
+            del job  # an idle thread must not keep the last request alive
+            with self._lock:
+                self.pending -= 1
 
 
 def loop_caller() -> Callable[[Callable[[], Any]], None]:
-    """A function that other threads may call to have something called in this event loop.
+    """A function that schedules a call in this event loop, from any thread.
 
-    It returns at once. When the loop has ended meanwhile, nothing happens.
+    It returns at once, and does nothing if the loop has ended.
     """
     token: Any = current_token().native_token
-    # trio's and asyncio's name for the same.
+    # trio, asyncio
     call_soon = getattr(token, "run_sync_soon", None) or token.call_soon_threadsafe
 
     def call(function: Callable[[], Any]) -> None:

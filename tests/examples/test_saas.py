@@ -234,7 +234,7 @@ def test_what_is_no_tenant_is_refused(saas: Saas, fields: dict[str, str], messag
         pytest.param("admin.localhost", "admin.localhost is a host of this service", id="admin"),
         pytest.param("ACME.localhost", "acme.localhost is a host of this service", id="slug"),
         pytest.param("anvils.acme.localhost", "is somebody&#39;s already", id="taken"),
-        pytest.param("*.example.org", "is no single host", id="wildcard"),
+        pytest.param("*.example.org", "is not one host", id="wildcard"),
         pytest.param("https://example.org", "contains a scheme", id="scheme"),
     ],
 )

@@ -346,20 +346,18 @@ async def test_failures_are_bounded() -> None:
     [
         pytest.param(
             {"find": "a.com"},
-            "TenantResolver('a.com') has no function to ask; pass an async function that takes a "
+            "TenantResolver('a.com') cannot call its argument; pass an async function that takes a "
             "host.",
             id="find",
         ),
-        pytest.param({"ttl": -1}, "ttl=-1 is no number of seconds; write e.g. 60.", id="ttl"),
+        pytest.param({"ttl": -1}, "ttl=-1 is not a number of seconds; write e.g. 60.", id="ttl"),
         pytest.param(
             {"stale_ttl": float("nan")},
-            "stale_ttl=nan is no number of seconds; write e.g. 60.",
+            "stale_ttl=nan is not a number of seconds; write e.g. 60.",
             id="nan",
         ),
-        pytest.param({"timeout": 0}, "timeout=0 is no number above 0; write e.g. 5.", id="timeout"),
-        pytest.param(
-            {"max_size": 0}, "max_size=0 is no number above 0; write e.g. 5.", id="max-size"
-        ),
+        pytest.param({"timeout": 0}, "timeout=0 is not above 0; write e.g. 5.", id="timeout"),
+        pytest.param({"max_size": 0}, "max_size=0 is not above 0; write e.g. 5.", id="max-size"),
     ],
 )
 def test_what_can_never_work_is_refused(arguments: dict[str, Any], message: str) -> None:
@@ -373,7 +371,7 @@ def test_what_can_never_work_is_refused(arguments: dict[str, Any], message: str)
     [
         pytest.param(
             "*.a.com",
-            "'*.a.com' is no single host; write one, such as 'a.example.com'.",
+            "'*.a.com' is not one host; write one, such as 'a.example.com'.",
             id="wildcard",
         ),
         pytest.param(

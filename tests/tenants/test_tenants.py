@@ -32,7 +32,7 @@ from mountkit import (
     TenantMiddleware,
     TenantResolver,
 )
-from mountkit.tenants.apps import _LONGEST_DELAY
+from mountkit.tenants.fleets import LONGEST_DELAY
 from tests.support.actors import Slow
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running, running
@@ -138,6 +138,14 @@ class Apps:
         return TenantApps(TenantResolver(find_label), self.make, **options)
 
 
+def patched_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of the tenants' apps."""
+    clock = Clock()
+    for name in ("tenants.apps", "tenants.fleets", "answers"):
+        monkeypatch.setattr(f"mountkit.{name}.monotonic", clock)
+    return clock
+
+
 async def status_of(server: Running, tenant: str) -> int:
     return (await server.ask("/", host=f"{tenant}.localhost"))[0]
 
@@ -165,7 +173,7 @@ def show_tenant_wsgi() -> flask.Flask:
 
 def with_middleware(resolver: TenantResolver[str], **options: Any) -> Starlette:
     app = Starlette(routes=[Route("/", show_tenant), WebSocketRoute("/", greet)])
-    app.add_middleware(TenantMiddleware[str], resolver=resolver, **options)
+    app.add_middleware(TenantMiddleware, resolver=resolver, **options)
     return app
 
 
@@ -271,7 +279,7 @@ class TestNobodys:
 
     def test_what_is_no_resolver_is_refused(self, client: ClientFactory, make: Any) -> None:
         """The message says how to make one."""
-        with pytest.raises(PatternError, match="is no TenantResolver; write TenantResolver"):
+        with pytest.raises(PatternError, match="is not a TenantResolver; write TenantResolver"):
             client(make(find_label)).__enter__()
 
 
@@ -508,7 +516,7 @@ async def test_a_later_run() -> None:
     ("how", "reason"),
     [
         pytest.param("factory", "no database", id="factory-raises"),
-        pytest.param("hangs", "It was not made within 0.05 seconds.", id="factory-hangs"),
+        pytest.param("hangs", "the factory took more than 0.05 seconds.", id="factory-hangs"),
         pytest.param("lifespan", "no migrations", id="lifespan-raises"),
         pytest.param("lifespan hangs", "0.05 seconds", id="lifespan-hangs"),
         pytest.param("mount", "without conditions", id="no-mount-for-a-tenant"),
@@ -518,9 +526,7 @@ async def test_a_start_that_fails(
     how: str, reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """503 until the time is over, which is doubled each time; the others are served."""
-    clock = Clock()
-    monkeypatch.setattr("mountkit.tenants.apps.monotonic", clock)
-    monkeypatch.setattr("mountkit.answers.monotonic", clock)
+    clock = patched_clock(monkeypatch)
     apps = Apps()
     apps.failing["acme"] = how
     apps.wraps = lambda app: Mount("/x", app) if apps.failing.get("acme") == "mount" else app
@@ -544,21 +550,19 @@ async def test_old_failures_are_forgiven(
     seconds: float, delay: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time is doubled only if the last failure was not long ago."""
-    clock = Clock()
-    monkeypatch.setattr("mountkit.tenants.apps.monotonic", clock)
-    monkeypatch.setattr("mountkit.answers.monotonic", clock)
+    clock = patched_clock(monkeypatch)
     apps = Apps()
     apps.failing["acme"] = "factory"
     async with running(apps.tenants()) as server:
         await status_of(server, "acme")
         clock.now += seconds
         _, headers, _ = await server.ask("/", host="acme.localhost")
-    assert (headers["retry-after"], _LONGEST_DELAY) == (str(delay), 60)
+    assert (headers["retry-after"], LONGEST_DELAY) == (str(delay), 60)
 
 
 async def test_what_is_known_of_failures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest is forgotten."""
-    monkeypatch.setattr("mountkit.tenants.apps._MAX_FAILURES", 2)
+    monkeypatch.setattr("mountkit.tenants.fleets.MAX_FAILURES", 2)
     apps = Apps()
     apps.failing = dict.fromkeys(("a", "b", "c"), "factory")
     async with running(apps.tenants()) as server:
@@ -570,9 +574,7 @@ async def test_an_app_that_has_died_is_started_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The request that finds it so gets 503; after a second a new one is made."""
-    clock = Clock()
-    monkeypatch.setattr("mountkit.tenants.apps.monotonic", clock)
-    monkeypatch.setattr("mountkit.answers.monotonic", clock)
+    clock = patched_clock(monkeypatch)
     apps = Apps()
     apps.dies["acme"] = anyio.Event()
     app = apps.tenants()
@@ -663,8 +665,7 @@ async def test_the_drain_timeout_cuts(kind: str, answers_first: bool, types: lis
 
 async def test_an_idle_app_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     """And one that is busy, or was used a little ago, does not."""
-    clock = Clock()
-    monkeypatch.setattr("mountkit.tenants.apps.monotonic", clock)
+    clock = patched_clock(monkeypatch)
     apps = Apps()
     slow = apps.slow["busy"] = Slow(apps.log)
     app = apps.tenants(idle_timeout=0.02)
@@ -681,8 +682,7 @@ async def test_an_idle_app_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
         slow.go.set()
         await until(lambda: app.health[0].in_flight == 0)
         clock.now += 0.03
-        await until(lambda: not app._is_reaping)
-        assert app.health == []
+        await until(lambda: app.health == [])
         assert await status_of(server, "a") == 200  # it is watched again
         clock.now += 0.03
         await until(lambda: apps.log.count("a down") == 2)
@@ -716,8 +716,8 @@ def test_a_place_is_left_for_the_others() -> None:
     app.pin("vip")
     app.pin("vip")
     message = (
-        "Tenant 'acme' cannot be pinned: of max_apps=2 places one is left, and the other tenants "
-        "need it; raise max_apps."
+        "Tenant 'acme' cannot be pinned: the last of max_apps=2 places is for the tenants that are "
+        "not pinned; raise max_apps."
     )
     with pytest.raises(PatternError, match=re.escape(message)):
         app.pin("acme")
@@ -783,11 +783,11 @@ async def test_the_server_stops_while_a_start_waits_for_a_place() -> None:
         await until(lambda: bool(apps.log))
         b = ask(tasks, app, scope_of(host="b.localhost"))
         await anyio.wait_all_tasks_blocked()
-        assert len(app._queue) == 1
+        assert len(app._fleets[0]._queue) == 1
         server.stopping.set()
         await until(lambda: a.ended.is_set() and b.ended.is_set())
     assert (a.status, b.status) == (503, 503)
-    assert len(app._queue) == 0
+    assert len(app._fleets[0]._queue) == 0
     assert apps.log == ["a made"]
 
 
@@ -823,7 +823,7 @@ async def test_apps_are_warmed_up_before_the_server_serves(
     async with running(app) as server:
         assert server.answered == ["startup.complete"]
         assert sorted(apps.log) == ["a made", "a up", "b made", "c made", "c up"]
-        assert "tenant 'b' did not start: no database" in caplog.text
+        assert "tenant 'b' did not start: RuntimeError: no database" in caplog.text
 
 
 async def test_a_warm_up_that_raises_stops_the_server() -> None:
@@ -902,10 +902,11 @@ async def test_a_dead_app_during_the_shutdown() -> None:
         assert await status_of(server, "a") == 200
         apps.dies["a"].set()
         await until(lambda: [health.status for health in app.health] == ["failed"])
-        supervisors, app._supervisors = app._supervisors, []
+        [fleet] = app._fleets
+        supervisors = [fleet.supervisors.pop()]
         asked = ask(tasks, app, scope_of(host="a.localhost"))
         await until(asked.ended.is_set)
-        app._supervisors = supervisors
+        fleet.supervisors += supervisors
     assert asked.status == 503
 
 
@@ -921,7 +922,7 @@ async def test_without_a_lifespan() -> None:
 
 async def test_other_scopes_have_no_host() -> None:
     """The message says so."""
-    message = "Scope type 'odd' is none of 'http', 'websocket' and 'lifespan'"
+    message = "Scope type 'odd' has no host to find a tenant by; send 'http', 'websocket'"
     with pytest.raises(MountkitError, match=message):
         await Apps().tenants()({"type": "odd"}, anyio.sleep_forever, anyio.sleep)  # type: ignore[arg-type]
 
@@ -972,8 +973,8 @@ def test_tenants_have_to_be_told_apart(tenant: Any) -> None:
         return tenant
 
     message = (
-        f"Tenant {tenant!r} cannot be told from others by {tenant!r}, which is equal to itself "
-        "alone or has no hash; pass key=, such as key=lambda tenant: tenant.id."
+        f"Tenant {tenant!r} cannot be identified by {tenant!r}, which is equal only to itself "
+        "or has no hash; pass key=, such as key=lambda tenant: tenant.id."
     )
     with pytest.raises(PatternError, match=re.escape(message)):
         TenantApps(TenantResolver(find), Apps().make).pin(tenant)
@@ -1005,12 +1006,10 @@ async def test_a_key_tells_tenants_apart() -> None:
             "its app.",
             id="factory",
         ),
-        pytest.param(
-            {"max_apps": 0}, "max_apps=0 is no number above 0; write e.g. 100.", id="max-apps"
-        ),
+        pytest.param({"max_apps": 0}, "max_apps=0 is not above 0; write e.g. 100.", id="max-apps"),
         pytest.param(
             {"idle_timeout": -1},
-            "idle_timeout=-1 is no number above 0; write e.g. 100.",
+            "idle_timeout=-1 is not above 0; write e.g. 100.",
             id="idle-timeout",
         ),
     ],

@@ -171,8 +171,8 @@ class Client:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has failed is tried again soon."""
-    monkeypatch.setattr("mountkit.tenants.apps._FIRST_DELAY", 0.01)
-    monkeypatch.setattr("mountkit.tenants.apps._LONGEST_DELAY", 0.02)
+    monkeypatch.setattr("mountkit.tenants.fleets.FIRST_DELAY", 0.01)
+    monkeypatch.setattr("mountkit.tenants.fleets.LONGEST_DELAY", 0.02)
 
 
 @pytest.mark.usefixtures("quick")

@@ -547,8 +547,12 @@ async def test_close_after_an_error() -> None:
     ("app", "message"),
     [
         pytest.param(answering(["x"]), "answered with 'x', a str; a WSGI", id="text"),
-        pytest.param(answering([b"x"], status="OK"), "the status 'OK'; a WSGI", id="status"),
-        pytest.param(answering([b"x"], status=200), "the status 200; a WSGI", id="number"),
+        pytest.param(
+            answering([b"x"], status="OK"), "the status 'OK'; write it like '200 OK'", id="status"
+        ),
+        pytest.param(
+            answering([b"x"], status=200), "the status 200; write it like '200 OK'", id="number"
+        ),
         pytest.param(answering([b"x"], status="100 Go"), "the status '100 Go'", id="interim"),
         pytest.param(
             answering([b"x"], [("a", "b\r\nc: d")]), "which HTTP does not allow", id="line-break"
@@ -863,7 +867,7 @@ async def test_context_variables() -> None:
 
 def exchanges() -> int:
     gc.collect()
-    return sum(type(found).__name__ == "_Exchange" for found in gc.get_objects())
+    return sum(type(found).__name__ == "Exchange" for found in gc.get_objects())
 
 
 async def test_nothing_is_kept() -> None:
