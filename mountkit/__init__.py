@@ -20,6 +20,7 @@ from mountkit.exceptions import (
 from mountkit.lifespans.middleware import LifespanMiddleware
 from mountkit.lifespans.options import Lifespan
 from mountkit.matching.accept import Accept
+from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.matchers import (
     Client,
     Cookie,
@@ -31,7 +32,6 @@ from mountkit.matching.matchers import (
     Scheme,
     ScopeType,
 )
-from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.tables import Table
 from mountkit.serving.dispatchers import Dispatcher, DispatchMiddleware
 from mountkit.serving.mounts import Mount

@@ -17,8 +17,8 @@ from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
 from mountkit.inspection.layers import Layer, describe, describe_app, layers_of
-from mountkit.matching.hosts import request_host
 from mountkit.matching.decisions import Refusal, Resolution
+from mountkit.matching.hosts import request_host
 from mountkit.matching.locations import encode_path
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Table

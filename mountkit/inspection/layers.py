@@ -13,8 +13,8 @@ from starlette.types import Scope
 from mountkit.frameworks.base import is_a
 from mountkit.matching.tables import Table
 from mountkit.serving.dispatchers import Dispatcher
-from mountkit.serving.tables import MountTable
 from mountkit.serving.splits import Split
+from mountkit.serving.tables import MountTable
 
 
 class Layer(NamedTuple):

@@ -25,8 +25,8 @@ from mountkit.matching.tables import Resolution
 from mountkit.openapi.documents import Document, Published, merge
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount
-from mountkit.serving.tables import MountTable
 from mountkit.serving.sites import SITE, Site
+from mountkit.serving.tables import MountTable
 
 #: Where the page loads Swagger UI from; FastAPI's pages do the same.
 SWAGGER_UI = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5"

@@ -19,8 +19,8 @@ from mountkit.lifespans.children import Child, children_of, mounts_of
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
-from mountkit.matching.paths import split_root_path
 from mountkit.matching.decisions import Resolution
+from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Table
 from mountkit.serving.changes import DRAIN_TIMEOUT, Changes, checked_mounts
 from mountkit.serving.escapes import EscapeWatch

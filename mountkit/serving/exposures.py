@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import Receive, Scope, Send
 
 from mountkit.exceptions import PatternError
+from mountkit.matching.decisions import Resolution
 from mountkit.matching.locations import encode_path
 from mountkit.matching.rules import Rule
-from mountkit.matching.decisions import Resolution
 
 if TYPE_CHECKING:
     from mountkit.serving.mounts import Mount

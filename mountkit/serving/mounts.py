@@ -28,20 +28,18 @@ from mountkit.exceptions import MountkitError, PatternError
 from mountkit.frameworks import convention_of
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
-from mountkit.lifespans.runs import Health, Run, Status
-from mountkit.matching.matchers import Matcher, Wanted
-from mountkit.matching.locations import slash_location
-from mountkit.matching.rules import Rule, call_site
+from mountkit.lifespans.runs import Health, Status
 from mountkit.matching.decisions import Resolution
+from mountkit.matching.locations import slash_location
+from mountkit.matching.matchers import Matcher, Wanted
+from mountkit.matching.rules import Rule, call_site
 from mountkit.middleware.errors import contain
-from mountkit.middleware.redirects import ascii_locations
 from mountkit.serving.errors import annotated, hand_up
 from mountkit.serving.exposures import Exposure, checked_exposures
 from mountkit.serving.flights import Flight, Traffic
 from mountkit.serving.names import url_path_of
 from mountkit.serving.routes import Route, watch
 from mountkit.serving.scopes import BUILDERS, Builder, Convention, routes_scope
-from mountkit.serving.sites import MOUNT, SITE, site_of
 from mountkit.serving.tables import MountTable
 from mountkit.tasks import describe, is_outside
 from mountkit.wsgi.bridge import WSGIBridge
@@ -54,7 +52,7 @@ _ANSWERS = (HTTPException, WebSocketException, MultiPartException)
 # FastAPI's and Starlette's own telemetry need it too.
 _TRACING = "opentelemetry.trace"
 # Stands for `routes=`: no lifespan of its own, no state.
-_NO_CHILD = Child(None, None, '')
+_NO_CHILD = Child(None, None, "")
 
 
 class Mount(starlette.routing.Mount):
@@ -148,7 +146,12 @@ class Mount(starlette.routing.Mount):
     ) -> None:
         conditions = {"host": host, "methods": methods, "headers": headers, "query": query}
         rule = Rule(
-            path, **conditions, when=when, priority=priority, exact=exact, where=call_site()  # type: ignore[arg-type]
+            path,
+            **conditions,
+            when=when,
+            priority=priority,
+            exact=exact,
+            where=call_site(),  # type: ignore[arg-type]
         )
         check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
         check_one_of("errors", errors, ("raise", "contain"))

@@ -17,8 +17,8 @@ from mountkit.exceptions import PatternError
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
-from mountkit.matching.matchers import Cookie, Header
 from mountkit.matching.locations import encode_path
+from mountkit.matching.matchers import Cookie, Header
 from mountkit.matching.rules import call_site
 from mountkit.serving.errors import annotated
 from mountkit.serving.flights import Flight
@@ -144,7 +144,9 @@ def _child(name: str, app: Any, where: str) -> Child:
 def _check_weights(weights: Mapping[str, float]) -> None:
     for name, weight in weights.items():
         if not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
-            raise PatternError(f"Weight {weight!r} of {name!r} is not a number from 0; write e.g. 5.")
+            raise PatternError(
+                f"Weight {weight!r} of {name!r} is not a number from 0; write e.g. 5."
+            )
     if not any(weights.values()):
         raise PatternError("No app of the split has a weight above 0; give one a weight.")
 

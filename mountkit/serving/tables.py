@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
-from mountkit.matching.rules import Rule
 from mountkit.matching.decisions import Refusal, Resolution
+from mountkit.matching.rules import Rule
 from mountkit.matching.tables import Table
 from mountkit.serving.names import url_path_for
 

@@ -18,8 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit import Dispatcher, DispatchMiddleware, LifespanError, LifespanMiddleware, Mount
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.tasks import guarded
-from tests.test_lifespans import Log, Server, actor
-from tests.test_supervision import running, until
+from tests.support.actors import Log, actor
+from tests.support.lifespans import Server, running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 

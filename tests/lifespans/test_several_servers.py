@@ -30,8 +30,9 @@ from mountkit import (
 )
 from mountkit.lifespans.registers import MARK
 from tests.conftest import ClientFactory
-from tests.test_lifespans import Server, actor
-from tests.test_supervision import Flaky, Running, running, until
+from tests.support.actors import Flaky, actor
+from tests.support.lifespans import Running, Server, running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 

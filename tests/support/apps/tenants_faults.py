@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mountkit import Dispatcher, Mount, TenantApps, TenantMiddleware, TenantResolver
-from tests.apps.records import recorded_lifespan
+from tests.support.apps.records import recorded_lifespan
 
 FAULTS = [
     f"{function}-{fault}"

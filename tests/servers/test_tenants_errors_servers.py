@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.apps.tenants_faults import FAULTS
-from tests.servers import SERVERS, serve
+from tests.support.apps.tenants_faults import FAULTS
+from tests.support.servers import SERVERS, serve
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -17,7 +17,7 @@ def test_no_function_ends_the_server(name: str, tmp_path: Path) -> None:
     server is."""
     record = tmp_path / "record"
     record.touch()
-    target, env = "tests.apps.tenants_faults:app", {"TEST_RECORD": str(record)}
+    target, env = "tests.support.apps.tenants_faults:app", {"TEST_RECORD": str(record)}
     with (
         serve(name, target, env=env) as server,
         httpx.Client(base_url=server.url, timeout=60) as client,

@@ -23,7 +23,8 @@ from mountkit import (
     TenantResolver,
 )
 from tests.conftest import ClientFactory
-from tests.test_supervision import Running, running, until
+from tests.support.lifespans import Running, running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
