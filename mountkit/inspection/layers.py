@@ -29,7 +29,7 @@ class Layer(NamedTuple):
     """
 
     label: str
-    table: Table[Mount] | None
+    table: Table[Any] | None
     routes: tuple[BaseRoute, ...]
     underneath: Any = None
     unknown_host: object = "default"

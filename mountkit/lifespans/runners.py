@@ -51,7 +51,7 @@ class LifespanRunner:
         timeouts: for these apps.
         wrapped: the app underneath. It starts before the others and stops after them, with the
             server's own scope, so that its state is what the server gives every request.
-        prepare: what else to do before the server takes requests.
+        prepare: what else to do before the server takes requests, given its supervisor.
         report: the health of the mounts, given the lifespan scope.
         is_transparent: if no app supports lifespans, raise what the wrapped app raised, so that
             the server sees it too.
@@ -66,7 +66,7 @@ class LifespanRunner:
         timeouts: Timeouts = _USUAL,
         *,
         wrapped: Child | None = None,
-        prepare: Callable[[], Awaitable[None]] | None = None,
+        prepare: Callable[[Supervisor], Awaitable[None]] | None = None,
         report: Callable[[Scope], Iterable[Health]] = lambda scope: (),
         is_transparent: bool = False,
     ) -> None:
@@ -139,7 +139,7 @@ class LifespanRunner:
             outcome.is_wrapped_starting = False
         await supervisor.start_all(list(self._children(scope)))
         if self._prepare is not None:
-            await guarded(self._prepare)
+            await guarded(partial(self._prepare, supervisor))
         is_refusal = self._is_transparent and refusal is not None and REGISTER not in scope
         if is_refusal and not any(run.task for run in supervisor.register.runs.values()):
             raise refusal  # type: ignore[misc]

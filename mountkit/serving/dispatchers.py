@@ -6,7 +6,7 @@ app with its layers. What no mount takes goes to the app underneath.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from starlette.datastructures import URLPath
@@ -29,6 +29,7 @@ from mountkit.serving.mounts import Mount, check_one_of
 from mountkit.serving.names import url_path_for, url_path_of
 from mountkit.serving.scopes import same_scope
 from mountkit.serving.sites import SITE, site_of
+from mountkit.types import Application, ASGI3Application
 
 
 class Dispatcher:
@@ -61,9 +62,9 @@ class Dispatcher:
 
     def __init__(
         self,
-        mounts: Mapping[str, Any] | Iterable[Mount] = (),
+        mounts: Mapping[str, Application] | Sequence[Mount] | Iterator[Mount] = (),
         *,
-        default: Any = None,
+        default: Application | None = None,
         errors: Literal["raise", "contain"] = "raise",
         unknown_host: Literal["default", 404, 421] = "default",
         path_has_root: bool | None = None,
@@ -270,8 +271,8 @@ class DispatchMiddleware(Dispatcher):
 
     def __init__(
         self,
-        app: ASGIApp,
-        mounts: Mapping[str, Any] | Iterable[Mount] = (),
+        app: ASGI3Application,
+        mounts: Mapping[str, Application] | Sequence[Mount] | Iterator[Mount] = (),
         *,
         errors: Literal["raise", "contain"] = "raise",
         unknown_host: Literal["default", 404, 421] = "default",

@@ -42,6 +42,7 @@ from mountkit.serving.routes import Route, watch
 from mountkit.serving.scopes import BUILDERS, Builder, Convention, routes_scope
 from mountkit.serving.tables import MountTable
 from mountkit.tasks import describe, is_outside
+from mountkit.types import Application, ASGI3Application
 from mountkit.wsgi.bridge import WSGIBridge
 from mountkit.wsgi.detection import Interface, adapt
 
@@ -123,7 +124,7 @@ class Mount(starlette.routing.Mount):
     def __init__(
         self,
         path: str,
-        app: Any = None,
+        app: Application | None = None,
         routes: Sequence[BaseRoute] | None = None,
         name: str | None = None,
         *,
@@ -139,12 +140,12 @@ class Mount(starlette.routing.Mount):
         redirect_slashes: bool | Literal["navigate"] = "navigate",
         convention: Convention | None = None,
         interface: Interface | Literal["auto"] = "auto",
-        bridge: Callable[[Any], ASGIApp] = WSGIBridge,
+        bridge: Callable[[Any], ASGI3Application] = WSGIBridge,
         expose: Iterable[str] | Mapping[str, str] = (),
         lifespan: Lifespan | Literal["on", "off"] = "on",
         errors: Literal["raise", "contain"] = "raise",
     ) -> None:
-        conditions = {"host": host, "methods": methods, "headers": headers, "query": query}
+        conditions: dict[str, Any] = {"host": host, "methods": methods, "headers": headers, "query": query}
         rule = Rule(
             path,
             **conditions,
@@ -163,7 +164,7 @@ class Mount(starlette.routing.Mount):
         self._since = time.time()
         self._own_routes = None if routes is None else list(routes)
         self._exposures: list[Exposure] | None = None
-        self._alone: MountTable | None = None
+        self._own_table: MountTable | None = None
         asgi, found = _asgi_app(rule, app, self._own_routes, interface, bridge)
         # As Starlette's own `__init__`, but that it does not compile the path, which is slow.
         self._base_app = asgi
@@ -184,9 +185,9 @@ class Mount(starlette.routing.Mount):
             self._build_scope = routes_scope
 
     # Compiled when something asks for it.
-    path_regex = cached_property(lambda self: _compiled(self)[0])  # type: ignore[assignment]
-    path_format = cached_property(lambda self: _compiled(self)[1])  # type: ignore[assignment]
-    param_convertors = cached_property(lambda self: _compiled(self)[2])  # type: ignore[assignment]
+    path_regex = cached_property(lambda self: _compiled(self)[0])
+    path_format = cached_property(lambda self: _compiled(self)[1])
+    param_convertors = cached_property(lambda self: _compiled(self)[2])
 
     @property
     def path(self) -> str:
@@ -198,7 +199,7 @@ class Mount(starlette.routing.Mount):
     def path(self, path: str) -> None:
         if path != self.path:
             self.rule = self.rule.at(path)
-            self._alone = self._exposures = None
+            self._own_table = self._exposures = None
             for name in ("path_regex", "path_format", "param_convertors"):
                 vars(self).pop(name, None)
 
@@ -230,16 +231,19 @@ class Mount(starlette.routing.Mount):
             self._exposures = [Exposure(self, *pair) for pair in self.expose.items()]
         return self._exposures
 
+    @property
+    def _alone(self) -> MountTable:
+        """This mount as a table of one, for a router that tries its routes."""
+        if self._own_table is None:
+            self._own_table = MountTable([self], [self, *self.exposures], is_alone=True)
+        return self._own_table
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Compare a request with this mount alone, as a router that tries its routes does."""
-        if self._alone is None:
-            self._alone = MountTable([self], [self, *self.exposures], is_alone=True)
+        """Compare a request with this mount alone."""
         return self._alone.matches(scope)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that `matches` has taken, and leave the router's scope as it was."""
-        if self._alone is None:
-            self.matches({"type": ""})
         child = self.child
         if child is not None and not child.is_started and child.has_lifespan:
             child.is_started = True  # once is enough

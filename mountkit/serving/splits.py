@@ -24,6 +24,7 @@ from mountkit.serving.errors import annotated
 from mountkit.serving.flights import Flight
 from mountkit.serving.routes import Route, watch
 from mountkit.tasks import is_outside
+from mountkit.types import Application
 from mountkit.wsgi.detection import adapt
 
 _COOKIE_VALUE = re.compile(r"[A-Za-z0-9._-]+")
@@ -58,7 +59,7 @@ class Split:
 
     def __init__(
         self,
-        apps: Mapping[str, tuple[Any, float]],
+        apps: Mapping[str, tuple[Application, float]],
         *,
         sticky_cookie: str | None = None,
         sticky_header: str | None = None,

@@ -15,14 +15,20 @@ from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import answer_unavailable
 from mountkit.exceptions import LifespanError, MountkitError, PatternError, ResolutionError, shown
-from mountkit.lifespans.supervision import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Health, run_lifespan
+from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
+from mountkit.lifespans.registers import mark_of
+from mountkit.lifespans.runners import LifespanRunner
+from mountkit.lifespans.runs import Health
+from mountkit.lifespans.supervisors import Supervisor
 from mountkit.matching.paths import split_root_path
-from mountkit.serving.dispatchers import DRAIN_TIMEOUT
+from mountkit.matching.decisions import Resolution
+from mountkit.serving.changes import DRAIN_TIMEOUT
 from mountkit.tasks import describe, guarded, is_outside
 from mountkit.tenants.fleets import FIRST_DELAY, Fleet
-from mountkit.tenants.middleware import Application, TenantMiddleware
+from mountkit.tenants.middleware import TenantMiddleware
 from mountkit.tenants.records import Failure
 from mountkit.tenants.resolvers import TenantResolver
+from mountkit.types import Application
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -91,7 +97,10 @@ class TenantApps(Generic[T]):
         self._key = key
         self._max_apps = max_apps
         self._pinned: set[Hashable] = set()
-        self._make_fleet: Callable[[], Fleet[T]] = partial(
+        self._lifespans = LifespanRunner(
+            lambda scope: (), Timeouts(startup_timeout, shutdown_timeout), prepare=self._prepare
+        )
+        self._make_fleet: Callable[[Supervisor], Fleet[T]] = partial(
             Fleet,
             factory,
             state_key,
@@ -100,8 +109,8 @@ class TenantApps(Generic[T]):
             drain_timeout,
             startup_timeout,
             self._pinned,
+            self._lifespans.supervisors,
         )
-        self._shutdown_timeout = shutdown_timeout
         self._warm_up = warm_up
         self._fleets: list[Fleet[T]] = []  # one for each server that runs this
 
@@ -125,7 +134,7 @@ class TenantApps(Generic[T]):
         except ResolutionError:
             await answer_unavailable(monotonic() + FIRST_DELAY, scope, receive, send)
             return
-        fleet = self._fleet(key)
+        fleet = self._fleet(key, scope)
         record = await fleet.enter(key, tenant)
         if isinstance(record, Failure):
             await answer_unavailable(record.retry_at, scope, receive, send)
@@ -136,30 +145,24 @@ class TenantApps(Generic[T]):
             record.child.run.state[self._door.state_key] = tenant
             root_path, rest = split_root_path(scope)
             mount = record.mount
-            await mount.serve((mount, root_path, "", rest, {}), scope, receive, send)
+            found = Resolution(mount, root_path, "", rest, {})
+            await mount.serve(found, scope, receive, send)
         finally:
             fleet.leave(record)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        fleet = self._make_fleet()
         try:
-            await run_lifespan(
-                scope,
-                receive,
-                send,
-                tuple,
-                prepare=partial(self._prepare, fleet),
-                running=fleet.supervisors,
-                startup_timeout=fleet.startup_timeout,
-                shutdown_timeout=self._shutdown_timeout,
-            )
+            await self._lifespans(scope, receive, send)
         finally:
-            fleet.end()
+            for fleet in self._fleets:
+                if not fleet.is_running:
+                    fleet.end()
 
-    async def _prepare(self, fleet: Fleet[T]) -> None:
+    async def _prepare(self, supervisor: Supervisor) -> None:
         """Start the apps of the tenants that `warm_up` returns."""
+        fleet = self._make_fleet(supervisor)
         # The last one that has ended stays until then: it answers late requests.
-        self._fleets = [one for one in self._fleets if one.supervisors or one.records] + [fleet]
+        self._fleets = [one for one in self._fleets if one.is_running or one.records] + [fleet]
         fleet.watch_idle()
         if self._warm_up is None:
             return
@@ -175,23 +178,28 @@ class TenantApps(Generic[T]):
         with suppress(LifespanError, ResolutionError):  # it was logged
             await self.start(tenant)
 
-    def _fleet(self, key: Hashable) -> Fleet[T]:
-        """The fleet that serves this task."""
-        if fleets := self._fleets_here():
-            return fleets[-1]
-        raise MountkitError(
-            f"The app of tenant {key!r} cannot be started: nothing runs the lifespan of its "
-            "TenantApps. Mount that in a Dispatcher, or write "
-            "app.add_middleware(mountkit.LifespanMiddleware)."
-        )
+    def _fleet(self, key: Hashable, scope: Scope | None = None) -> Fleet[T]:
+        """The fleet of the server that a request came through, or of the newest."""
+        fleets = self._fleets_here()
+        if not fleets:
+            raise MountkitError(
+                f"The app of tenant {key!r} cannot be started: nothing runs the lifespan of its "
+                "TenantApps. Mount that in a Dispatcher, or write "
+                "app.add_middleware(mountkit.LifespanMiddleware)."
+            )
+        if len(fleets) > 1 and scope is not None:
+            mark = mark_of(scope)
+            own = [fleet for fleet in fleets if fleet.supervisor.register.mark == mark]
+            fleets = own or fleets
+        return fleets[-1]
 
     def _fleets_here(self) -> list[Fleet[T]]:
         """The fleets of this event loop; one that can start apps is last."""
         if len(self._fleets) < 2:
             return self._fleets
-        loop = current_token().native_token
-        fleets = [fleet for fleet in self._fleets if fleet.loop is loop]
-        return sorted(fleets, key=lambda fleet: bool(fleet.supervisors))
+        here = current_token()
+        fleets = [fleet for fleet in self._fleets if fleet.supervisor.register.token == here]
+        return sorted(fleets, key=lambda fleet: fleet.is_running)
 
     def _key_of(self, tenant: T) -> Hashable:
         try:

@@ -12,10 +12,10 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 import anyio
-from anyio.lowlevel import current_token
 
 from mountkit.exceptions import LifespanError, MountkitError, PatternError
-from mountkit.lifespans.supervision import Child, Supervisor
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.supervisors import Supervisor
 from mountkit.serving.mounts import Mount
 from mountkit.tasks import describe, guarded
 from mountkit.tenants.records import Failure, Record
@@ -42,8 +42,8 @@ class Fleet(Generic[T]):
     Attributes:
         factory, …, startup_timeout: see `TenantApps`.
         pinned: the keys of pinned tenants, which `TenantApps` changes.
-        supervisors: holds the supervisor that runs the apps, until the server stops.
-        loop: identifies the event loop.
+        running: the supervisors of all servers that run now.
+        supervisor: runs the apps of this one.
         records: by key, the least recently used first.
     """
 
@@ -54,13 +54,18 @@ class Fleet(Generic[T]):
     drain_timeout: float | None
     startup_timeout: float | None
     pinned: set[Hashable]
-    supervisors: list[Supervisor] = field(default_factory=list)
+    running: list[Supervisor]
+    supervisor: Supervisor
     records: OrderedDict[Hashable, Record[T]] = field(default_factory=OrderedDict)
-    loop: Any = field(default_factory=lambda: current_token().native_token)
     _failures: OrderedDict[Hashable, Failure] = field(default_factory=OrderedDict)
     _taken: int = 0  # places
     _queue: deque[anyio.Event] = field(default_factory=deque)  # starts that wait for a place
     _leaving: int = 0  # apps that will give theirs back
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it may start apps: the server has not begun to stop."""
+        return self.supervisor in self.running
 
     async def enter(self, key: Hashable, tenant: T) -> Record[T] | Failure:
         """The app of a tenant, up until `leave`; or why it did not start."""
@@ -72,11 +77,10 @@ class Fleet(Generic[T]):
             failure = self._failures.get(key)
             if failure is not None and monotonic() < failure.retry_at:
                 return failure
-            if not self.supervisors:
+            if not self.is_running:
                 return shutting_down(key)
             record = self.records[key] = Record(key, tenant)
-            supervisor = self.supervisors[-1]
-            supervisor.spawn(partial(self._bring_up, record, supervisor))
+            self.supervisor.spawn(partial(self._bring_up, record))
         elif record.status == "serving" and record.error is not None:
             self._evict(record)
             return self._fail(key, record.error)
@@ -112,13 +116,13 @@ class Fleet(Generic[T]):
             self._failures.popitem(last=False)
         return failure
 
-    async def _bring_up(self, record: Record[T], supervisor: Supervisor) -> None:
+    async def _bring_up(self, record: Record[T]) -> None:
         record.failure = shutting_down(record.key)  # if this is cancelled
         try:
             await self._take_place()
             record.has_place = True
             record.mount, record.child = await self._make(record)
-            await supervisor.start(record.child)
+            await self.supervisor.start(record.child)
         except Exception as exc:
             reason = str(exc) if isinstance(exc, MountkitError) else describe(exc)
             record.failure = self._fail(record.key, reason)
@@ -203,11 +207,10 @@ class Fleet(Generic[T]):
         record.status = "leaving"
         self._leaving += 1
         record.mount.traffic.draining_since = time.time()
-        if self.supervisors:  # else the server stops them all
-            supervisor = self.supervisors[-1]
-            supervisor.spawn(partial(self._retire, record, supervisor))
+        if self.is_running:  # else the server stops them all
+            self.supervisor.spawn(partial(self._retire, record))
 
-    async def _retire(self, record: Record[T], supervisor: Supervisor) -> None:
+    async def _retire(self, record: Record[T]) -> None:
         try:
             with anyio.move_on_after(self.drain_timeout):
                 while record.users:
@@ -215,7 +218,7 @@ class Fleet(Generic[T]):
                     await record.unused.wait()
             await record.mount.traffic.drain(0)  # cuts what is left
             with anyio.CancelScope(shield=True):
-                await supervisor.stop_some([record.child])
+                await self.supervisor.stop_some([record.child])
         finally:
             self._leaving -= 1
             self._remove(record)
@@ -234,7 +237,7 @@ class Fleet(Generic[T]):
     def watch_idle(self) -> None:
         """From now on, evict apps that are idle for `idle_timeout` seconds."""
         if self.idle_timeout is not None:
-            self.supervisors[-1].spawn(partial(self._reap, self.idle_timeout))
+            self.supervisor.spawn(partial(self._reap, self.idle_timeout))
 
     async def _reap(self, idle_timeout: float) -> None:
         while True:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,11 +11,8 @@ from mountkit.answers import answer, answer_unavailable
 from mountkit.exceptions import PatternError, ResolutionError
 from mountkit.matching.hosts import request_host
 from mountkit.tenants.resolvers import TenantResolver
+from mountkit.types import Application
 from mountkit.wsgi.detection import adapt
-from mountkit.wsgi.exchanges import WSGIApp
-
-#: Frameworks type scope and messages in their own ways, so these are left open.
-Application: TypeAlias = Callable[[Any, Any, Any], Awaitable[Any]] | WSGIApp
 
 
 class TenantMiddleware:

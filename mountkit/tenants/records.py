@@ -9,7 +9,8 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 import anyio
 
-from mountkit.lifespans.supervision import Child, Health
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.runs import Health
 from mountkit.serving.mounts import Mount
 
 T = TypeVar("T")
