@@ -25,7 +25,7 @@ from mountkit.matching.matchers import (
     Scheme,
     ScopeType,
 )
-from mountkit.matching.tables import Resolution, Table
+from mountkit.matching.tables import Refusal, Resolution, Table
 from mountkit.middleware.forwarded import ForwardedMiddleware
 from mountkit.middleware.watchdogs import Watchdog
 from mountkit.openapi.pages import OpenAPI
@@ -63,6 +63,7 @@ __all__ = [
     "PatternError",
     "Query",
     "Readiness",
+    "Refusal",
     "Resolution",
     "ResolutionError",
     "Scheme",

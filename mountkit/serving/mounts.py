@@ -756,7 +756,8 @@ class MountTable(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] not in ("http", "websocket"):
             return Match.NONE, {}
-        if isinstance(self.table.decide(scope), Refusal):
+        is_path = scope["path"][:1] == "/"
+        if is_path and isinstance(self.table.decide(scope), Refusal):
             return Match.FULL, {_KEY: None}
         found = self.table.resolve(scope)
         if found is None:
