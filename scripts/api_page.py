@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 GROUPS = {
     "Mounts and what decides between them": (
         "Mount Dispatcher DispatchMiddleware LifespanMiddleware ForwardedMiddleware Table "
-        "Resolution Split WSGIBridge"
+        "Resolution Refusal Split WSGIBridge"
     ),
     "Tenants": "TenantResolver TenantMiddleware TenantApps",
     "Matchers": "Matcher Header Cookie Query Method Scheme ScopeType Client Host Accept",
@@ -25,7 +25,7 @@ GROUPS = {
 }
 METHODS = {
     "Dispatcher": ("change", "add", "remove", "replace", "url_path_for"),
-    "Table": ("resolve", "apply", "check"),
+    "Table": ("decide", "resolve", "apply", "check"),
     "TenantResolver": ("resolve", "invalidate", "invalidate_tenant", "normal"),
     "TenantApps": ("start", "evict", "pin", "unpin"),
     "WSGIBridge": ("close",),

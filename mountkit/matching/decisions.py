@@ -35,7 +35,9 @@ class Refusal(NamedTuple):
     Attributes:
         status: of the response, such as 400.
         reason: for logs and explanations.
+        is_ambiguous: other readers of the path would choose another mount.
     """
 
     status: int
     reason: str
+    is_ambiguous: bool = False

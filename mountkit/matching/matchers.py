@@ -36,9 +36,11 @@ class Specificity(NamedTuple):
     headers: int = 0
     queries: int = 0
 
-    def plus(self, other: Specificity) -> Specificity:
-        methods = max(self.methods, other.methods)
-        return Specificity(methods, self.headers + other.headers, self.queries + other.queries)
+    @classmethod
+    def sum(cls, parts: Iterable[Specificity]) -> Specificity:
+        """That of conditions which must all hold."""
+        methods, headers, queries = zip(cls(), *parts, strict=True)
+        return cls(max(methods), sum(headers), sum(queries))
 
 
 class Matcher(ABC):
@@ -123,7 +125,7 @@ class And(_Composite):
 
     @property
     def specificity(self) -> Specificity:  # type: ignore[override]
-        return _sum(part.specificity for part in self.parts)
+        return Specificity.sum(part.specificity for part in self.parts)
 
     def matches(self, scope: Scope) -> bool:
         return all(part.matches(scope) for part in self.parts)
@@ -149,7 +151,9 @@ class Or(_Composite):
         return any(part.matches(scope) for part in self.parts)
 
     def negated_specificity(self) -> Specificity:
-        return _sum(part.negated_specificity() for part in self.parts)  # ~(a | b) is ~a & ~b
+        return Specificity.sum(
+            part.negated_specificity() for part in self.parts
+        )  # ~(a | b) is ~a & ~b
 
 
 class Not(Valued):
@@ -175,21 +179,12 @@ class Not(Valued):
         return f"~{self.part!r}"
 
 
-def _sum(parts: Iterable[Specificity]) -> Specificity:
-    total = Specificity()
-    for part in parts:
-        total = total.plus(part)
-    return total
-
-
 class _Value(Valued):
     """A named value, which a request may have any number of times.
 
     Two different values never satisfy a condition on the value: a client that smuggles in a second
     one does not choose the mount.
     """
-
-    kind: str
 
     def __init__(self, name: str, wanted: Wanted = True) -> None:
         is_bytes = isinstance(wanted, re.Pattern) and isinstance(wanted.pattern, bytes)
@@ -264,8 +259,6 @@ class Header(_Value):
 
 class Cookie(_Value):
     """A cookie, by name (case-sensitive) and perhaps value; `wanted` as for `Header`."""
-
-    specificity: Specificity = Specificity(headers=1)
 
     def __init__(self, name: str, wanted: Wanted = True) -> None:
         if not isinstance(name, str) or not TOKEN.fullmatch(name):

@@ -84,11 +84,10 @@ class Rule:
         #: All of them must hold.
         self.conditions: tuple[Matcher, ...] = tuple({identity(m): m for m in conditions}.values())
         self.specificity: Specificity = Specificity()
-        for matcher in self.conditions:
-            self.specificity = self.specificity.plus(matcher.specificity)
-        self.accept: Accept | None = next(
-            (m for m in self.conditions if isinstance(m, Accept)), None
-        )
+        self.accept: Accept | None = None
+        if self.conditions:
+            self.specificity = Specificity.sum(m.specificity for m in self.conditions)
+            self.accept = next((m for m in self.conditions if isinstance(m, Accept)), None)
         self._check_names()
 
     def _check_names(self) -> None:

@@ -18,7 +18,7 @@ a small integer, and 100,000 mounts are one dictionary of segments and numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.types import Scope
@@ -27,7 +27,6 @@ from mountkit.exceptions import ConflictError, PatternError
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.findings import Finding, check_rules
 from mountkit.matching.host_trees import HostTrees, Place
-from mountkit.matching.hosts import HostPort
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.rules import Rule
 from mountkit.matching.trees import UNDECIDED, Tree
@@ -156,11 +155,11 @@ class Table(Generic[M]):
         chosen = _choice(found)
         for view in other_views(scope, root_path, rest):
             if view is None:
-                return Refusal(400, f"The path {rest!r} may be read as one above {root_path!r}.")
+                reason = f"The path {rest!r} may be read as one above {root_path!r}."
+                return Refusal(400, reason, is_ambiguous=True)
             if chosen != _choice(self._search(scope, root_path, view, place)):
-                return Refusal(
-                    400, f"The path {rest!r} may be read as {view!r}, which is another mount's."
-                )
+                reason = f"The path {rest!r} may be read as {view!r}, which is another mount's."
+                return Refusal(400, reason, is_ambiguous=True)
         return found
 
     def resolve(self, scope: Scope) -> Resolution[M] | None:
@@ -212,39 +211,21 @@ class Table(Generic[M]):
             else:
                 numbers += tree.find(rest)
         candidates = sorted((rules[number].rank, number) for number in numbers)
-        for position, (rank, chosen) in enumerate(candidates):
-            number, rule = chosen, rules[chosen]
-            found = rule.match(scope, rest, host)
-            if found is None:
-                continue
-            if rule.accept is not None:
-                equals = [n for r, n in candidates[position:] if r == rank]
-                number, found = self._negotiate(equals, found, scope, rest, host)
-            prefix, params = found
-            return Resolution(self._mounts[number], root_path, prefix, rest[len(prefix) :], params)
-        return None
-
-    def _negotiate(
-        self,
-        numbers: Sequence[int],
-        match: tuple[str, dict[str, Any]],
-        scope: Scope,
-        rest: str,
-        host: HostPort | None,
-    ) -> tuple[int, tuple[str, dict[str, Any]]]:
-        """Of mounts that are equally specific, the one whose media type the client prefers. The
-        first of them takes the request with `match`."""
-        best, best_quality = numbers[0], -1.0
-        for number in numbers:
-            rule = self._rules[number]
-            if rule.accept is None:
-                continue
-            quality = rule.accept.quality(scope)
-            if quality > best_quality:
-                found = rule.match(scope, rest, host)
-                if found is not None:
-                    best, match, best_quality = number, found, quality
-        return best, match
+        matches = (
+            (rank, number, found)
+            for rank, number in candidates
+            if (found := rules[number].match(scope, rest, host)) is not None
+        )
+        best = next(matches, None)
+        if best is None:
+            return None
+        rank, number, (prefix, params) = best
+        if rules[number].accept is not None:
+            # Of those that are equally specific, the one whose media type the client prefers.
+            equals = [best, *takewhile(lambda match: match[0] == rank, matches)]
+            best = max(equals, key=lambda match: _quality(rules[match[1]], scope))
+            _, number, (prefix, params) = best
+        return Resolution(self._mounts[number], root_path, prefix, rest[len(prefix) :], params)
 
     def check(self) -> list[Finding]:
         """What is wrong with this table, although it can be built.
@@ -411,6 +392,10 @@ def _key(rule: Rule) -> Any:
 def _choice(found: Resolution[Any] | None) -> Any:
     """What must not depend on the reader: the mount, and the values of its placeholders."""
     return None if found is None else (id(found.mount), found.params)
+
+
+def _quality(rule: Rule, scope: Scope) -> float:
+    return -1.0 if rule.accept is None else rule.accept.quality(scope)
 
 
 def _may_lack_host(scope: Scope) -> bool:

@@ -54,7 +54,7 @@ def test_the_winner_and_what_its_app_would_see() -> None:
             "http://b.com/a", {}, "host: wants 'a.com', the request has 'b.com'", id="host"
         ),
         pytest.param(
-            "/a", {}, "host: wants 'a.com', the request has none, or no proper one", id="no host"
+            "/a", {}, "host: wants 'a.com', the request has none, or not a valid one", id="no host"
         ),
         pytest.param(
             "http://a.com/ab",
