@@ -27,7 +27,7 @@ from mountkit.matching.matchers import (
 )
 from mountkit.matching.tables import Resolution, Table
 from mountkit.middleware.forwarded import ForwardedMiddleware
-from mountkit.middleware.watchdogs import Watchdog
+from mountkit.middleware.watchdogs import SERVING, Watchdog
 from mountkit.openapi.pages import OpenAPI
 from mountkit.serving.dispatchers import Dispatcher, DispatchMiddleware, LifespanMiddleware
 from mountkit.serving.mounts import Mount
@@ -36,6 +36,9 @@ from mountkit.tenants.apps import TenantApps, TenantMiddleware
 from mountkit.tenants.resolvers import TenantResolver
 from mountkit.urls import URLNotFound, path_for, url_context, url_for
 from mountkit.wsgi.bridge import WSGIBridge
+
+# Until `Mount.serve` and `Dispatcher.__call__` register themselves.
+SERVING.update({Mount.serve.__code__: "self", Dispatcher.__call__.__code__: "mount"})
 
 __all__ = [
     "Accept",
