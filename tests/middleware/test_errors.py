@@ -270,10 +270,10 @@ async def test_a_start_that_fails_may_be_out() -> None:
 
     async def send(message: Message) -> None:
         sent.append(message)
-        raise OSError
+        raise OSError("gone")
 
     app = ContainMiddleware(sends(START, BODY))
-    with pytest.raises(OSError, match=""):
+    with pytest.raises(OSError, match="gone"):
         await app(scope_of("/"), Running(app).receive, send)
     assert sent == [START]
 

@@ -160,7 +160,7 @@ async def test_a_request_that_is_cancelled_as_its_turn_comes(anyio_backend: str)
     [turn, _] = app._waiting
     gated.gates[0].set()
     gated.gates[2].set()
-    while not turn.is_set():  # in the step of the loop in which the first one ends
+    while not turn.is_set():  # noqa: ASYNC110 # in the step of the loop in which the first one ends
         await asyncio.sleep(0)
     calls[1].cancel()
     await asyncio.gather(*calls, return_exceptions=True)
