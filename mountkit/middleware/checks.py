@@ -4,7 +4,7 @@ the connection, end the process, or send it as it is, so that one response becom
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
@@ -17,6 +17,7 @@ from mountkit.middleware.exchanges import (
     ENDED,
     STARTED,
     UNANSWERED,
+    coroutine_function,
     end_websocket,
     note_error,
     where,
@@ -58,9 +59,6 @@ class CheckMiddleware:
     Completes the exchange if the app returned early: with 500 and a warning, once, if it has sent
     nothing; an open websocket is closed with 1011. A response that has started is left to the
     server, which breaks the connection.
-
-    Args:
-        app: any ASGI app.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -110,7 +108,8 @@ class Checked:
         self._send = send
         self._turns = _TURNS[scope["type"]]
 
-    async def send(self, message: Message) -> None:
+    @coroutine_function
+    def send(self, message: Message) -> Awaitable[None]:
         """Check a message and send it; give this to the app as its `send`.
 
         Raises:
@@ -118,14 +117,13 @@ class Checked:
         """
         turn = self._turns[self.state].get(message["type"])
         if turn is None:
-            await self._send_unexpected(message)
-            return
+            return self._send_unexpected(message)
         check, after = turn
         if check is not None:
             message = check(self, message)
         if not message.get("more_body"):
             self.state = after
-        await self._send(message)
+        return self._send(message)
 
     async def _send_unexpected(self, message: Message) -> None:
         kind = message["type"]
@@ -164,12 +162,13 @@ def _check_body(checked: Checked, message: Message) -> Message:
         return message
     if left < 0:
         return {**message, "body": b""} if body else message
-    checked.left = left = left - len(body)
+    left -= len(body)
     if left < 0 or (left and not message.get("more_body")):
         raise ImproperResponseError(
             f"The body is {abs(left)} bytes {'longer' if left < 0 else 'shorter'} than its "
             "Content-Length; leave this header to the framework."
         )
+    checked.left = left
     return message
 
 
@@ -177,14 +176,6 @@ def _check_file(checked: Checked, message: Message) -> Message:
     if checked.left != -1:
         return message
     return {**message, "type": "http.response.body", "body": b""}
-
-
-def _check_denial(checked: Checked, message: Message) -> Message:
-    return checked_start(message)[0]
-
-
-def _check_accept(checked: Checked, message: Message) -> Message:
-    return checked_accept(message)
 
 
 def _check_data(checked: Checked, message: Message) -> Message:
@@ -232,14 +223,14 @@ _TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
     },
     "websocket": {
         UNANSWERED: {
-            "websocket.accept": (_check_accept, ACCEPTED),
-            "websocket.http.response.start": (_check_denial, STARTED),
+            "websocket.accept": (lambda _, message: checked_accept(message), ACCEPTED),
+            "websocket.http.response.start": (
+                lambda _, message: checked_start(message)[0],
+                STARTED,
+            ),
             "websocket.close": (None, ENDED),
         },
-        STARTED: {
-            "websocket.http.response.body": (None, ENDED),
-            "websocket.close": (None, ENDED),
-        },
+        STARTED: dict.fromkeys(("websocket.http.response.body", "websocket.close"), (None, ENDED)),
         ACCEPTED: {
             "websocket.send": (_check_data, ACCEPTED),
             "websocket.close": (_check_close, ENDED),
@@ -263,7 +254,7 @@ def admit(flight: Any, message: Message) -> Message | None:
         checked.state = ACCEPTED if flight.status == 101 else STARTED
     checked.left = flight.left
     with suppress(StopIteration):
-        checked.send(message).send(None)
+        checked.send(message).__await__().send(None)
     flight.left = checked.left
     if not sent:
         return None

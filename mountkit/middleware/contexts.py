@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
+from types import coroutine
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,9 +32,6 @@ class ContextMiddleware:
     connection while the end of the response before is sent. So the end is sent in the context from
     before the app was called, and once the app has returned or raised, its variables have the
     values from before. A variable that had no value keeps the app's: Python cannot unset it.
-
-    Args:
-        app: any ASGI app.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -69,33 +67,28 @@ def is_current(context: Context) -> bool:
 
 async def send_in(context: Context, send: Send, message: Message) -> None:
     """Send a message in another context, but in the same task."""
-    await _InContext(context, _sent(send, message))
+    await _in_context(context, _sent(send, message))
 
 
 async def _sent(send: Send, message: Message) -> None:
     await send(message)  # granian returns an awaitable that is not a coroutine
 
 
-class _InContext:
+@coroutine
+def _in_context(context: Context, call: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
     """Drives a coroutine as `await` does (PEP 380), with each step in a context."""
-
-    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._context = context
-        self._coroutine = coroutine
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        step: Callable[[Any], Any] = self._coroutine.send
-        value: Any = None
-        while True:
-            try:
-                waited_for = self._context.run(step, value)
-            except StopIteration:
-                return
-            try:
-                value = yield waited_for
-                step = self._coroutine.send
-            except BaseException as exc:
-                step, value = self._coroutine.throw, exc
+    step: Callable[[Any], Any] = call.send
+    value: Any = None
+    while True:
+        try:
+            waited_for = context.run(step, value)
+        except StopIteration:
+            return
+        try:
+            value = yield waited_for
+            step = call.send
+        except BaseException as exc:
+            step, value = call.throw, exc
 
 
 def restore(context: Context) -> None:

@@ -18,9 +18,6 @@ class CookiePathMiddleware:
     A cookie without a path, or with `Path=/`, gets the prefix as its path; another path outside of
     the prefix is put below it. A cookie whose name starts with `__Host-` has to have `Path=/`, and
     keeps it.
-
-    Args:
-        app: any ASGI app.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -6,15 +6,14 @@ import logging
 
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.formparsers import MultiPartException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
-from mountkit.exceptions import ImproperResponseError, MountkitError
+from mountkit.exceptions import MountkitError
 from mountkit.middleware.exchanges import (
-    AFTER,
     ENDED,
-    STARTED,
     UNANSWERED,
+    Exchange,
     end_websocket,
     note_error,
     where,
@@ -41,9 +40,6 @@ class ContainMiddleware:
     `HTTPException`, `WebSocketException` and `MultiPartException` go up: they are answers for the
     app above. So does what does not come from the app: Ctrl-C, a cancelled request, a coroutine
     that is closed.
-
-    Args:
-        app: any ASGI app.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -53,27 +49,15 @@ class ContainMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        state = UNANSWERED
-
-        async def watched(message: Message) -> None:
-            nonlocal state
-            before = state
-            if before != STARTED:
-                state = AFTER.get(message["type"], before)
-            try:
-                await send(message)
-            except ImproperResponseError:
-                state = before  # nothing went out
-                raise
-
+        exchange = Exchange(send)
         try:
-            await self.app(scope, receive, watched)
+            await self.app(scope, receive, exchange.send)
         except _ANSWERS:
             raise
         except BaseException as exc:
             if is_outside(exc):
                 raise
-            await self._contain(exc, state, scope, receive, send)
+            await self._contain(exc, exchange.state, scope, receive, send)
 
     async def _contain(
         self, exc: BaseException, state: str, scope: Scope, receive: Receive, send: Send

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 from starlette.types import Message, Scope, Send
-
-from mountkit.exceptions import ImproperResponseError
 
 # How far an answer is. A response that denies a websocket is `STARTED` too.
 UNANSWERED: Final = "unanswered"
@@ -17,8 +18,7 @@ ENDED: Final = "ended"
 
 #: Messages that have headers.
 STARTS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
-#: The state after a message.
-AFTER: Final = {
+_AFTER: Final = {
     "http.response.start": STARTED,
     "websocket.accept": ACCEPTED,
     "websocket.http.response.start": STARTED,
@@ -26,12 +26,25 @@ AFTER: Final = {
 }
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Awaitable[None]])
+
+
+def coroutine_function(function: _Function) -> _Function:
+    """A plain function that passes for an `async def`: asgiref's `async_to_sync`, and Channels with
+    it, asks whether `send` is one. A coroutine for each message costs as much as all that a
+    layer does with it."""
+    vars(function)["_is_coroutine"] = getattr(asyncio.coroutines, "_is_coroutine", None)  # 3.11
+    mark = getattr(inspect, "markcoroutinefunction", lambda marked: marked)
+    mark(function)
+    return function
+
+
 class Exchange:
     """Watches the messages of one request.
 
     Attributes:
-        state: how far the answer is. A message counts from the moment it is sent, since it may be
-            out even if `send` raises; one that `CheckMiddleware` refuses does not count.
+        state: how far the answer is. A message counts once it is sent, also if the server raises
+            then, since it may be out; one that `CheckMiddleware` refuses does not count.
     """
 
     __slots__ = ("_send", "state")
@@ -40,19 +53,17 @@ class Exchange:
         self._send = send
         self.state = UNANSWERED
 
-    async def send(self, message: Message) -> None:
+    @coroutine_function
+    def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on; give this to the app as its `send`."""
-        before = self.state
-        if before == STARTED:
-            if not message.get("more_body"):
-                self.state = ENDED
-        else:
-            self.state = AFTER.get(message["type"], before)
-        try:
-            await self._send(message)
-        except ImproperResponseError:
-            self.state = before
-            raise
+        after = self.state
+        if after != STARTED:
+            after = _AFTER.get(message["type"], after)
+        elif not message.get("more_body"):
+            after = ENDED
+        sent = self._send(message)  # a check refuses the message here, and not when it is awaited
+        self.state = after
+        return sent
 
 
 def where(scope: Scope) -> str:

@@ -19,8 +19,8 @@ logger: logging.Logger = logging.getLogger("mountkit")
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws")}
 _SCHEMES["wss"] = _SCHEMES["https"]
-# Frameworks would apply these once more: NiceGUI doubles a prefix, Bottle and Gradio build their URLs
-# from any host in them. Proxies pass `Script-Name` on from their clients.
+# Frameworks would apply these once more: NiceGUI doubles a prefix, Bottle and Gradio make URLs from
+# any host in them. Proxies pass `Script-Name` on from their clients.
 _APPLIED = {b"x-forwarded-host", b"x-forwarded-prefix", b"x-forwarded-proto", b"forwarded"}
 _APPLIED |= {b"script-name", b"x-script-name"}
 _UNTRUSTED = _APPLIED | {b"x-forwarded-for", b"x-forwarded-port"}
@@ -29,7 +29,7 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]"
 _QUOTED = rf'"(?:(?!["\\]){_TEXT}|\\{_TEXT})*"'
 _PAIR = re.compile(rf"[ \t]*+(?:({_TOKEN})=({_TOKEN}|{_QUOTED}))?[ \t]*+([;,]|\Z)")
-# RFC 7239, section 6: an address (in brackets if it has colons) or a name that hides it, and a port.
+# RFC 7239, section 6: an address (in brackets if it has colons), or a name that hides it; a port.
 _NODE = re.compile(
     r"(?:(?P<v4>[0-9.]+)|\[(?P<v6>[0-9A-Fa-f:.]+)\]|unknown|_[A-Za-z0-9._-]+)"
     r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?",

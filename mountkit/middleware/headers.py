@@ -16,7 +16,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = bytes(byte for byte in (*range(0x20), 0x7F) if byte != 0x09)
 # Makes zeros of them: one byte is found faster than one of several.
 _ZEROED = bytes(byte not in _CONTROLS for byte in range(0x100))
-_MAX_DIGITS = 19  # of a length; more would be over 8 exabytes
+_MAX_DIGITS = 18  # of a length
 _LENGTH, _CODING = b"content-length", b"transfer-encoding"
 _CHUNKED = -2  # stands for a length that the server finds out
 # RFC 9110, section 15: these have no body, whatever their headers say.
@@ -102,7 +102,10 @@ def _framing(headers: Iterable[Any]) -> tuple[int | None, int]:
                 continue
             if kind or (kind := _learn_name(name)):
                 lines += 1
-                length = _framed(kind, value, length, lines)
+                if kind is _LENGTH and lines == 1 and value.isdigit() and len(value) <= _MAX_DIGITS:
+                    length = int(value)
+                else:
+                    length = _framed(kind, value, length, lines)
         is_improper = 0 in b"".join(values).translate(_ZEROED)
     except (TypeError, ValueError, AttributeError):
         _refuse_pairs(headers)
@@ -119,7 +122,7 @@ def _framed(kind: bytes, value: Any, before: int | None, line: int) -> int:
     """The length of a body after one more header about it; all have to agree (RFC 9112, section
     6.3)."""
     if kind is _LENGTH:
-        length = int(value) if value.isdigit() and len(value) < _MAX_DIGITS else -1
+        length = int(value) if value.isdigit() and len(value) <= _MAX_DIGITS else -1
         if length < 0 or before not in (None, length):
             raise ImproperResponseError(
                 f"Content-Length {short(value)} is not a length, or another header says where the "

@@ -20,9 +20,6 @@ class RedirectMiddleware:
     to a URL at the host of the request, is brought below it; others are left alone. So a redirect
     that leads to another app of the host on purpose does not reach it. Links in a body cannot be
     mended; that takes the framework's own option.
-
-    Args:
-        app: any ASGI app.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -39,9 +36,6 @@ class RedirectMiddleware:
 class LocationMiddleware:
     """Percent-encodes the letters in redirects: a `Location` is a URI (RFC 9110, section 10.2.2),
     which is ASCII. Quart, BlackSheep and others send a prefix such as `/käse` as it is.
-
-    Args:
-        app: any ASGI app.
     """
 
     def __init__(self, app: ASGIApp) -> None:
