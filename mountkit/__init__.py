@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from mountkit.urls import URLNotFound, path_for, url_context, url_for
     from mountkit.wsgi.bridge import WSGIBridge
 
+# Until `Mount.serve` and `Dispatcher.__call__` register themselves.
+
 __all__ = [
     "Accept",
     "Candidate",

@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from mountkit.frameworks import keeps_first_prefix, problems, session_cookie
+from mountkit.frameworks import base, keeps_first_prefix, problems, session_cookie
 from mountkit.frameworks.base import Place, SessionCookie
 from mountkit.inspection.layers import Layer, candidates_of, describe, layers_of
 from mountkit.matching.findings import Finding, shown
 from mountkit.matching.rules import Rule
 from mountkit.matching.witnesses import Undecided, reach
+from mountkit.middleware.cookies import CookiePathMiddleware
 from mountkit.serving.mounts import Mount
 from mountkit.serving.tables import MountTable
 
@@ -104,7 +105,7 @@ def _check_cookies(app: Any) -> Iterator[Finding]:
     found: list[tuple[Mount | None, Any, SessionCookie]] = []
     for mount, target in sites:
         cookie = session_cookie(target)
-        if cookie is None or (mount is not None and mount.has_own_cookies):
+        if cookie is None or _has_own_cookies(mount):
             continue
         for other, other_target, known in found:
             if target is other_target or cookie.name != known.name or cookie == known:
@@ -118,11 +119,17 @@ def _check_cookies(app: Any) -> Iterator[Finding]:
                 yield Finding(
                     "shared-cookie",
                     f"{who} both keep their sessions in the cookie {cookie.name!r} with Path=/, "
-                    "and each loses what the other has written; write cookie_path=True, or give "
+                    "and each loses what the other has written; add CookiePathMiddleware to one of them, or give "
                     "the cookies names of their own.",
                     rules,
                 )
         found.append((mount, target, cookie))
+
+
+def _has_own_cookies(mount: Mount | None) -> bool:
+    """Whether a layer of the mount keeps its cookies to the prefix."""
+    layers = base.inner(None if mount is None else mount.app, "app")
+    return any(isinstance(layer, CookiePathMiddleware) for layer in layers)
 
 
 def _are_at_one_host(one: Mount | None, other: Mount | None) -> bool:

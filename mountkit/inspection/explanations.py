@@ -275,7 +275,7 @@ def _with_child(
     location, convention = None, ""
     if isinstance(found, Resolution):
         child, location = found.mount.preview(found, scope)
-        mount: Mount = getattr(found.mount, "mount", found.mount)  # of a path that it exposes
+        mount: Any = getattr(found.mount, "mount", found.mount)  # of a path that it exposes
         convention, target = mount.convention, mount.target
     else:
         child = {**scope, **found}

@@ -1,321 +1,264 @@
-"""What an app may send. Servers differ in what they make of a response that is none: they drop the
-connection, end the process, or send it as it is, so that one response becomes two."""
+"""A check of what an app sends. Servers differ in what they do with an invalid response: they drop
+the connection, end the process, or send it as it is, so that one response becomes two."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from typing import Any, Protocol
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
 
-from starlette.types import Message, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.exceptions import ImproperResponseError, shown
+from mountkit.answers import answer
+from mountkit.exceptions import ImproperResponseError
+from mountkit.middleware.exchanges import (
+    ACCEPTED,
+    ENDED,
+    STARTED,
+    UNANSWERED,
+    coroutine_function,
+    end_websocket,
+    note_error,
+    where,
+)
+from mountkit.middleware.headers import checked_accept, checked_start, short
 
-# RFC 9110, section 5.6.2: what the name of a header and a subprotocol are made of.
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# RFC 9110, section 5.5: what the value of a header is not made of. A tab may be there.
-_CONTROLS = bytes(byte for byte in (*range(0x20), 0x7F) if byte != 0x09)
-# Makes zeros of them: to look for a zero is quicker than to look for one of several bytes.
-_ZEROED = bytes(byte not in _CONTROLS for byte in range(0x100))
-_MAX_DIGITS = 19  # no length has more than 18
-# RFC 9110, section 15: these have no body, whatever their headers say.
-_BODILESS = (204, 304)
-# RFC 6455, section 7.4, and IANA's registry: the codes that an endpoint may send.
+logger: logging.Logger = logging.getLogger("mountkit")
+
+_START = "http.response.start"
+_BYTES = (bytes, bytearray, memoryview)
+# RFC 6455, section 7.4, and IANA's registry: the close codes that an endpoint may send.
 _CODES = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 _REASON_LENGTH = 123
-_BYTES = (bytes, bytearray, memoryview)
-_LENGTH, _CODING = b"content-length", b"transfer-encoding"
-# Names of headers that are proper, and which of them say where the body ends. Most apps send the
-# same few; there is a limit, as an app may make them up.
-_names: dict[bytes, bytes | None] = {}
-_MAX_NAMES = 1000
-# Goes out whenever it is sent, and is no part of the response.
-_ASIDE = frozenset(("http.response.debug", "http.response.push", "http.response.early_hint"))
-_FILES = frozenset(("http.response.pathsend", "http.response.zerocopysend"))
+_SILENT = "It returned without an answer."
+_WHEN = {
+    UNANSWERED: "before the start",
+    STARTED: "after the start",
+    ACCEPTED: "after the start",
+    ENDED: "after the end",
+}
+_ORDER = {
+    "http": ("response", "send 'http.response.start' once, then the body."),
+    "websocket": ("websocket", "accept or close it once, and send 'websocket.send' in between."),
+}
 
 
-class Progress(Protocol):
-    """How far a response has come.
+class CheckMiddleware:
+    """Lets nothing out that would make a response another than it says, or two of one.
+
+        Middleware(CheckMiddleware)
+
+    Checks status, headers, the length of the body and the order of messages, also of tasks that
+    send at the same time, and the same for websockets. A fault raises `ImproperResponseError` in
+    the app's call of `send`, and nothing of that message goes out; messages of a later version of
+    ASGI are left to the server. What can be put right is: a 204 or 304 loses its body and the
+    headers of a body, a Content-Length that is sent twice is sent once, and an app that answers a
+    handshake as if it were an HTTP request denies the websocket.
+
+    Completes the exchange if the app returned early: with 500 and a warning, once, if it has sent
+    nothing; an open websocket is closed with 1011. A response that has started is left to the
+    server, which breaks the connection.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._has_warned = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        checked = Checked(scope, send)
+        await self.app(scope, receive, checked.send)
+        if checked.state != ENDED:
+            await self._complete(checked, scope, receive, send)
+
+    async def _complete(self, checked: Checked, scope: Scope, receive: Receive, send: Send) -> None:
+        state = checked.state
+        if state == UNANSWERED:
+            checked.state = ENDED  # a task that the app has left behind comes too late
+            note_error(scope, _SILENT)
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("%s returned without an answer and answers 500.", where(scope))
+            with suppress(Exception):  # the client may have gone
+                await answer(500, scope, receive, send, was_called=True)
+        elif scope["type"] == "websocket":
+            checked.state = ENDED
+            await end_websocket(state, send)
+
+
+class Checked:
+    """Checks the messages of one request. What a message changes is recorded before it is sent, so
+    that no other task can send the same meanwhile.
 
     Attributes:
-        scope: of the request.
-        status: 0 before it has started, 101 for an accepted websocket.
-        is_complete: whether it is out, or the websocket closed.
-        left: how many bytes of the body are to come; `None` if nobody has said it, -1 if there is
-            no body.
-        is_translated: a handshake is answered by an app that takes it for a request.
+        state: how far the answer is.
+        left: how many bytes of the body are to come; `None` if that is not known, -1 if the
+            response has no body.
     """
 
-    scope: Scope
-    status: int
-    is_complete: bool
-    left: int | None
-    is_translated: bool
+    __slots__ = ("_send", "_turns", "left", "scope", "state")
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope = scope
+        self.state = UNANSWERED
+        self.left: int | None = None
+        self._send = send
+        self._turns = _TURNS[scope["type"]]
+
+    @coroutine_function
+    def send(self, message: Message) -> Awaitable[None]:
+        """Check a message and send it; give this to the app as its `send`.
+
+        Raises:
+            ImproperResponseError: the message is not valid, or may not come now.
+        """
+        turn = self._turns[self.state].get(message["type"])
+        if turn is None:
+            return self._send_unexpected(message)
+        check, after = turn
+        if check is not None:
+            message = check(self, message)
+        if not message.get("more_body"):
+            self.state = after
+        return self._send(message)
+
+    async def _send_unexpected(self, message: Message) -> None:
+        kind = message["type"]
+        if self.scope["type"] == "http":
+            if self.state == STARTED and kind.startswith("http.") and kind != _START:
+                await self._send(message)  # of a later version of ASGI
+                return
+        elif kind.startswith("http.response.") and self.state != ACCEPTED:
+            # Sanic, Muffin and Socket.IO answer a handshake as if it were an HTTP request, and no
+            # server expects that.
+            if "websocket.http.response" in (self.scope.get("extensions") or {}):
+                await self.send({**message, "type": f"websocket.{kind}"})
+                return
+            if self.state == ENDED:
+                return  # what follows such a start
+            if kind == _START:
+                await self.send({"type": "websocket.close", "code": 1000, "reason": ""})
+                return
+        when, subject, fix = _WHEN[self.state], *_ORDER[self.scope["type"]]
+        raise ImproperResponseError(f"{kind!r} was sent {when} of the {subject}; {fix}")
 
 
-def admit(progress: Progress, message: Message) -> Message | None:
-    """Hold a message of an app against what it has sent before, and take down how far it is now.
-    This is on the way of every message: the parts of a response are seen to here, one after the
-    other, and all else by others.
-
-    Returns:
-        What is to be sent in its place, mostly the message itself; `None`: nothing.
-
-    Raises:
-        ImproperResponseError: it would make the response another than it says, or two of it.
-    """
-    kind = message["type"]
-    if progress.scope["type"] != "http":
-        return _of_websocket(progress, message)
-    if kind == "http.response.body":
-        if not progress.status or progress.is_complete:
-            raise _untimely(progress, kind)
-        body = message.get("body", b"")
-        if body.__class__ is not bytes and not isinstance(body, _BYTES):
-            raise ImproperResponseError(f"The body {_short(body)} is no bytes; encode it.")
-        left = progress.left
-        if left is None:
-            return message
-        if left < 0:
-            return {**message, "body": b""} if body else message
-        progress.left = left = left - len(body)
-        if left < 0 or (left and not message.get("more_body")):
-            raise ImproperResponseError(
-                f"The body is {'longer' if left < 0 else 'shorter'} than the Content-Length that "
-                f"was sent, by {abs(left)} bytes; leave that header to the framework."
-            )
-        return message
-    if kind == "http.response.start":
-        if progress.status:
-            raise ImproperResponseError(
-                f"{kind!r} was sent a second time; a request has one response."
-            )
-        message, length = checked_start(message)
-        progress.status = status = message["status"]
-        if status in _BODILESS:
-            progress.left = -1
-        elif length is not None and progress.scope.get("method") != "HEAD":
-            progress.left = length
-        return message
-    if kind in _FILES:  # which the server reads
-        if not progress.status or progress.is_complete:
-            raise _untimely(progress, kind)
-        return message
-    return _other(progress, message)
-
-
-def _untimely(progress: Progress, kind: str) -> ImproperResponseError:
-    when = "after its end" if progress.is_complete else "before its start"
-    return ImproperResponseError(
-        f"{kind!r} was sent {when}; send 'http.response.start' once, then the body."
-    )
-
-
-def _other(progress: Progress, message: Message) -> Message:
-    kind = message["type"]
-    if not kind.startswith("http."):
-        raise ImproperResponseError(f"{kind!r} was sent for a request; that is a websocket's.")
-    is_late = progress.is_complete and kind != "http.response.trailers"
-    if kind not in _ASIDE and (is_late or not progress.status):
-        when = "after the end" if is_late else "before the start"
-        raise ImproperResponseError(f"{kind!r} was sent {when} of the response.")
+def _check_start(checked: Checked, message: Message) -> Message:
+    message, length = checked_start(message)
+    if length is not None and (length < 0 or checked.scope.get("method") != "HEAD"):
+        checked.left = length
     return message
 
 
-def _of_websocket(progress: Progress, message: Message) -> Message | None:
-    kind = message["type"]
-    if kind.startswith("http.response.") and progress.status != 101:
-        return _translated(progress, message)
-    if progress.is_complete:
-        raise ImproperResponseError(f"{kind!r} was sent after the end of the websocket.")
-    if kind == "websocket.send":
-        if progress.status != 101:
-            raise ImproperResponseError(f"{kind!r} was sent before 'websocket.accept'.")
-        text, data = message.get("text"), message.get("bytes")
-        if not (isinstance(data, _BYTES) if text is None else isinstance(text, str)):
-            raise ImproperResponseError(
-                f"A message of text={_short(text)}, bytes={_short(data)} is none; send one of them."
-            )
-    elif kind == "websocket.close":
-        if progress.status == 101:
-            _check_close(message)
-        else:
-            progress.status = progress.status or 403
-    elif kind == "websocket.accept" or kind == "websocket.http.response.start":
-        if progress.status:
-            raise ImproperResponseError(f"{kind!r} was sent after the handshake was answered.")
-        if kind == "websocket.accept":
-            message = checked_accept(message)
-            progress.status = 101
-        else:
-            message, _ = checked_start(message)
-            progress.status = message["status"]
-    elif kind == "websocket.http.response.body":
-        if progress.status in (0, 101):
-            raise ImproperResponseError(f"{kind!r} was sent before its start.")
-    else:
-        raise ImproperResponseError(f"{kind!r} was sent for a websocket, which knows no such one.")
+def _check_body(checked: Checked, message: Message) -> Message:
+    body = message.get("body", b"")
+    if not isinstance(body, _BYTES):
+        raise ImproperResponseError(f"Body {short(body)} is not bytes; encode it.")
+    left = checked.left
+    if left is None:
+        return message
+    if left < 0:
+        return {**message, "body": b""} if body else message
+    left -= len(body)
+    if left < 0 or (left and not message.get("more_body")):
+        raise ImproperResponseError(
+            f"The body is {abs(left)} bytes {'longer' if left < 0 else 'shorter'} than its "
+            "Content-Length; leave this header to the framework."
+        )
+    checked.left = left
     return message
 
 
-def _translated(progress: Progress, message: Message) -> Message | None:
-    """What an app means that answers a handshake as if it were a request. Sanic, Muffin and
-    Socket.IO do it; no server has a rule for that."""
-    kind = message["type"]
-    if kind == "http.response.start" and not progress.status:
-        message, _ = checked_start(message)
-        progress.is_translated = True
-        if "websocket.http.response" not in (progress.scope.get("extensions") or {}):
-            progress.status = 403  # that is what servers make of it
-            return {"type": "websocket.close", "code": 1000, "reason": ""}
-        progress.status = message["status"]
-        return {**message, "type": "websocket.http.response.start"}
-    if kind == "http.response.body" and progress.is_translated:
-        if progress.is_complete:
-            return None
-        return {**message, "type": "websocket.http.response.body"}
-    raise ImproperResponseError(f"{kind!r} was sent for a websocket; accept or close it.")
+def _check_file(checked: Checked, message: Message) -> Message:
+    if checked.left != -1:
+        return message
+    return {**message, "type": "http.response.body", "body": b""}
 
 
-def checked_start(message: Message) -> tuple[Message, int | None]:
-    """A proper start of a response, and the length of the body if it says one.
-
-    Raises:
-        ImproperResponseError: its status is none, or a header.
-    """
-    status = message.get("status")
-    if not isinstance(status, int) or not 200 <= status <= 599:
+def _check_data(checked: Checked, message: Message) -> Message:
+    text, data = message.get("text"), message.get("bytes")
+    if not (isinstance(data, _BYTES) if text is None else isinstance(text, str)):
         raise ImproperResponseError(
-            f"The status {_short(status)} is none of a response; send a number from 200 to 599."
+            f"A message with text={short(text)} and bytes={short(data)} has no data; send a str as "
+            "text or bytes as bytes."
         )
-    headers = message.get("headers", ())
-    if type(headers) is not list and type(headers) is not tuple:
-        message = {**message, "headers": (headers := _pairs(headers))}
-    length, is_doubled = _check_headers(headers)
-    if is_doubled and length is not None:  # RFC 9112, section 6.2: nobody may send it twice
-        others = [pair for pair in headers if _names[pair[0]] is not _LENGTH]
-        message = {**message, "headers": [*others, (_LENGTH, b"%d" % length)]}
-    return message, length
+    return message
 
 
-def checked_accept(message: Message) -> Message:
-    """A proper acceptance of a websocket.
-
-    Raises:
-        ImproperResponseError: its subprotocol is none, or a header.
-    """
-    subprotocol = message.get("subprotocol")
-    if subprotocol is not None and not (
-        isinstance(subprotocol, str)
-        and subprotocol.isascii()
-        and _TOKEN.fullmatch(subprotocol.encode())
-    ):
-        raise ImproperResponseError(
-            f"The subprotocol {_short(subprotocol)} is none; send one of those that were offered."
-        )
-    headers = _pairs(message.get("headers") or ())
-    _check_headers(headers)
-    return {**message, "headers": headers}
-
-
-def _check_close(message: Message) -> None:
+def _check_close(checked: Checked, message: Message) -> Message:
     code, reason = message.get("code", 1000), message.get("reason") or ""
     if not isinstance(code, int) or not any(code in codes for codes in _CODES):
         raise ImproperResponseError(
-            f"The close code {_short(code)} is none; send 1000, or a number from 3000 to 4999."
+            f"Close code {short(code)} is not valid; send 1000, or a number from 3000 to 4999."
         )
     if not isinstance(reason, str) or len(reason.encode()) > _REASON_LENGTH:
         raise ImproperResponseError(
-            f"The reason {_short(reason)} is no text of up to {_REASON_LENGTH} bytes; shorten it."
+            f"Close reason {short(reason)} is not text of up to {_REASON_LENGTH} bytes; shorten it."
         )
+    return message
 
 
-def _pairs(headers: Any) -> list[Any]:
-    if not isinstance(headers, Iterable):
-        raise ImproperResponseError(
-            f"The headers {_short(headers)} are none; send a list of pairs of bytes."
-        )
-    return list(headers)  # an iterator can be read once
+# What may come in a state: how it is checked, and the state after it.
+_Turn: TypeAlias = tuple[Callable[[Checked, Message], Message] | None, str]
 
 
-def _check_headers(headers: Iterable[Any]) -> tuple[int | None, bool]:
-    """The length of the body, if they say it, and whether they say it more than once.
-
-    This is on the way of every response. Names are known after they came once; of the values a
-    control character is searched in all of them together.
-    """
-    length: int | None = None
-    is_doubled = False
-    codings = 0
-    values = []
-    learned = _names.get
-    try:
-        for name, value in headers:
-            values.append(value)
-            framing = learned(name, b"")
-            if framing is None:  # most of them
-                continue
-            if not framing:
-                framing = _learn_name(name)
-            if framing is _LENGTH:
-                said = int(value) if value.isdigit() and len(value) < _MAX_DIGITS else -1
-                if length is not None:
-                    is_doubled = True
-                    said = said if said == length else -1
-                if said < 0:
-                    raise ImproperResponseError(
-                        f"The Content-Length {_short(value)} is none, or a second one; leave it to "
-                        "the framework."
-                    )
-                length = said
-            elif framing is _CODING:
-                codings += 1
-                if value.lower() != b"chunked" or codings > 1:
-                    raise ImproperResponseError(
-                        f"The Transfer-Encoding {_short(value)} is the server's to say; leave it "
-                        "out."
-                    )
-        is_improper = 0 in b"".join(values).translate(_ZEROED)
-    except (TypeError, ValueError, AttributeError):
-        bad = next((pair for pair in headers if not _is_pair(pair)), headers)
-        raise ImproperResponseError(
-            f"The header {_short(bad)} is no pair of bytes; encode both, as latin-1."
-        ) from None
-    if is_improper:
-        bad = next(value for value in values if 0 in bytes(value).translate(_ZEROED))
-        raise ImproperResponseError(
-            f"The header value {_short(bad)} has a control character in it; remove it, as it may "
-            "begin another header."
-        )
-    if codings and length is not None:
-        raise ImproperResponseError(
-            "The response has a Content-Length and a Transfer-Encoding; leave both to the server."
-        )
-    return length, is_doubled
+def _any_time(state: str) -> dict[str, _Turn]:
+    kinds = ("http.response.debug", "http.response.push", "http.response.early_hint")
+    return dict.fromkeys(kinds, (None, state))
 
 
-def _is_pair(pair: Any) -> bool:
-    try:
-        name, value = pair
-    except (TypeError, ValueError):
-        return False
-    return isinstance(name, bytes) and isinstance(value, (bytes, bytearray))
+_TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
+    "http": {
+        UNANSWERED: {_START: (_check_start, STARTED), **_any_time(UNANSWERED)},
+        STARTED: {
+            "http.response.body": (_check_body, ENDED),
+            "http.response.pathsend": (_check_file, ENDED),
+            "http.response.zerocopysend": (_check_file, ENDED),
+            **_any_time(STARTED),
+        },
+        ENDED: {"http.response.trailers": (None, ENDED), **_any_time(ENDED)},
+    },
+    "websocket": {
+        UNANSWERED: {
+            "websocket.accept": (lambda _, message: checked_accept(message), ACCEPTED),
+            "websocket.http.response.start": (
+                lambda _, message: checked_start(message)[0],
+                STARTED,
+            ),
+            "websocket.close": (None, ENDED),
+        },
+        STARTED: dict.fromkeys(("websocket.http.response.body", "websocket.close"), (None, ENDED)),
+        ACCEPTED: {
+            "websocket.send": (_check_data, ACCEPTED),
+            "websocket.close": (_check_close, ENDED),
+        },
+        ENDED: {},
+    },
+}
 
 
-def _learn_name(name: Any) -> bytes | None:
-    """Refuse what is no name of a header, and remember it otherwise; see `_names`."""
-    if not isinstance(name, bytes) or not _TOKEN.fullmatch(name):
-        raise ImproperResponseError(
-            f"The header name {_short(name)} is none; send bytes such as b'x-name'."
-        )
-    if len(_names) >= _MAX_NAMES:
-        _names.clear()
-    lower = name.lower()
-    _names[name] = framing = next((n for n in (_LENGTH, _CODING) if n == lower), None)
-    return framing
+def admit(flight: Any, message: Message) -> Message | None:
+    """For `serving.flights`, until it takes `CheckMiddleware`; then delete this."""
+    sent: list[Message] = []
 
+    async def send(message: Message) -> None:
+        sent.append(message)
 
-def _short(value: object) -> str:
-    """For messages: what an app sends may be long, and may have no text."""
-    text = shown(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    checked = Checked(flight.scope, send)
+    if flight.is_complete:
+        checked.state = ENDED
+    elif flight.status:
+        checked.state = ACCEPTED if flight.status == 101 else STARTED
+    checked.left = flight.left
+    with suppress(StopIteration):
+        checked.send(message).__await__().send(None)
+    flight.left = checked.left
+    if not sent:
+        return None
+    if not flight.status and checked.state != UNANSWERED:
+        default = {"websocket.accept": 101, "websocket.close": 403}
+        flight.status = sent[0].get("status") or default[sent[0]["type"]]
+    return sent[0]

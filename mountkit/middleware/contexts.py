@@ -1,57 +1,99 @@
-"""Context variables: what an app sets there is its own."""
+"""Context variables: what an app sets does not reach the next request."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
+from types import coroutine
 from typing import Any
 
-from starlette.types import Message, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# After these, without `more_body` or `more_trailers`, a server may start the next request of the
+# connection, and uvicorn does so within `send`.
+_ENDS = frozenset(
+    (
+        "http.response.body",
+        "http.response.pathsend",
+        "http.response.zerocopysend",
+        "http.response.trailers",
+        "websocket.http.response.body",
+        "websocket.close",
+    )
+)
+
+
+class ContextMiddleware:
+    """Keeps the context variables that an app sets from the rest of the server.
+
+        Middleware(ContextMiddleware)
+
+    Servers call an app in a task that they may use again, and uvicorn starts the next request of a
+    connection while the end of the response before is sent. So the end is sent in the context from
+    before the app was called, and once the app has returned or raised, its variables have the
+    values from before. A variable that had no value keeps the app's: Python cannot unset it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        context = copy_context()
+
+        async def send_outside(message: Message) -> None:
+            if message["type"] in _ENDS and not is_current(context):
+                await send_in(context, send, message)
+            else:
+                await send(message)
+
+        try:
+            await self.app(scope, receive, send_outside)
+        finally:
+            if not is_current(context):
+                restore(context)
 
 
 def is_current(context: Context) -> bool:
-    """Whether all variables have the values that they have in another context. It is quick where
-    nothing was set since the other was copied: they are one object inside then."""
+    """Whether all variables have the values that they have in `context`. This is quick if nothing
+    was set since it was copied: both share their storage then."""
     try:
         return copy_context() == context
-    except Exception:  # of somebody's own `__eq__`
+    except Exception:  # raised by the `__eq__` of a value
         return False
 
 
 async def send_in(context: Context, send: Send, message: Message) -> None:
-    """Send a message in another context, in the same task. Not twice at a time in the same one."""
-    await _InContext(context, _sent(send, message))
+    """Send a message in another context, but in the same task."""
+    await _in_context(context, _sent(send, message))
 
 
 async def _sent(send: Send, message: Message) -> None:
-    await send(message)  # granian returns what can be awaited, and is no coroutine
+    await send(message)  # granian returns an awaitable that is not a coroutine
 
 
-class _InContext:
-    """Drives a coroutine as `await` does (PEP 380), each step of it in a context."""
-
-    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._context = context
-        self._coroutine = coroutine
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        step: Callable[[Any], Any] = self._coroutine.send
-        value: Any = None
-        while True:
-            try:
-                waited_for = self._context.run(step, value)
-            except StopIteration:
-                return
-            try:
-                value = yield waited_for
-                step = self._coroutine.send
-            except BaseException as exc:
-                step, value = self._coroutine.throw, exc
+@coroutine
+def _in_context(context: Context, call: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+    """Drives a coroutine as `await` does (PEP 380), with each step in a context."""
+    step: Callable[[Any], Any] = call.send
+    value: Any = None
+    while True:
+        try:
+            waited_for = context.run(step, value)
+        except StopIteration:
+            return
+        try:
+            value = yield waited_for
+            step = call.send
+        except BaseException as exc:
+            step, value = call.throw, exc
 
 
 def restore(context: Context) -> None:
-    """Give variables back the values that they have in another context. Those that it has not
-    keep theirs: a variable cannot be unset."""
+    """Give variables the values that they have in `context`. Those that it does not hold keep
+    theirs: a variable cannot be unset."""
     for variable, value in context.items():
         if variable.get(value) is not value:
             variable.set(value)

@@ -1,8 +1,4 @@
-"""What a proxy says of the request that it has received: host, scheme, prefix, client.
-
-Nobody is believed who is not named. Stands in front of a dispatcher, so that hosts and prefixes
-are those of the outside when a mount is chosen.
-"""
+"""What a proxy says about the request that it has received: host, scheme, prefix, client."""
 
 from __future__ import annotations
 
@@ -23,21 +19,17 @@ logger: logging.Logger = logging.getLogger("mountkit")
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+")
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "ws": ("http", "ws")}
 _SCHEMES["wss"] = _SCHEMES["https"]
-# What frameworks would apply once more: NiceGUI doubles a prefix, Bottle and Gradio make their URLs
-# of whatever host is said.
-_USED_UP = frozenset(
-    (
-        *(b"x-forwarded-host", b"x-forwarded-prefix", b"x-forwarded-proto", b"forwarded"),
-        *(b"script-name", b"x-script-name"),  # a proxy passes them on from anybody
-    )
-)
-_NOT_BELIEVED = _USED_UP | {b"x-forwarded-for", b"x-forwarded-port"}
-# RFC 7239, section 4, with the white space that many proxies write around ";".
+# Frameworks would apply these once more: NiceGUI doubles a prefix, Bottle and Gradio make URLs from
+# any host in them. Proxies pass `Script-Name` on from their clients.
+_APPLIED = {b"x-forwarded-host", b"x-forwarded-prefix", b"x-forwarded-proto", b"forwarded"}
+_APPLIED |= {b"script-name", b"x-script-name"}
+_UNTRUSTED = _APPLIED | {b"x-forwarded-for", b"x-forwarded-port"}
+# RFC 7239, section 4, and the white space that many proxies write around ";".
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]"
 _QUOTED = rf'"(?:(?!["\\]){_TEXT}|\\{_TEXT})*"'
 _PAIR = re.compile(rf"[ \t]*+(?:({_TOKEN})=({_TOKEN}|{_QUOTED}))?[ \t]*+([;,]|\Z)")
-# RFC 7239, section 6: an address, in brackets if it has colons, or a name that hides it; a port.
+# RFC 7239, section 6: an address (in brackets if it has colons), or a name that hides it; a port.
 _NODE = re.compile(
     r"(?:(?P<v4>[0-9.]+)|\[(?P<v6>[0-9A-Fa-f:.]+)\]|unknown|_[A-Za-z0-9._-]+)"
     r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?",
@@ -47,56 +39,52 @@ _NODE = re.compile(
 
 @dataclass
 class _Said:
-    """What proxies say of a request, as far as they do.
-
-    Attributes:
-        client: `""` if they do not know or hide it.
-    """
+    """What proxies say about a request; `None` where they say nothing, and `client=""` if they do
+    not know the client or hide it."""
 
     host: str | None = None
     scheme: str | None = None
     client: str | None = None
 
     def agrees_with(self, other: _Said) -> bool:
-        """Whether what is said here is said there."""
+        """Whether `other` says all that is said here."""
         if self.host is not None and parse_host(self.host) != parse_host(other.host or ""):
             return False
         return self.scheme in (None, other.scheme) and self.client in (None, other.client)
 
 
 class _Improper(Exception):
-    """A header is not what it claims to be."""
+    """A header has a value that a proxy does not send."""
 
 
 class ForwardedMiddleware:
-    """Applies what proxies that you trust say of a request: its host, scheme, prefix and client.
+    """Applies what trusted proxies say about a request: its host, scheme, prefix and client.
 
         app = ForwardedMiddleware(dispatcher, trusted=["10.0.0.0/8"])
 
-    Headers of anybody else have no effect, on the mounted apps neither: they do not see them. Nor
-    do they see those that were applied, as some would apply them again. Those of a proxy that is
-    trusted have to be what they claim to be: one value each, a proper host, `http` or `https`, a
-    prefix of plain segments; anything else is a 400, as somebody has put it there through the
-    proxy. `X-Forwarded-For` may list addresses: the last one that is no trusted proxy is the
-    client. A proxy has to set these headers or to remove them; one that passes them on from its
-    clients is not to be trusted.
+    It stands in front of a dispatcher, so that mounts are chosen by the outer host and prefix. The
+    app sees none of these headers: neither those that were applied, because some frameworks would
+    apply them again, nor any from an untrusted peer.
 
-    The prefix, `X-Forwarded-Prefix`, goes before the `root_path`, whether the proxy has stripped
-    it from the path or not.
+    A trusted proxy has to send one value of each, a valid host, `http` or `https`, and a prefix of
+    plain segments. Anything else gets 400, because a client has sent it through the proxy. In
+    `X-Forwarded-For`, a list, the last address that is not a trusted proxy is the client. Do not
+    trust a proxy that passes these headers on from its clients: it has to set or remove them. The
+    prefix, from `X-Forwarded-Prefix`, goes before the `root_path`, whether the proxy strips it from
+    the path or not.
 
-    A server's own handling of these headers has to be off (`uvicorn --no-proxy-headers`): the
-    address that it puts in the place of the peer's is none of a proxy, and is not trusted.
+    Turn the server's own handling of these headers off (`uvicorn --no-proxy-headers`): it replaces
+    the address of the proxy, which is then not trusted.
 
     Args:
-        app: what stands behind it.
+        app: any ASGI app.
         trusted: addresses and networks of proxies.
-        forwarded: your proxies send `Forwarded` (RFC 7239), and that alone says host, scheme and
-            client: those of the outermost proxy that is trusted. An `X-Forwarded-Host`, `-Proto`
-            or `-For` that says something else is a 400. By default it is the other way round:
-            these count, and `Forwarded` has no effect.
+        forwarded: your proxies send `Forwarded` (RFC 7239), so that host, scheme and client are
+            those that the outermost trusted proxy says there, and an `X-Forwarded-Host`, `-Proto`
+            or `-For` that differs gets 400. By default `Forwarded` has no effect.
 
     Raises:
-        PatternError: one of `trusted` is no address and no network.
+        PatternError: one of `trusted` is not an address or a network.
     """
 
     def __init__(self, app: ASGIApp, *, trusted: Iterable[str], forwarded: bool = False) -> None:
@@ -118,16 +106,16 @@ class ForwardedMiddleware:
                 except _Improper:
                     await answer(400, scope, receive, send)
                     return
-            gone = _USED_UP if is_trusted else _NOT_BELIEVED
-            scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in gone]
+            removed = _APPLIED if is_trusted else _UNTRUSTED
+            scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in removed]
         await self.app(scope, receive, send)
 
     def _warn(self, address: str) -> None:
         if not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "ForwardedMiddleware does not trust %s: it has no port, so that the server has put "
-                "it there. Turn its own handling of proxies' headers off, as in "
+                "ForwardedMiddleware does not trust %s: it has no port, so the server has replaced "
+                "the peer's address. Turn its own handling of proxy headers off, for example with "
                 "uvicorn --no-proxy-headers.",
                 address,
             )
@@ -137,16 +125,12 @@ class ForwardedMiddleware:
             parsed = ip_address(address)
         except ValueError:
             return False
-        # An IPv4 peer of a socket that takes both is ::ffff:10.0.0.1 (RFC 4291, 2.5.5.2).
+        # An IPv4 peer of a dual-stack socket is ::ffff:10.0.0.1 (RFC 4291, section 2.5.5.2).
         parsed = getattr(parsed, "ipv4_mapped", None) or parsed
         return any(parsed in network for network in self.trusted)
 
     def _apply(self, scope: Scope) -> None:
-        """Change the scope.
-
-        Raises:
-            _Improper: a header is not what it claims to be. The scope is as it was.
-        """
+        """Change the scope; leave it as it is if `_Improper` is raised."""
         values: dict[bytes, list[str]] = {}
         for name, value in scope["headers"]:
             if name == b"forwarded" or name.startswith(b"x-forwarded-"):
@@ -179,15 +163,15 @@ class ForwardedMiddleware:
         )
 
     def _client(self, addresses: list[str]) -> str:
-        """The last that is no proxy; the first if all are."""
+        """The last address that is not a trusted proxy; the first if all are."""
         for address in reversed(addresses):
             if not self._trusts(address.strip()):
                 return _proper_address(address.strip())
         return _proper_address(addresses[0].strip())
 
     def _said_by_forwarded(self, values: list[str]) -> _Said:
-        """What the outermost proxy says that is trusted: each adds an element at the end, with the
-        address that it was called from. What it does not say is that of the next one."""
+        """What the outermost trusted proxy says. Each adds an element at the end, with the address
+        of its peer; what it does not say is taken from the next proxy."""
         said = _Said()
         for element in reversed([element for value in values for element in _elements(value)]):
             said.host = _proper_host(element.get("host")) or said.host
@@ -202,7 +186,7 @@ class ForwardedMiddleware:
 
 
 def _elements(value: str) -> Iterator[dict[str, str]]:
-    """The elements of a `Forwarded` header, the names of their parameters in lower case."""
+    """The elements of a `Forwarded` header, with parameter names in lower case."""
     element: dict[str, str] = {}
     position = 0
     while True:
@@ -228,7 +212,7 @@ def _only(values: dict[bytes, list[str]], name: bytes) -> str | None:
     found = values.get(name)
     if found is None:
         return None
-    if len(found) > 1:  # nobody can say which is the proxy's
+    if len(found) > 1:  # one of them may be the client's
         raise _Improper
     return found[0]
 
@@ -253,7 +237,7 @@ def _proper_address(address: str) -> str:
 
 
 def _proper_node(node: str) -> str:
-    """The address of a node; `""` if it is not known or hidden."""
+    """The address of a node; `""` if it is unknown or hidden."""
     match = _NODE.fullmatch(node)
     if match is None:
         raise _Improper
@@ -266,5 +250,5 @@ def _network(text: str) -> IPv4Network | IPv6Network:
         return ip_network(text)
     except ValueError as exc:
         raise PatternError(
-            f"Trusted proxy {text!r} is no address and no network: {exc}; write '10.0.0.0/8'."
+            f"Trusted proxy {text!r} is not an address or a network: {exc}; write '10.0.0.0/8'."
         ) from exc

@@ -1,96 +1,104 @@
-"""Answers of an app that does not know its prefix, mended: redirects and cookies.
-
-What stands in a body cannot be mended; that takes the framework's own option.
-"""
+"""Redirects of apps that do not know their prefix, or do not encode it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.matching.locations import encode_path
-
-_STARTS = frozenset(("http.response.start", "websocket.accept", "websocket.http.response.start"))
-_Mend = Callable[[str], str]
+from mountkit.matching.locations import ascii_location, encode_path
+from mountkit.middleware.exchanges import STARTS
 
 
-class Mending:
-    """An app whose redirects and cookies are brought below its prefix.
+class RedirectMiddleware:
+    """Gives redirects that leave the prefix of their app the prefix.
 
-    Args:
-        app: what is called with the scope of the mounted app, whose `root_path` is the prefix.
-        redirects, cookies: which of them.
+        Middleware(RedirectMiddleware)
+
+    For an app that does not know its prefix, the `root_path` of its scope. A redirect to a path, or
+    to a URL at the host of the request, is brought below it; others are left alone. So a redirect
+    that leads to another app of the host on purpose does not reach it. Links in a body cannot be
+    mended; that takes the framework's own option.
     """
 
-    def __init__(self, app: ASGIApp, *, redirects: bool, cookies: bool) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.redirects = redirects
-        self.cookies = cookies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         prefix = scope.get("root_path", "")
         if scope["type"] in ("http", "websocket") and prefix:
-            mends: dict[bytes, _Mend] = {}
-            if self.redirects:
-                host = next((v for k, v in scope["headers"] if k == b"host"), b"")
-                mends[b"location"] = partial(_location, prefix, host.decode("latin-1").lower())
-            if self.cookies:
-                mends[b"set-cookie"] = partial(_cookie, prefix)
-            send = _mending(send, mends)
+            host = next((v for k, v in scope["headers"] if k == b"host"), b"").decode("latin-1")
+            send = with_header(send, b"location", lambda value: _below(prefix, host.lower(), value))
         await self.app(scope, receive, send)
 
 
-def _mending(send: Send, mends: dict[bytes, _Mend]) -> Send:
-    async def mend(message: Message) -> None:
-        if message["type"] in _STARTS:
-            headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
-            message = {**message, "headers": [_mended(*pair, mends) for pair in headers]}
+class LocationMiddleware:
+    """Percent-encodes the letters in redirects: a `Location` is a URI (RFC 9110, section 10.2.2),
+    which is ASCII. Quart, BlackSheep and others send a prefix such as `/käse` as it is.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, with_header(send, b"location", ascii_location))
+
+
+def with_header(send: Send, name: bytes, change: Callable[[bytes], bytes]) -> Send:
+    """A `send` that changes each value of a header."""
+
+    async def send_changed(message: Message) -> None:
+        if message["type"] in STARTS:
+            headers = [
+                (key, change(value) if key.lower() == name else value)
+                for key, value in message.get("headers") or ()
+            ]
+            message = {**message, "headers": headers}
         await send(message)
 
-    return mend
+    return send_changed
 
 
-def _mended(name: bytes, value: bytes, mends: dict[bytes, _Mend]) -> tuple[bytes, bytes]:
-    mend = mends.get(name.lower())
-    return name, value if mend is None else mend(value.decode("latin-1")).encode("latin-1")
-
-
-def _below(prefix: str, path: str) -> str:
-    """A path as it stands in a URL, with the prefix unless it has it."""
-    decoded = unquote(path)
-    if decoded == prefix or decoded.startswith(f"{prefix}/"):
-        return path
-    return encode_path(prefix) + path
-
-
-def _location(prefix: str, host: str, value: str) -> str:
-    """A path, or a URL at the host of the request; others lead elsewhere on purpose."""
+def _below(prefix: str, host: str, value: bytes) -> bytes:
+    location = ascii_location(value).decode()
     try:
-        parts = urlsplit(value)
+        parts = urlsplit(location)
     except ValueError:
         return value
-    is_own = parts.netloc.lower() == host if parts.netloc else value.startswith("/")
+    is_own = parts.netloc.lower() == host if parts.netloc else location.startswith("/")
     if not is_own:
         return value
-    return urlunsplit(parts._replace(path=_below(prefix, parts.path or "/")))
+    path = _without_dots(parts.path or "/")
+    decoded = unquote(path)
+    if decoded != prefix and not decoded.startswith(f"{prefix}/"):
+        path = encode_path(prefix) + path
+    return urlunsplit(parts._replace(path=path)).encode()
 
 
-def _cookie(prefix: str, value: str) -> str:
-    """RFC 6265, sections 5.2.4 and 5.1.4: without a path that begins with a slash, a cookie belongs
-    to the directory of the request; the last path counts."""
-    pair, *attributes = value.split(";")
-    if pair.strip().lower().startswith("__host-"):  # its path has to be "/"
-        return value
-    path = ""
-    others = []
-    for attribute in attributes:
-        name, _, text = attribute.partition("=")
-        if name.strip().lower() == "path":
-            path = text.strip()
-        else:
-            others.append(attribute)
-    path = _below(prefix, path if path not in ("", "/") and path[0] == "/" else "")
-    return ";".join([pair, *others, " Path=" + path.replace(";", "%3B")])
+def _without_dots(path: str) -> str:
+    """A path as a browser goes to it (RFC 3986, section 5.2.4): `/sub/../x` leaves `/sub`."""
+    if "/." not in unquote(path):
+        return path
+    kept: list[str] = []
+    for segment in path.split("/")[1:]:
+        if unquote(segment) == "..":
+            del kept[-1:]
+        elif unquote(segment) != ".":
+            kept.append(segment)
+    is_folder = path.endswith("/") or unquote(path).endswith(("/.", "/.."))
+    return "/" + "/".join(kept).rstrip("/") + ("/" if is_folder and kept else "")
+
+
+class Mending:
+    """For `serving.mounts`, until it takes the layers; then delete this."""
+
+    def __init__(self, app: ASGIApp, *, redirects: bool, cookies: bool) -> None:
+        from mountkit.middleware.cookies import CookiePathMiddleware
+
+        self.redirects, self.cookies = redirects, cookies
+        app = CookiePathMiddleware(app) if cookies else app
+        self.app: ASGIApp = RedirectMiddleware(app) if redirects else app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Says which mounted app holds up the event loop, as nothing can take it away from it."""
+"""Names the mounted app that blocks the event loop; nothing can take the loop away from it."""
 
 from __future__ import annotations
 
@@ -7,41 +7,40 @@ import sys
 import threading
 import traceback
 from time import monotonic
-from types import FrameType
+from types import CodeType, FrameType
 
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import PatternError
-from mountkit.serving.dispatchers import Dispatcher
-from mountkit.serving.mounts import Mount
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
-# What is on the stack while a mounted app runs, and where it has the mount.
-_SERVING = {Mount.serve.__code__: "self", Dispatcher.__call__.__code__: "mount"}
+#: Functions whose frames are on the stack while a mounted app runs, and which of their local
+#: variables is the mount. What serves mounts registers itself.
+SERVING: dict[CodeType, str] = {}
 
 
 class Watchdog:
-    """Logs a warning, with the name of the mount and the place in its code, when an app holds up
-    the event loop: by work that awaits nothing, or a call that blocks.
+    """Logs a warning when the event loop stands still, with the mount and the place in its code.
 
         app = Watchdog(dispatcher, seconds=0.5)
 
-    A thread looks after the loop as long as the lifespan runs; requests cost nothing. The app goes
-    on: nothing can interrupt it. What runs in threads, as WSGI apps do, holds up nobody.
+    An app does that by work without an `await`, or by a call that blocks. A thread watches the loop
+    while the lifespan runs; requests cost nothing. The app goes on: nothing can interrupt it. What
+    runs in threads, as WSGI apps do, does not block the loop.
 
     Args:
-        app: what stands behind it; its lifespan goes through.
+        app: any ASGI app; its lifespan goes through.
         seconds: how long the loop may stand still. Each stop is reported once.
 
     Raises:
-        PatternError: `seconds` is no number above 0.
+        PatternError: `seconds` is not a number above 0.
     """
 
     def __init__(self, app: ASGIApp, *, seconds: float = 1.0) -> None:
         if not isinstance(seconds, (int, float)) or not seconds > 0:
-            raise PatternError(f"seconds={seconds!r} is no number above 0; write e.g. 0.5.")
+            raise PatternError(f"seconds={seconds!r} is not a number above 0; write e.g. 0.5.")
         self.app = app
         self.seconds = seconds
 
@@ -76,40 +75,33 @@ class _Watch:
         self.ended = threading.Event()
 
     async def beat(self) -> None:
-        """In the loop: say that it runs."""
+        """In the loop: record that it runs."""
         while True:
             self.last_beat = monotonic()
             await anyio.sleep(self.seconds / 4)
 
     def run(self) -> None:
-        """In the thread: see whether it does."""
+        """In the thread: report when it does not."""
         reported = 0.0
         while not self.ended.wait(self.seconds / 4):
             last_beat = self.last_beat
             late = monotonic() - last_beat
             if late > self.seconds and last_beat != reported:
                 reported = last_beat
-                self.report(late)
-
-    def report(self, late: float) -> None:
-        """Log what the loop is busy with."""
-        frame = sys._current_frames().get(self.thread_id)
-        mount = _mount_on(frame)
-        logger.warning(
-            "%s has held up the event loop for %.1f seconds:\n%s",
-            "Something outside of the mounts" if mount is None else mount.where,
-            late,
-            "".join(traceback.format_stack(frame, limit=10)),
-        )
+                frame = sys._current_frames().get(self.thread_id)
+                logger.warning(
+                    "%s has blocked the event loop for %.1f seconds:\n%s",
+                    _where(frame),
+                    late,
+                    "".join(traceback.format_stack(frame, limit=10)),
+                )
 
 
-def _mount_on(frame: FrameType | None) -> Mount | None:
+def _where(frame: FrameType | None) -> str:
     """The innermost mount whose app is on the stack."""
     while frame is not None:
-        mount: Mount | None = None
-        if frame.f_code in _SERVING:
-            mount = frame.f_locals[_SERVING[frame.f_code]]
+        mount = frame.f_locals[SERVING[frame.f_code]] if frame.f_code in SERVING else None
         if mount is not None:
-            return mount
+            return str(mount.where)
         frame = frame.f_back
-    return None
+    return "Something outside the mounts"

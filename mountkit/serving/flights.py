@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mountkit.middleware.exchanges import coroutine_function
 from mountkit.tasks import current_task
 
 # How often a request is cancelled that does not heed it, and the seconds it has each time.
@@ -40,6 +40,7 @@ class Flight:
         self._on_start = on_start
         self.task = current_task()
 
+    @coroutine_function
     def send(self, message: Message) -> Awaitable[None]:
         """What the app gets as its `send`: a plain function, as a coroutine for each message would
         cost more than the server's own `send`."""
@@ -106,16 +107,6 @@ class Flight:
         for _ in range(cuts):
             self.task.uncancel()
         return is_alone and isinstance(exc, asyncio.CancelledError)
-
-
-def _mark_as_coroutine_function(function: Any) -> None:
-    """What `inspect.markcoroutinefunction` does since Python 3.12, for Python 3.11 and its
-    `asyncio.iscoroutinefunction`; asgiref marks its functions in the same way."""
-    function._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
-
-
-# asgiref's `async_to_sync`, and Channels' consumers with it, ask for a coroutine function.
-getattr(inspect, "markcoroutinefunction", _mark_as_coroutine_function)(Flight.send)
 
 
 class Traffic:

@@ -15,8 +15,6 @@ from typing import Any, Literal
 
 import starlette.routing
 from starlette.datastructures import URLPath
-from starlette.exceptions import HTTPException, WebSocketException
-from starlette.formparsers import MultiPartException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import RedirectResponse
@@ -33,7 +31,10 @@ from mountkit.matching.decisions import Resolution
 from mountkit.matching.locations import slash_location
 from mountkit.matching.matchers import Matcher, Wanted
 from mountkit.matching.rules import Rule, call_site
-from mountkit.middleware.errors import contain
+from mountkit.middleware.errors import ANSWERS, contain
+from mountkit.middleware.exchanges import ACCEPTED, STARTED, UNANSWERED
+from mountkit.middleware.redirects import LocationMiddleware
+from mountkit.middleware.watchdogs import SERVING
 from mountkit.serving.errors import annotated, hand_up
 from mountkit.serving.exposures import Exposure, checked_exposures
 from mountkit.serving.flights import Flight, Traffic
@@ -48,8 +49,8 @@ from mountkit.wsgi.detection import Interface, adapt
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
-# Answers that an app raises for the app above it, whatever `errors` says.
-_ANSWERS = (HTTPException, WebSocketException, MultiPartException)
+# How far an answer is, by its status.
+_STATES = {0: UNANSWERED, 101: ACCEPTED}
 # FastAPI's and Starlette's own telemetry need it too.
 _TRACING = "opentelemetry.trace"
 # Stands for `routes=`: no lifespan of its own, no state.
@@ -145,7 +146,12 @@ class Mount(starlette.routing.Mount):
         lifespan: Lifespan | Literal["on", "off"] = "on",
         errors: Literal["raise", "contain"] = "raise",
     ) -> None:
-        conditions: dict[str, Any] = {"host": host, "methods": methods, "headers": headers, "query": query}
+        conditions: dict[str, Any] = {
+            "host": host,
+            "methods": methods,
+            "headers": headers,
+            "query": query,
+        }
         rule = Rule(
             path,
             **conditions,
@@ -179,6 +185,8 @@ class Mount(starlette.routing.Mount):
                 self.share = tuple(self.child.lifespan.share)
         #: Whether it is part of the parent app: routes and bare routers see its scope.
         self.is_part_of_parent: bool = isinstance(asgi, Router)
+        if not self.path.isascii():
+            self.app = LocationMiddleware(self.app)
         self.convention: Convention = convention or convention_of(asgi, self.path) or "spec"
         self._build_scope: Builder = BUILDERS[self.convention]
         if self.is_part_of_parent:
@@ -288,9 +296,9 @@ class Mount(starlette.routing.Mount):
             else:
                 await flight.carry(self.app, child, receive)
             if flight.cuts:
-                await self._end(None, flight, scope, receive, router)
+                await self._end(None, flight, scope, child, receive, router)
         except BaseException as exc:
-            await self._end(exc, flight, scope, receive, router)
+            await self._end(exc, flight, scope, child, receive, router)
         finally:
             traffic.end(flight)
             if publish is not None:
@@ -333,7 +341,13 @@ class Mount(starlette.routing.Mount):
         return None
 
     async def _end(
-        self, exc: BaseException | None, flight: Flight, scope: Scope, receive: Receive, router: Any
+        self,
+        exc: BaseException | None,
+        flight: Flight,
+        scope: Scope,
+        child: Scope,
+        receive: Receive,
+        router: Any,
     ) -> None:
         """Deal with an exception of the app, or with a request that was cut: answer, or raise."""
         if flight.settle(exc):
@@ -344,12 +358,13 @@ class Mount(starlette.routing.Mount):
         if is_outside(exc, flight.task):
             raise exc
         error = annotated(exc, self.where, has_started=bool(flight.status))
-        self.error = describe(exc)
-        if not flight.status and isinstance(error, _ANSWERS):
-            self.error = None
-            await hand_up(error, scope, receive, flight.send)
-        elif self.errors == "contain" or getattr(router, "errors", "raise") == "contain":
-            await contain(error, self.where, flight.status, scope, receive, flight.send)
+        is_answer = isinstance(exc, ANSWERS) and not flight.status
+        if not is_answer:
+            self.error = describe(exc)
+        is_contained = "contain" in (self.errors, getattr(router, "errors", "raise"))
+        if is_contained and not is_answer:
+            state = _STATES.get(flight.status, STARTED)
+            await contain(exc, state, child, receive, flight.send)
         elif flight.status:  # nothing may answer a second time: the server breaks the connection
             raise error
         else:
@@ -478,3 +493,6 @@ def check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
     if value not in known:
         choice = ", ".join(repr(one) for one in known if one is not None)
         raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
+
+
+SERVING[Mount.serve.__code__] = "self"  # for the watchdog

@@ -20,8 +20,8 @@ from mountkit.lifespans.registers import mark_of
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor
-from mountkit.matching.paths import split_root_path
 from mountkit.matching.decisions import Resolution
+from mountkit.matching.paths import split_root_path
 from mountkit.serving.changes import DRAIN_TIMEOUT
 from mountkit.tasks import describe, guarded, is_outside
 from mountkit.tenants.fleets import FIRST_DELAY, Fleet

@@ -1,4 +1,4 @@
-"""What proxies say, and who is believed."""
+"""`ForwardedMiddleware`: what proxies say, and which are trusted."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_the_lifespan_goes_through(client: ClientFactory) -> None:
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "proxy.local", "*"])
 def test_networks_that_are_none(text: str) -> None:
     """The message says what to write."""
-    with pytest.raises(PatternError, match=r"is no address and no network: .*; write"):
+    with pytest.raises(PatternError, match=r"is not an address or a network: .*; write"):
         ForwardedMiddleware(Starlette(), trusted=[text])
 
 

@@ -1,4 +1,4 @@
-"""Who holds up the event loop."""
+"""`Watchdog`: which mounted app blocks the event loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def block(is_enough: Callable[[], bool]) -> None:
-    """Hold up the loop; another thread may log meanwhile."""
+    """Block the loop; another thread may log meanwhile."""
     deadline = time.monotonic() + 2
     while not is_enough() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -63,7 +63,7 @@ async def test_a_mount_that_blocks(short: bool, caplog: pytest.LogCaptureFixture
             assert (await asked(app, dict(scope)))[0][0]["status"] == 200
     [text] = found()
     assert text.startswith("The app mounted at '/blocks' (")
-    assert "has held up the event loop for " in text
+    assert "has blocked the event loop for " in text
     assert " in block\n" in text
 
 
@@ -72,11 +72,11 @@ async def test_something_else_that_blocks(caplog: pytest.LogCaptureFixture) -> N
     app = Watchdog(Dispatcher([Mount("/x", PlainTextResponse("x"))]), seconds=0.02)
     async with running(app):
         block(lambda: bool(warnings(caplog)))
-    assert warnings(caplog)[0].startswith("Something outside of the mounts has held up")
+    assert warnings(caplog)[0].startswith("Something outside the mounts has blocked")
 
 
 async def test_a_loop_that_runs_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
-    """To wait holds up nobody; the thread ends with the lifespan."""
+    """To wait does not block it; the thread ends with the lifespan."""
     app = Watchdog(Dispatcher([Mount("/x", PlainTextResponse("x"))]), seconds=30)
     async with running(app):
         await anyio.sleep(0.01)
@@ -97,5 +97,5 @@ async def test_the_lifespan_goes_through() -> None:
 @pytest.mark.parametrize("seconds", [0, -1, "1", None])
 def test_seconds_are_a_number(seconds: Any) -> None:
     """The message says what to write."""
-    with pytest.raises(PatternError, match=r"is no number above 0; write e\.g\. 0\.5\."):
+    with pytest.raises(PatternError, match=r"is not a number above 0; write e\.g\. 0\.5\."):
         Watchdog(Dispatcher([]), seconds=seconds)

@@ -1,0 +1,59 @@
+"""Cookies of an app that does not know its prefix."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mountkit.matching.locations import ascii_location, encode_path
+from mountkit.middleware.redirects import with_header
+
+
+class CookiePathMiddleware:
+    """Keeps the cookies of an app below its prefix, the `root_path` of its scope.
+
+        Middleware(CookiePathMiddleware)
+
+    A cookie without a path, or with `Path=/`, gets the prefix as its path; another path outside of
+    the prefix is put below it. A cookie whose name starts with `__Host-` has to have `Path=/`, and
+    keeps it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        prefix = scope.get("root_path", "")
+        if scope["type"] in ("http", "websocket") and prefix:
+            send = with_header(send, b"set-cookie", lambda value: _cookie(prefix, value))
+        await self.app(scope, receive, send)
+
+
+def _cookie(prefix: str, value: bytes) -> bytes:
+    """RFC 6265, sections 5.2.4 and 5.1.4: without a path that starts with a slash, a cookie belongs
+    to the directory of the request; the last path counts."""
+    pair, *attributes = value.decode("latin-1").split(";")
+    if pair.strip().lower().startswith("__host-"):
+        return value
+    path = ""
+    others = []
+    for attribute in attributes:
+        name, _, text = attribute.partition("=")
+        if name.strip().lower() == "path":
+            path = text.strip()
+        else:
+            others.append(attribute)
+    below = _below(encode_path(prefix), path if path.startswith("/") and path != "/" else "")
+    return ";".join([pair, *others, " Path=" + below.replace(";", "%3B")]).encode("latin-1")
+
+
+def _below(prefix: str, path: str) -> str:
+    """A browser compares the path as it is with the encoded path of a request, so `/%73ub` does not
+    match `/sub`."""
+    encoded = ascii_location(path.encode("latin-1")).decode()
+    segments = (encode_path(unquote(part)).replace("/", "%2F") for part in encoded.split("/"))
+    for known in (encoded, "/".join(segments)):
+        if known == prefix or known.startswith(f"{prefix}/"):
+            return known
+    return prefix + encoded
