@@ -42,7 +42,14 @@ if TYPE_CHECKING:
     from mountkit.lifespans.probes import Liveness, Readiness
     from mountkit.lifespans.runs import Health
     from mountkit.matching.findings import Finding
+    from mountkit.middleware.checks import CheckMiddleware
+    from mountkit.middleware.contexts import ContextMiddleware
+    from mountkit.middleware.cookies import CookiePathMiddleware
+    from mountkit.middleware.errors import ContainMiddleware
     from mountkit.middleware.forwarded import ForwardedMiddleware
+    from mountkit.middleware.limits import LimitMiddleware
+    from mountkit.middleware.redirects import LocationMiddleware, RedirectMiddleware
+    from mountkit.middleware.timeouts import TimeoutMiddleware
     from mountkit.middleware.watchdogs import Watchdog
     from mountkit.openapi.pages import OpenAPI
     from mountkit.serving.splits import Split
@@ -52,14 +59,17 @@ if TYPE_CHECKING:
     from mountkit.urls import URLNotFound, path_for, url_context, url_for
     from mountkit.wsgi.bridge import WSGIBridge
 
-# Until `Mount.serve` and `Dispatcher.__call__` register themselves.
 
 __all__ = [
     "Accept",
     "Candidate",
+    "CheckMiddleware",
     "Client",
     "ConflictError",
+    "ContainMiddleware",
+    "ContextMiddleware",
     "Cookie",
+    "CookiePathMiddleware",
     "DispatchMiddleware",
     "Dispatcher",
     "Explanation",
@@ -72,7 +82,9 @@ __all__ = [
     "Lifespan",
     "LifespanError",
     "LifespanMiddleware",
+    "LimitMiddleware",
     "Liveness",
+    "LocationMiddleware",
     "Matcher",
     "Method",
     "Mount",
@@ -81,6 +93,7 @@ __all__ = [
     "PatternError",
     "Query",
     "Readiness",
+    "RedirectMiddleware",
     "Refusal",
     "Resolution",
     "ResolutionError",
@@ -91,6 +104,7 @@ __all__ = [
     "TenantApps",
     "TenantMiddleware",
     "TenantResolver",
+    "TimeoutMiddleware",
     "URLNotFound",
     "WSGIBridge",
     "Watchdog",
@@ -103,17 +117,25 @@ __all__ = [
 
 _MODULES = {
     "Candidate": "inspection.explanations",
+    "CheckMiddleware": "middleware.checks",
+    "ContainMiddleware": "middleware.errors",
+    "ContextMiddleware": "middleware.contexts",
+    "CookiePathMiddleware": "middleware.cookies",
     "Explanation": "inspection.explanations",
     "Finding": "matching.findings",
     "ForwardedMiddleware": "middleware.forwarded",
     "Health": "lifespans.runs",
+    "LimitMiddleware": "middleware.limits",
     "Liveness": "lifespans.probes",
+    "LocationMiddleware": "middleware.redirects",
     "OpenAPI": "openapi.pages",
     "Readiness": "lifespans.probes",
+    "RedirectMiddleware": "middleware.redirects",
     "Split": "serving.splits",
     "TenantApps": "tenants.apps",
     "TenantMiddleware": "tenants.middleware",
     "TenantResolver": "tenants.resolvers",
+    "TimeoutMiddleware": "middleware.timeouts",
     "URLNotFound": "urls",
     "WSGIBridge": "wsgi.bridge",
     "Watchdog": "middleware.watchdogs",

@@ -54,7 +54,7 @@ _STATES = {0: UNANSWERED, 101: ACCEPTED}
 # FastAPI's and Starlette's own telemetry need it too.
 _TRACING = "opentelemetry.trace"
 # Stands for `routes=`: no lifespan of its own, no state.
-_NO_CHILD = Child(None, None, "")
+_NO_CHILD = Child(None, Router(), "")
 
 
 class Mount(starlette.routing.Mount):
@@ -158,7 +158,7 @@ class Mount(starlette.routing.Mount):
             when=when,
             priority=priority,
             exact=exact,
-            where=call_site(),  # type: ignore[arg-type]
+            where=call_site(),
         )
         check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
         check_one_of("errors", errors, ("raise", "contain"))
