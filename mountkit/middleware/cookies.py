@@ -24,7 +24,7 @@ class CookiePathMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        prefix = scope.get("root_path", "")
+        prefix = scope.get("root_path", "").rstrip("/")
         if scope["type"] in ("http", "websocket") and prefix:
             send = with_header(send, b"set-cookie", lambda value: _cookie(prefix, value))
         await self.app(scope, receive, send)

@@ -47,7 +47,7 @@ class LimitMiddleware:
             )
         self.app = app
         self.max_concurrency = max_concurrency
-        self.when_full = when_full
+        self.when_full: Literal[503, 429, "wait"] = when_full
         self._free = max_concurrency
         # In order. While a request waits, no place is free: each goes straight to the next one.
         self._waiting: OrderedDict[anyio.Event, None] = OrderedDict()

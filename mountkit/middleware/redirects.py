@@ -26,7 +26,7 @@ class RedirectMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        prefix = scope.get("root_path", "")
+        prefix = scope.get("root_path", "").rstrip("/")
         if scope["type"] in ("http", "websocket") and prefix:
             host = next((v for k, v in scope["headers"] if k == b"host"), b"").decode("latin-1")
             send = with_header(send, b"location", lambda value: _below(prefix, host.lower(), value))

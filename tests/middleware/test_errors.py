@@ -303,3 +303,13 @@ def test_an_answer_for_the_app_above(client: ClientFactory) -> None:
     with client(contained(raising(HTTPException(409, "no")))) as session:
         response = session.get("/bad")
     assert (response.status_code, response.text) == (409, "no")
+
+
+def test_the_lifespan_goes_through(client: ClientFactory) -> None:
+    """An app that does not start is not contained: the server has to know."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"), client(ContainMiddleware(app)):
+        pass

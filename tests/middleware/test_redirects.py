@@ -227,6 +227,17 @@ def test_a_cookie_below_a_prefix_that_is_not_ascii(client: ClientFactory, path: 
     assert response.headers["set-cookie"] == f"a=b; Path={expected}"
 
 
+@pytest.mark.parametrize("root_path", ["/", "/sub/"])
+async def test_a_root_path_with_a_slash_at_its_end(root_path: str) -> None:
+    """Never makes `//`, which leads to another host."""
+    headers = [(b"location", b"/x"), (b"set-cookie", b"a=b; Path=/x")]
+    app = sends({"type": "http.response.start", "status": 302, "headers": headers})
+    layers = RedirectMiddleware(CookiePathMiddleware(app))
+    sent, _ = await asked(layers, scope_of("/sub/", root_path=root_path))
+    path = root_path.rstrip("/").encode() + b"/x"
+    assert sent[0]["headers"] == [(b"location", path), (b"set-cookie", b"a=b; Path=" + path)]
+
+
 async def test_headers_of_a_message_are_not_changed() -> None:
     """The app may keep its list."""
     headers = [(b"location", b"/x")]
