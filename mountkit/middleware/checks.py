@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -238,27 +238,3 @@ _TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
         ENDED: {},
     },
 }
-
-
-def admit(flight: Any, message: Message) -> Message | None:
-    """For `serving.flights`, until it takes `CheckMiddleware`; then delete this."""
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    checked = Checked(flight.scope, send)
-    if flight.is_complete:
-        checked.state = ENDED
-    elif flight.status:
-        checked.state = ACCEPTED if flight.status == 101 else STARTED
-    checked.left = flight.left
-    with suppress(StopIteration):
-        checked.send(message).__await__().send(None)
-    flight.left = checked.left
-    if not sent:
-        return None
-    if not flight.status and checked.state != UNANSWERED:
-        default = {"websocket.accept": 101, "websocket.close": 403}
-        flight.status = sent[0].get("status") or default[sent[0]["type"]]
-    return sent[0]

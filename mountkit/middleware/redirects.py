@@ -88,17 +88,3 @@ def _without_dots(path: str) -> str:
             kept.append(segment)
     is_folder = path.endswith("/") or unquote(path).endswith(("/.", "/.."))
     return "/" + "/".join(kept).rstrip("/") + ("/" if is_folder and kept else "")
-
-
-class Mending:
-    """For `serving.mounts`, until it takes the layers; then delete this."""
-
-    def __init__(self, app: ASGIApp, *, redirects: bool, cookies: bool) -> None:
-        from mountkit.middleware.cookies import CookiePathMiddleware
-
-        self.redirects, self.cookies = redirects, cookies
-        app = CookiePathMiddleware(app) if cookies else app
-        self.app: ASGIApp = RedirectMiddleware(app) if redirects else app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)

@@ -21,10 +21,11 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from quart import Quart
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import Receive, Scope, Send
 
-from mountkit import Dispatcher, DispatchMiddleware, Mount, check
+from mountkit import CookiePathMiddleware, Dispatcher, DispatchMiddleware, Lifespan, Mount, check
 from mountkit.frameworks import advice
 from tests.support.apps import django_site
 from tests.support.stand_ins import App, Dash, Datasette, WsgiDAVApp, stand_in
@@ -98,7 +99,7 @@ def chainlit(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_chainlit(chainlit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told its prefix by the environment, and may not be told to stop."""
-    mount = Mount("/sub", chainlit, lifespan="startup-only")
+    mount = Mount("/sub", chainlit, lifespan=Lifespan(shutdown=False))
     for told in ("", "/other"):
         monkeypatch.setenv("CHAINLIT_ROOT_PATH", told)
         [message] = messages(Dispatcher([mount]))
@@ -319,7 +320,11 @@ def test_a_cookie_of_two_apps(mounts: Any) -> None:
             lambda: {"/a": flask(), "/b": starlette(session_cookie="b")}, id="starlette-name"
         ),
         pytest.param(
-            lambda: [Mount("/a", flask()), Mount("/b", starlette(), cookie_path=True)], id="kept"
+            lambda: [
+                Mount("/a", flask()),
+                Mount("/b", starlette(), middleware=[Middleware(CookiePathMiddleware)]),
+            ],
+            id="kept",
         ),
         pytest.param(
             lambda: [

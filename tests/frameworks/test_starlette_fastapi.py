@@ -336,7 +336,7 @@ def test_session_of_the_parent(client: ClientFactory) -> None:
 
     child = Starlette(routes=[Route("/", count)])
     app = Starlette(
-        routes=[Mount("/a", child, scope_keys=["session"]), Mount("/b", child)],
+        routes=[Mount("/a", child), Mount("/b", child)],
         middleware=[Middleware(SessionMiddleware, secret_key="of the tests")],
     )
     running = client(app)

@@ -1,4 +1,5 @@
 """What one app or function raises ends neither its neighbours nor the server; and cancellations
+from mountkit import Lifespan, Lifespan
 from outside stop what was started."""
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ async def test_in_a_wrapped_app(make: Callable[[], BaseException], phase: str, k
 async def test_while_it_serves(make: Callable[[], BaseException], on_failure: Any) -> None:
     """The app has failed; the others are served."""
     log: Log = []
-    bad = Mount("/b", raising(make, "serving"), on_failure=on_failure)
+    bad = Mount("/b", raising(make, "serving"), lifespan=Lifespan(on_failure=on_failure))
     app = Dispatcher([Mount("/a", actor("a", log)), bad])
     async with running(app) as server:
         await until(lambda: bad.health.status == "failed")
@@ -119,7 +120,7 @@ async def test_in_a_retry(make: Callable[[], BaseException]) -> None:
         phase = "startup" if next(tries) < 4 else ""
         await (raising(make, phase) if phase else actor("b", []))(scope, receive, send)
 
-    mount = Mount("/b", app, on_failure="isolate")
+    mount = Mount("/b", app, lifespan=Lifespan(on_failure="isolate"))
     async with running(Dispatcher([mount])) as server:
         assert mount.health.status == "failed"
         await until(lambda: mount.health.status == "serving")

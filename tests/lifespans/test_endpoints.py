@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit import (
     Dispatcher,
     DispatchMiddleware,
+    Lifespan,
     LifespanMiddleware,
     Liveness,
     Mount,
@@ -61,7 +62,7 @@ def test_readiness(client: ClientFactory, make: Any) -> None:
     with client(make(Mount("/well", actor("well", [])))) as session:
         response = session.get("/readyz")
         assert (response.status_code, response.json()) == (200, {"status": "ready"})
-    failing = Mount("/bad", actor("bad", [], "fails"), on_failure="isolate")
+    failing = Mount("/bad", actor("bad", [], "fails"), lifespan=Lifespan(on_failure="isolate"))
     with client(make(Mount("/well", actor("well", [])), failing)) as session:
         response = session.get("/readyz")
         assert response.status_code == 503
@@ -71,7 +72,7 @@ def test_readiness(client: ClientFactory, make: Any) -> None:
 def test_readiness_with_details(client: ClientFactory) -> None:
     """The whole health of each mount."""
     before = time.time()
-    bad = Mount("/bad", actor("bad", [], "fails"), on_failure="isolate")
+    bad = Mount("/bad", actor("bad", [], "fails"), lifespan=Lifespan(on_failure="isolate"))
     app = Dispatcher([Mount("/readyz", Readiness(details=True)), bad])
     with client(app) as session:
         session.get("/bad")
@@ -122,7 +123,7 @@ async def test_an_app_that_dies_and_comes_back(monkeypatch: pytest.MonkeyPatch) 
     """Its health follows it."""
     monkeypatch.setattr("mountkit.lifespans.supervisors._FIRST_DELAY", 0.05)
     flaky = Flaky(0)
-    mount = Mount("/flaky", flaky, on_failure="isolate")
+    mount = Mount("/flaky", flaky, lifespan=Lifespan(on_failure="isolate"))
     assert mount.health.status == "starting"
     async with running(Dispatcher([mount])):
         assert mount.health.status == "serving"

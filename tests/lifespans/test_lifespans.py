@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from mountkit import (
     Dispatcher,
     DispatchMiddleware,
+    Lifespan,
     LifespanError,
     LifespanMiddleware,
     Mount,
@@ -370,7 +371,9 @@ async def test_an_app_that_does_not_heed_its_end(
 
     mounts = [
         Mount("/a", actor("a", log)),
-        Mount("/stubborn", stubborn, startup_timeout=0.02, shutdown_timeout=0.02),
+        Mount(
+            "/stubborn", stubborn, lifespan=Lifespan(startup_timeout=0.02, shutdown_timeout=0.02)
+        ),
     ]
     verb = "start" if phase == "startup" else "stop"
     with pytest.raises(LifespanError, match=rf"did not {verb} within 0\.02 seconds"):
@@ -407,7 +410,7 @@ async def test_a_loop_that_is_closed_is_no_failure(
     app = Dispatcher(
         [
             Mount("/a", actor("a", log)),
-            Mount("/b", actor("b", log), on_failure="isolate"),
+            Mount("/b", actor("b", log), lifespan=Lifespan(on_failure="isolate")),
             Mount("/c", says_it_failed),
         ]
     )

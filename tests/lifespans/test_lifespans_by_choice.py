@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from starlette.applications import Starlette
 
-from mountkit import Dispatcher, LifespanError, Mount, PatternError
+from mountkit import Dispatcher, Lifespan, LifespanError, Mount, PatternError
 from tests.support.actors import Log, actor
 from tests.support.lifespans import Server, running
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.anyio
 async def test_an_app_that_is_not_told_to_stop() -> None:
     """Its task is ended last, when all others have stopped."""
     log: Log = []
-    kept = Mount("/kept", actor("kept", log), lifespan="startup-only")
-    inner = Dispatcher([Mount("/in", actor("in", log), lifespan="startup-only")])
+    kept = Mount("/kept", actor("kept", log), lifespan=Lifespan(shutdown=False))
+    inner = Dispatcher([Mount("/in", actor("in", log), lifespan=Lifespan(shutdown=False))])
     await Server(log).run(Dispatcher([kept, Mount("/b", actor("b", log)), Mount("/c", inner)]))
     assert log == [
         *("kept up", "b up", "in up", "startup.complete"),
@@ -30,8 +30,12 @@ async def test_one_that_was_not_started_is_not_kept(startup: str) -> None:
     log: Log = []
     app = Dispatcher(
         [
-            Mount("/kept", actor("kept", log), lifespan="startup-only"),
-            Mount("/b", actor("b", log, startup), lifespan="startup-only", on_failure="isolate"),
+            Mount("/kept", actor("kept", log), lifespan=Lifespan(shutdown=False)),
+            Mount(
+                "/b",
+                actor("b", log, startup),
+                lifespan=Lifespan(on_failure="isolate", shutdown=False),
+            ),
         ]
     )
     await Server(log).run(app)
@@ -43,7 +47,7 @@ async def test_one_that_is_kept_when_another_fails() -> None:
     log: Log = []
     app = Dispatcher(
         [
-            Mount("/kept", actor("kept", log), lifespan="startup-only"),
+            Mount("/kept", actor("kept", log), lifespan=Lifespan(shutdown=False)),
             Mount("/b", actor("b", log, "fails")),
         ]
     )
@@ -59,7 +63,7 @@ async def test_one_that_is_kept_leaves_and_comes() -> None:
     app = Dispatcher()
     async with running(app):
         for _ in range(2):
-            mount = Mount("/kept", one, lifespan="startup-only")
+            mount = Mount("/kept", one, lifespan=Lifespan(shutdown=False))
             await app.add(mount)
             await app.remove(mount)
         assert log == ["kept up"]

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit import (
     Dispatcher,
     DispatchMiddleware,
+    Lifespan,
     LifespanError,
     LifespanMiddleware,
     Mount,
@@ -75,7 +76,7 @@ SHAPES: dict[str, Callable[[ASGIApp], ASGIApp]] = {
     "dispatcher": lambda app: Dispatcher({"/a": app}),
     "nested": lambda app: Dispatcher({"/": Dispatcher({"/a": app})}),
     "split": lambda app: Dispatcher({"/a": Split({"only": (app, 1)})}),
-    "shared": lambda app: Dispatcher([Mount("/a", app, share=["db"])]),
+    "shared": lambda app: Dispatcher([Mount("/a", app, lifespan=Lifespan(share=["db"]))]),
     "routes": among_routes,
     "middleware": in_front,
     "default": lambda app: Dispatcher({"/b": Counted()}, default=app),
@@ -194,7 +195,7 @@ async def test_an_app_that_starts_only_once() -> None:
 async def test_an_isolated_app_fails_for_one_server() -> None:
     """The other goes on."""
     flaky = Flaky(0)
-    app = Dispatcher([Mount("/a", flaky, on_failure="isolate")])
+    app = Dispatcher([Mount("/a", flaky, lifespan=Lifespan(on_failure="isolate"))])
     async with running(app) as one:
         flaky.failures = 10**6
         async with running(app) as two:
@@ -279,7 +280,7 @@ async def test_each_server_reads_its_own_readiness() -> None:
     """One probe, two servers: it follows the one that asks."""
     probe = Readiness()
     flaky = Flaky(10**6)
-    mounts = [Mount("/ready", probe), Mount("/bad", flaky, on_failure="isolate")]
+    mounts = [Mount("/ready", probe), Mount("/bad", flaky, lifespan=Lifespan(on_failure="isolate"))]
     async with running(Dispatcher(mounts)) as bad:
         async with running(Dispatcher([Mount("/ready", probe)])) as well:
             assert [(await server.ask("/ready"))[0] for server in (bad, well)] == [503, 200]

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.testclient import WebSocketDenialResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit import Dispatcher, DispatchMiddleware, LifespanError, Mount, PatternError
+from mountkit import Dispatcher, DispatchMiddleware, Lifespan, LifespanError, Mount, PatternError
 from tests.support.actors import Flaky, Log, actor
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Server, running
@@ -41,7 +41,10 @@ async def test_an_isolated_app_that_does_not_start(caplog: pytest.LogCaptureFixt
     """The others serve, it answers 503, and it is started again until it is up."""
     flaky, log = Flaky(3), Log()
     app = Dispatcher(
-        [Mount("/flaky", flaky, on_failure="isolate"), Mount("/well", actor("well", log))]
+        [
+            Mount("/flaky", flaky, lifespan=Lifespan(on_failure="isolate")),
+            Mount("/well", actor("well", log)),
+        ]
     )
     async with running(app) as server:
         assert server.answered == ["startup.complete"]
@@ -64,7 +67,7 @@ async def test_an_isolated_app_that_does_not_start(caplog: pytest.LogCaptureFixt
 async def test_an_isolated_app_that_dies(caplog: pytest.LogCaptureFixture) -> None:
     """Is logged once, answers 503, comes back with a state of its own, and is stopped once."""
     flaky = Flaky(0)
-    app = Dispatcher([Mount("/flaky", flaky, on_failure="isolate")])
+    app = Dispatcher([Mount("/flaky", flaky, lifespan=Lifespan(on_failure="isolate"))])
     async with running(app) as server:
         flaky.dies.set()
         await until(lambda: app.routes[0].child.run.error is not None)  # type: ignore[attr-defined]
@@ -108,7 +111,7 @@ async def answers_and_dies(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize("on_failure", ["fail", "isolate"])
 async def test_an_app_that_dies_as_soon_as_it_is_up(on_failure: Any) -> None:
     """Has failed, and does not count as up."""
-    mount = Mount("/a", answers_and_dies, on_failure=on_failure)
+    mount = Mount("/a", answers_and_dies, lifespan=Lifespan(on_failure=on_failure))
     async with running(Dispatcher([mount])) as server:
         assert server.answered == ["startup.complete"]
         assert mount.health.status == "failed"
@@ -119,7 +122,9 @@ async def test_an_app_that_dies_as_soon_as_it_is_up(on_failure: Any) -> None:
 async def test_an_isolated_app_that_is_mounted_twice() -> None:
     """Both of its mounts answer 503, and both come back."""
     flaky = Flaky(2)
-    app = Dispatcher([Mount(path, flaky, on_failure="isolate") for path in ("/a", "/b")])
+    app = Dispatcher(
+        [Mount(path, flaky, lifespan=Lifespan(on_failure="isolate")) for path in ("/a", "/b")]
+    )
     async with running(app) as server:
         assert [(await server.ask(path))[0] for path in ("/a", "/b")] == [503, 503]
         await until(lambda: flaky.starts == 3)
@@ -138,7 +143,7 @@ async def test_a_stop_while_an_app_is_being_started_again() -> None:
             raise RuntimeError("first")
         await hangs(scope, receive, send)
 
-    app = Dispatcher([Mount("/a", fails_then_hangs, on_failure="isolate")])
+    app = Dispatcher([Mount("/a", fails_then_hangs, lifespan=Lifespan(on_failure="isolate"))])
     async with running(app) as server:
         await until(lambda: log == ["hangs hangs"])
     assert server.answered == ["startup.complete", "shutdown.complete"]
@@ -147,7 +152,7 @@ async def test_a_stop_while_an_app_is_being_started_again() -> None:
 
 def test_a_websocket_of_an_app_that_is_not_up(client: ClientFactory) -> None:
     """Is refused with 503."""
-    app = Dispatcher([Mount("/a", Flaky(10**6), on_failure="isolate")])
+    app = Dispatcher([Mount("/a", Flaky(10**6), lifespan=Lifespan(on_failure="isolate"))])
     with (
         client(app) as running_app,
         pytest.raises(WebSocketDenialResponse) as caught,
@@ -160,7 +165,7 @@ def test_a_websocket_of_an_app_that_is_not_up(client: ClientFactory) -> None:
 def test_on_failure_is_checked() -> None:
     """Value, reason, fix."""
     with pytest.raises(PatternError, match="on_failure='ignore' is not known; write one of 'fail'"):
-        Mount("/a", Flaky(0), on_failure="ignore")  # type: ignore[arg-type]
+        Mount("/a", Flaky(0), lifespan=Lifespan(on_failure="ignore"))  # type: ignore[arg-type]
 
 
 # Together.
@@ -186,8 +191,8 @@ async def test_independent_apps_start_together() -> None:
     app = Dispatcher(
         [
             Mount("/first", actor("first", log)),
-            Mount("/a", waits("a", "b"), independent=True),
-            Mount("/b", waits("b", "a"), independent=True),
+            Mount("/a", waits("a", "b"), lifespan=Lifespan(independent=True)),
+            Mount("/b", waits("b", "a"), lifespan=Lifespan(independent=True)),
             Mount("/last", actor("last", log)),
         ]
     )
@@ -203,8 +208,8 @@ async def test_independent_apps_of_which_one_fails() -> None:
     log: Log = []
     app = Dispatcher(
         [
-            Mount("/a", actor("a", log), independent=True),
-            Mount("/b", actor("b", log, "raises"), independent=True),
+            Mount("/a", actor("a", log), lifespan=Lifespan(independent=True)),
+            Mount("/b", actor("b", log, "raises"), lifespan=Lifespan(independent=True)),
             Mount("/c", actor("c", log)),
         ]
     )
@@ -218,8 +223,8 @@ async def test_a_failure_ends_the_starts_beside_it() -> None:
     log: Log = []
     app = Dispatcher(
         [
-            Mount("/a", actor("a", log, "hangs"), independent=True),
-            Mount("/b", actor("b", log, "fails"), independent=True),
+            Mount("/a", actor("a", log, "hangs"), lifespan=Lifespan(independent=True)),
+            Mount("/b", actor("b", log, "fails"), lifespan=Lifespan(independent=True)),
         ],
         startup_timeout=None,
     )
@@ -230,7 +235,10 @@ async def test_a_failure_ends_the_starts_beside_it() -> None:
 
 async def test_starts_that_fail_together_are_all_reported() -> None:
     """In one message, a line for each."""
-    mounts = [Mount(f"/{name}", actor(name, Log(), "raises"), independent=True) for name in "ab"]
+    mounts = [
+        Mount(f"/{name}", actor(name, Log(), "raises"), lifespan=Lifespan(independent=True))
+        for name in "ab"
+    ]
     with pytest.raises(LifespanError) as caught:
         await Server(Log()).run(Dispatcher(mounts))
     lines = sorted(str(caught.value).split("\n"))
@@ -255,7 +263,9 @@ async def test_an_app_of_two_independent_mounts_starts_once(depth: str, how: str
         await inner(scope, receive, send)
 
     apps = [shared, shared] if depth == "beside" else [Dispatcher({"/x": shared}) for _ in "ab"]
-    app = Dispatcher([Mount(f"/{n}", app, independent=True) for n, app in enumerate(apps)])
+    app = Dispatcher(
+        [Mount(f"/{n}", app, lifespan=Lifespan(independent=True)) for n, app in enumerate(apps)]
+    )
     if how == "ok":
         await Server(Log()).run(app)
     else:
@@ -283,7 +293,7 @@ async def test_an_isolated_mount_tries_again_what_has_failed_elsewhere() -> None
 
         tasks.start_soon(add_one_that_fails)
         await started.wait()
-        await app.add(Mount("/isolated", slow_flaky, on_failure="isolate"))
+        await app.add(Mount("/isolated", slow_flaky, lifespan=Lifespan(on_failure="isolate")))
         assert flaky.starts == 2
         assert [(health.mount, health.status) for health in app.health] == [
             ("/isolated", "serving")
@@ -410,7 +420,7 @@ def test_share(client: ClientFactory, share: list[str], expected: dict[str, Any]
             scope.setdefault("state", {})["user"] = "ada"
             await self.app(scope, receive, send)
 
-    mount = Mount("/a", showing_state({"own": 1}, []), share=share)
+    mount = Mount("/a", showing_state({"own": 1}, []), lifespan=Lifespan(share=share))
     parent.add_middleware(DispatchMiddleware, mounts=[mount])
     parent.add_middleware(User)
     with client(parent) as up:
@@ -429,7 +439,7 @@ def test_shared_state_at_the_start(client: ClientFactory) -> None:
         await send({"type": "lifespan.shutdown.complete"})
 
     parent = showing_state({"db": "pool", "secret": 1}, [])
-    mounts = [Mount("/a", child, share=["db", "no"])]
+    mounts = [Mount("/a", child, lifespan=Lifespan(share=["db", "no"]))]
     parent.add_middleware(DispatchMiddleware, mounts=mounts)
     with client(parent):
         assert found == [{"db": "pool"}]
@@ -502,8 +512,10 @@ async def test_grid(
     x = Mount(
         "/x",
         actor("x", log, startup, shutdown),
-        startup_timeout=0.02 if startup == "hangs" else 60,
-        shutdown_timeout=0.02 if shutdown == "hangs" else 60,
+        lifespan=Lifespan(
+            startup_timeout=0.02 if startup == "hangs" else 60,
+            shutdown_timeout=0.02 if shutdown == "hangs" else 60,
+        ),
     )
     found = shape(x, log)
     server = Server(log)

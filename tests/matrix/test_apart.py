@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from mountkit import Dispatcher, Mount, check
+from mountkit import Dispatcher, Lifespan, Mount, check
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 
@@ -57,7 +57,7 @@ def test_chainlit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CHAINLIT_ROOT_PATH", raising=False)
     assert codes(Dispatcher({"/sub": app})) == ["unaware-of-prefix", "ends-the-process"]
     monkeypatch.setenv("CHAINLIT_ROOT_PATH", "/sub")
-    assert codes(Dispatcher([Mount("/sub", app, lifespan="startup-only")])) == []
+    assert codes(Dispatcher([Mount("/sub", app, lifespan=Lifespan(shutdown=False))])) == []
 
 
 def flask_admin() -> Any:

@@ -23,7 +23,8 @@ from starlette.types import Message, Receive, Scope, Send
 from mountkit.exceptions import ImproperResponseError
 from mountkit.middleware import headers as checked_headers
 from mountkit.middleware.checks import CheckMiddleware
-from tests.apps.misbehaving import (
+from tests.conftest import ClientFactory
+from tests.support.apps.misbehaving import (
     ACCEPT,
     BODY,
     CLOSE,
@@ -36,10 +37,9 @@ from tests.apps.misbehaving import (
     raises,
     sends,
 )
-from tests.conftest import ClientFactory
-from tests.reference import scope_of
-from tests.test_supervision import Running
-from tests.test_traffic import asked
+from tests.support.lifespans import Running
+from tests.support.requests import asked
+from tests.support.scopes import scope_of
 
 pytestmark = pytest.mark.anyio
 

@@ -17,11 +17,12 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.middleware.contexts import ContextMiddleware, is_current, restore, send_in
-from tests.apps.misbehaving import BODY, START
 from tests.conftest import ClientFactory
-from tests.reference import scope_of
-from tests.test_supervision import Running, until
-from tests.test_traffic import asked
+from tests.support.apps.misbehaving import BODY, START
+from tests.support.lifespans import Running
+from tests.support.requests import asked
+from tests.support.scopes import scope_of
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -22,12 +22,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mountkit.exceptions import ImproperResponseError, MountkitError
 from mountkit.middleware.checks import CheckMiddleware
 from mountkit.middleware.errors import ContainMiddleware
-from tests.apps.misbehaving import ACCEPT, BODY, CLOSE, WEBSOCKET, Unspeakable, raises, sends
 from tests.conftest import ClientFactory
-from tests.reference import scope_of
-from tests.test_changes import Slow, ask
-from tests.test_supervision import Running, until
-from tests.test_traffic import PART, START, asked, raising
+from tests.support.actors import Slow, raising
+from tests.support.apps.misbehaving import (
+    ACCEPT,
+    BODY,
+    CLOSE,
+    PART,
+    START,
+    WEBSOCKET,
+    Unspeakable,
+    raises,
+    sends,
+)
+from tests.support.lifespans import Running
+from tests.support.raw import ask
+from tests.support.requests import asked
+from tests.support.scopes import scope_of
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 

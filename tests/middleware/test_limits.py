@@ -19,10 +19,12 @@ from mountkit.exceptions import PatternError
 from mountkit.middleware.limits import LimitMiddleware
 from mountkit.middleware.timeouts import TimeoutMiddleware
 from tests.conftest import ClientFactory
-from tests.reference import scope_of
-from tests.test_changes import Slow, ask
-from tests.test_supervision import Running, until
-from tests.test_traffic import asked, raising
+from tests.support.actors import Slow, raising
+from tests.support.lifespans import Running
+from tests.support.raw import ask
+from tests.support.requests import asked
+from tests.support.scopes import scope_of
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from mountkit import Dispatcher, Mount, PatternError
+from mountkit import CookiePathMiddleware, Dispatcher, Mount, PatternError, RedirectMiddleware
 from tests.support.clients import ClientFactory
 
 
@@ -81,7 +82,7 @@ def test_a_prefix_that_is_not_ascii(client: ClientFactory) -> None:
 
 def test_the_prefix_is_that_of_the_request(client: ClientFactory) -> None:
     """With the server's `root_path`, and what fills the placeholders."""
-    mount = Mount("/t/{tenant}", child(), mend_redirects=True)
+    mount = Mount("/t/{tenant}", child(), middleware=[Middleware(RedirectMiddleware)])
     session = client(Dispatcher([Mount("/a", Dispatcher([mount]))]), root_path="/outer")
     response = session.get("/outer/a/t/acme/go", params={"to": "/x"}, follow_redirects=False)
     assert response.headers["location"] == "/outer/a/t/acme/x"
@@ -89,7 +90,15 @@ def test_the_prefix_is_that_of_the_request(client: ClientFactory) -> None:
 
 def test_without_a_prefix(client: ClientFactory) -> None:
     """Nothing is to be mended."""
-    app = Dispatcher([Mount("", child(), mend_redirects=True, cookie_path=True)])
+    app = Dispatcher(
+        [
+            Mount(
+                "",
+                child(),
+                middleware=[Middleware(RedirectMiddleware), Middleware(CookiePathMiddleware)],
+            )
+        ]
+    )
     response = client(app).get("/go", params={"to": "/x"}, follow_redirects=False)
     assert response.headers["location"] == "/x"
 
@@ -104,7 +113,7 @@ def test_a_falcon_app(client: ClientFactory) -> None:
 
     site = falcon.asgi.App()
     site.add_route("/go", Go())
-    app = Dispatcher([Mount("/sub", site, mend_redirects=True)])
+    app = Dispatcher([Mount("/sub", site, middleware=[Middleware(RedirectMiddleware)])])
     assert client(app).get("/sub/go", follow_redirects=False).headers["location"] == "/sub/item"
 
 
@@ -127,7 +136,12 @@ def test_a_wsgi_app_with_a_session(client: ClientFactory) -> None:
 
         return app
 
-    app = Dispatcher([Mount(f"/{name}", site(name), cookie_path=True) for name in ("a", "b")])
+    app = Dispatcher(
+        [
+            Mount(f"/{name}", site(name), middleware=[Middleware(CookiePathMiddleware)])
+            for name in ("a", "b")
+        ]
+    )
     with client(app) as browser:
         for name in ("a", "b"):
             cookie = browser.get(f"/{name}/in").headers["set-cookie"]
@@ -156,21 +170,21 @@ def test_a_wsgi_app_with_a_session(client: ClientFactory) -> None:
 )
 def test_cookies(client: ClientFactory, cookie: str, expected: str) -> None:
     """Belong to the prefix; each by itself."""
-    app = Dispatcher([Mount("/sub", child(), cookie_path=True)])
+    app = Dispatcher([Mount("/sub", child(), middleware=[Middleware(CookiePathMiddleware)])])
     response = client(app).get("/sub/bake", params={"cookie": [cookie, "other=1; Path=/"]})
     assert response.headers.get_list("set-cookie") == [expected, "other=1; Path=/sub"]
 
 
 def test_a_prefix_that_is_no_path_of_a_cookie(client: ClientFactory) -> None:
     """Nobody writes attributes by means of a placeholder."""
-    app = Dispatcher([Mount("/{tenant}", child(), cookie_path=True)])
+    app = Dispatcher([Mount("/{tenant}", child(), middleware=[Middleware(CookiePathMiddleware)])])
     response = client(app).get("/a;Domain=com/bake", params={"cookie": "a=b"})
     assert response.headers["set-cookie"] == "a=b; Path=/a%3BDomain=com"
 
 
 def test_the_cookie_of_a_handshake(client: ClientFactory) -> None:
     """Is one like the others."""
-    app = Dispatcher([Mount("/sub", child(), cookie_path=True)])
+    app = Dispatcher([Mount("/sub", child(), middleware=[Middleware(CookiePathMiddleware)])])
     with client(app).websocket_connect("/sub/ws") as websocket:
         assert (b"set-cookie", b"a=b; Path=/sub") in (websocket.extra_headers or [])
 

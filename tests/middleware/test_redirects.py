@@ -16,10 +16,10 @@ from starlette.websockets import WebSocket
 
 from mountkit.middleware.cookies import CookiePathMiddleware
 from mountkit.middleware.redirects import LocationMiddleware, RedirectMiddleware
-from tests.apps.misbehaving import sends
 from tests.conftest import ClientFactory
-from tests.reference import scope_of
-from tests.test_traffic import asked
+from tests.support.apps.misbehaving import sends
+from tests.support.requests import asked
+from tests.support.scopes import scope_of
 
 pytestmark = pytest.mark.anyio
 

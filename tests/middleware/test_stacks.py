@@ -24,11 +24,11 @@ from mountkit.middleware.errors import ContainMiddleware
 from mountkit.middleware.limits import LimitMiddleware
 from mountkit.middleware.redirects import LocationMiddleware, RedirectMiddleware
 from mountkit.middleware.timeouts import TimeoutMiddleware
-from tests.apps.misbehaving import HTTP, WEBSOCKET
 from tests.conftest import ClientFactory
-from tests.reference import scope_of
-from tests.test_changes import Slow
-from tests.test_traffic import asked
+from tests.support.actors import Slow
+from tests.support.apps.misbehaving import HTTP, WEBSOCKET
+from tests.support.requests import asked
+from tests.support.scopes import scope_of
 
 pytestmark = pytest.mark.anyio
 

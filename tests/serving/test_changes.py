@@ -30,6 +30,7 @@ from mountkit import (
     ConflictError,
     Dispatcher,
     DispatchMiddleware,
+    Lifespan,
     LifespanError,
     Mount,
     MountkitError,
@@ -547,7 +548,7 @@ async def test_a_shutdown_while_two_mounts_of_an_app_are_added() -> None:
 
     async def add(path: str) -> None:
         try:
-            await app.add(Mount(path, starting, on_failure="isolate"))
+            await app.add(Mount(path, starting, lifespan=Lifespan(on_failure="isolate")))
         except LifespanError as exc:
             errors.append(str(exc))
 
@@ -565,8 +566,8 @@ async def test_a_shutdown_while_two_mounts_of_an_app_are_added() -> None:
 async def test_a_mount_goes_while_it_starts(independent: bool) -> None:
     """In the server's startup; its start is given up, and the others come up."""
     log: Log = []
-    mount = Mount("/s", Starting(log), independent=independent)
-    last = Mount("/last", actor("last", log), independent=independent)
+    mount = Mount("/s", Starting(log), lifespan=Lifespan(independent=independent))
+    last = Mount("/last", actor("last", log), lifespan=Lifespan(independent=independent))
     app = Dispatcher([mount, last])
     async with anyio.create_task_group() as tasks:
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from mountkit import Dispatcher, LifespanError, Mount, MountkitError
+from mountkit import Dispatcher, Lifespan, LifespanError, Mount, MountkitError
 from tests.support.lifespans import Running
 
 pytestmark = pytest.mark.anyio
@@ -127,7 +127,7 @@ class Life:
                 {"/x": app, "/y": self.actor()}, startup_timeout=0.05, shutdown_timeout=0.05
             )
             self.inner.append(app)
-        return Mount(path, app, on_failure=on_failure, independent=independent)  # type: ignore[arg-type]
+        return Mount(path, app, lifespan=Lifespan(on_failure=on_failure, independent=independent))  # type: ignore[arg-type]
 
     async def change(self) -> None:
         while not self.is_over:

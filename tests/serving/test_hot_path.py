@@ -16,9 +16,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.types import Message, Receive, Scope, Send
 
-from mountkit import Dispatcher, Mount, Resolution
+from mountkit import Dispatcher, Mount, Resolution, TimeoutMiddleware
 from mountkit.serving import scopes
 from mountkit.serving.sites import SITE
 from tests.support.actors import Child
@@ -284,7 +285,15 @@ async def test_shapes_that_are_remembered_are_bounded(monkeypatch: pytest.Monkey
 
 def test_limits_need_an_event_loop() -> None:
     """Outside of one there is no time."""
-    app = Dispatcher([Mount("/a", Child([START, BODY], None), total_timeout=1)])
+    app = Dispatcher(
+        [
+            Mount(
+                "/a",
+                Child([START, BODY], None),
+                middleware=[Middleware(TimeoutMiddleware, total=1)],
+            )
+        ]
+    )
     sent, error = by_hand(app, served_scope("/a/x"))
     assert sent[0]["status"] == 500
     assert error is None

@@ -14,20 +14,23 @@ import pytest
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mountkit import (
     Dispatcher,
     DispatchMiddleware,
+    LimitMiddleware,
     Mount,
     MountkitError,
     PatternError,
+    TimeoutMiddleware,
 )
 from mountkit.tasks import is_outside
-from tests.support.actors import Slow
+from tests.support.actors import Slow, raising
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
 from tests.support.requests import ask, asked
@@ -35,19 +38,6 @@ from tests.support.scopes import scope_of
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
-
-
-def raising(exc: BaseException, *, after: list[Message] | None = None) -> ASGIApp:
-    """An app that sends these messages, and raises then."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await receive()
-        for message in after or []:
-            await send(message)
-        raise exc
-
-    return app
 
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
@@ -88,7 +78,9 @@ def test_options_that_are_not_known(option: Any, message: str) -> None:
 async def test_a_full_mount_refuses(status: Any) -> None:
     """With the status that was chosen; its neighbours serve."""
     slow = Slow([])
-    mount = Mount("/slow", slow, max_concurrency=2, when_full=status)
+    mount = Mount(
+        "/slow", slow, middleware=[Middleware(LimitMiddleware, max_concurrency=2, when_full=status)]
+    )
     app = Dispatcher([mount, Mount("/well", PlainTextResponse("well"))])
     async with anyio.create_task_group() as tasks:
         first = [ask(tasks, app, scope_of("/slow")) for _ in range(2)]
@@ -118,7 +110,15 @@ async def test_a_full_mount_lets_wait() -> None:
         await gates[number].wait()
         await PlainTextResponse("x")(scope, receive, send)
 
-    app = Dispatcher([Mount("/w", child, max_concurrency=1, when_full="wait")])
+    app = Dispatcher(
+        [
+            Mount(
+                "/w",
+                child,
+                middleware=[Middleware(LimitMiddleware, max_concurrency=1, when_full="wait")],
+            )
+        ]
+    )
     async with anyio.create_task_group() as tasks:
         requests = []
         for number in range(3):
@@ -136,7 +136,14 @@ async def test_a_full_mount_lets_wait() -> None:
 async def test_whoever_waits_too_long_is_refused() -> None:
     """503, as it never had a place; the place goes on to the next."""
     slow = Slow([])
-    mount = Mount("/w", slow, max_concurrency=1, when_full="wait", response_timeout=0.05)
+    mount = Mount(
+        "/w",
+        slow,
+        middleware=[
+            Middleware(TimeoutMiddleware, response=0.05),
+            Middleware(LimitMiddleware, max_concurrency=1, when_full="wait"),
+        ],
+    )
     app = Dispatcher([mount])
     async with anyio.create_task_group() as tasks:
         slow.answers_first = True
@@ -171,7 +178,9 @@ async def test_the_response_timeout_ends_with_its_start() -> None:
         await anyio.sleep(0.1)
         await send({"type": "http.response.body", "body": b"x"})
 
-    app = Dispatcher([Mount("/s", child, response_timeout=0.05)])
+    app = Dispatcher(
+        [Mount("/s", child, middleware=[Middleware(TimeoutMiddleware, response=0.05)])]
+    )
     sent, error = await asked(app, scope_of("/s"))
     assert (len(sent), error) == (2, None)
 
@@ -179,7 +188,9 @@ async def test_the_response_timeout_ends_with_its_start() -> None:
 async def test_a_stream_beyond_the_total_timeout() -> None:
     """The connection is broken: nothing is sent that would look like the end."""
     slow = Slow([], answers_first=True)
-    app = Dispatcher([Mount("/s", slow, response_timeout=5, total_timeout=0.02)])
+    app = Dispatcher(
+        [Mount("/s", slow, middleware=[Middleware(TimeoutMiddleware, response=5, total=0.02)])]
+    )
     sent, error = await asked(app, scope_of("/s"))
     assert [message["type"] for message in sent] == ["http.response.start"]
     assert isinstance(error, MountkitError)
@@ -189,7 +200,15 @@ async def test_a_stream_beyond_the_total_timeout() -> None:
 @pytest.mark.parametrize("accepted", [False, True], ids=["handshake", "accepted"])
 async def test_a_websocket_beyond_its_time(accepted: bool) -> None:
     """Is turned away, or closed with code 1011."""
-    app = Dispatcher([Mount("/s", Slow([], answers_first=accepted), total_timeout=0.02)])
+    app = Dispatcher(
+        [
+            Mount(
+                "/s",
+                Slow([], answers_first=accepted),
+                middleware=[Middleware(TimeoutMiddleware, total=0.02)],
+            )
+        ]
+    )
     sent, error = await asked(app, scope_of("/s", type="websocket"))
     assert error is None
     assert sent[-1]["type"] == "websocket.close"
@@ -198,7 +217,9 @@ async def test_a_websocket_beyond_its_time(accepted: bool) -> None:
 
 async def test_a_websocket_is_turned_away_with_a_status_where_that_can_be_said() -> None:
     """ASGI's extension `websocket.http.response`."""
-    app = Dispatcher([Mount("/s", Slow([]), response_timeout=0.02)])
+    app = Dispatcher(
+        [Mount("/s", Slow([]), middleware=[Middleware(TimeoutMiddleware, response=0.02)])]
+    )
     scope = scope_of("/s", type="websocket", extensions={"websocket.http.response": {}})
     sent, _ = await asked(app, scope)
     assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 504)
@@ -216,7 +237,10 @@ async def test_a_background_task_beyond_the_total_timeout() -> None:
             cancelled = True
 
     child = PlainTextResponse("x", background=BackgroundTask(work))
-    sent, error = await asked(Dispatcher([Mount("/s", child, total_timeout=0.02)]), scope_of("/s"))
+    sent, error = await asked(
+        Dispatcher([Mount("/s", child, middleware=[Middleware(TimeoutMiddleware, total=0.02)])]),
+        scope_of("/s"),
+    )
     assert (sent[0]["status"], len(sent), error, cancelled) == (200, 2, None, True)
 
 

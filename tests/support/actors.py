@@ -154,3 +154,16 @@ class Child:
             await send(message)
         if self.error is not None:
             raise self.error
+
+
+def raising(exc: BaseException, *, after: list[Message] | None = None) -> ASGIApp:
+    """An app that sends these messages, and raises then."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+        for message in after or []:
+            await send(message)
+        raise exc
+
+    return app

@@ -15,6 +15,7 @@ import anyio.abc
 import flask
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -25,6 +26,7 @@ from starlette.websockets import WebSocket
 from mountkit import (
     Dispatcher,
     LifespanError,
+    LimitMiddleware,
     Mount,
     MountkitError,
     PatternError,
@@ -931,7 +933,7 @@ async def test_a_mount_with_options() -> None:
     """The factory may return one, for its limits and the like."""
     apps = Apps()
     slow = Slow(apps.log)
-    apps.slow["a"] = Mount("", slow, max_concurrency=1)  # type: ignore[assignment]
+    apps.slow["a"] = Mount("", slow, middleware=[Middleware(LimitMiddleware, max_concurrency=1)])  # type: ignore[assignment]
     app = apps.tenants()
     async with running(app) as server, anyio.create_task_group() as tasks:
         asked = ask(tasks, app, scope_of(host="a.localhost"))

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from mountkit import Dispatcher, Mount
+from mountkit import Dispatcher, Lifespan, Mount
 from tests.support.apps.lifecycles import recorded
 
 
@@ -24,9 +24,11 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
 app = Dispatcher(
     [
         Mount("/a", recorded("a")),
-        Mount("/b", Starlette(lifespan=lifespan), lifespan="startup-only"),
+        Mount("/b", Starlette(lifespan=lifespan), lifespan=Lifespan(shutdown=False)),
         Mount("/c", recorded("c")),
     ]
 )
 
-calm = Dispatcher([Mount("/a", recorded("a")), Mount("/b", recorded("b"), lifespan="startup-only")])
+calm = Dispatcher(
+    [Mount("/a", recorded("a")), Mount("/b", recorded("b"), lifespan=Lifespan(shutdown=False))]
+)

@@ -10,9 +10,10 @@ from contextvars import ContextVar
 from typing import Any
 
 import anyio
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit import Dispatcher, ForwardedMiddleware, Mount
+from mountkit import Dispatcher, ForwardedMiddleware, LimitMiddleware, Mount
 from tests.support.apps.misbehaving import limited, misbehaving
 
 #: Which apps ran since somebody asked.
@@ -176,7 +177,11 @@ tables: dict[str, ASGIApp] = {
     "isolation": Dispatcher([Mount("/bad", mutating), Mount("/", Says("well"))]),
     "bad": Dispatcher([Mount("/bad", misbehaving), Mount("/well", Says("well"))]),
     "limited": Dispatcher(
-        [*limited(), Mount("/full", waits, max_concurrency=1), Mount("/well", Says("well"))]
+        [
+            *limited(),
+            Mount("/full", waits, middleware=[Middleware(LimitMiddleware, max_concurrency=1)]),
+            Mount("/well", Says("well")),
+        ]
     ),
     "record": record,
     "release": release,

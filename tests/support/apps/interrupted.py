@@ -16,7 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from mountkit import Dispatcher, Mount
+from mountkit import Dispatcher, Lifespan, Mount
 from tests.support.apps.records import record
 
 PHASE = os.environ.get("TEST_PHASE", "")
@@ -72,6 +72,8 @@ app = Dispatcher(
     [
         Mount("/raw", raw),
         Mount("/wsgi", wsgi),
-        Mount("/slow", slow, shutdown_timeout=0.3 if PHASE == "shutdown" else None),
+        Mount(
+            "/slow", slow, lifespan=Lifespan(shutdown_timeout=0.3 if PHASE == "shutdown" else None)
+        ),
     ]
 )

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import anyio
 import sniffio
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.types import Message, Receive, Scope, Send
 
-from mountkit import Mount
+from mountkit import Mount, TimeoutMiddleware
 
 Fault: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[Any]]
 
@@ -376,7 +377,7 @@ async def misbehaving(scope: Scope, receive: Receive, send: Send) -> None:
 def limited() -> list[Mount]:
     """Mounts that have to be held in their bounds."""
     return [
-        Mount("/never", never, response_timeout=0.2),
-        Mount("/never-ends", never_ends, total_timeout=1),
-        Mount("/stubborn", stubborn, response_timeout=0.2),
+        Mount("/never", never, middleware=[Middleware(TimeoutMiddleware, response=0.2)]),
+        Mount("/never-ends", never_ends, middleware=[Middleware(TimeoutMiddleware, total=1)]),
+        Mount("/stubborn", stubborn, middleware=[Middleware(TimeoutMiddleware, response=0.2)]),
     ]
