@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.formparsers import MultiPartException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import Receive, Scope, Send
@@ -49,4 +49,7 @@ async def hand_up(exc: Exception, scope: Scope, receive: Receive, send: Send) ->
 
     # Those of 500 are for ServerErrorMiddleware, which is above this in any case.
     own = {key: handler for key, handler in handlers if key not in (500, Exception)}
+    kinds = [HTTPException, WebSocketException, *(key for key in own if isinstance(key, type))]
+    if not isinstance(exc, tuple(kinds)):
+        raise exc
     await ExceptionMiddleware(fail, own)({**scope}, receive, send)

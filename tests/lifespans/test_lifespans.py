@@ -28,6 +28,7 @@ from mountkit import (
 )
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.runners import LifespanRunner
+from mountkit.lifespans.supervisors import Supervisor
 from tests.support.actors import Log, actor
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Server
@@ -429,7 +430,7 @@ async def test_a_loop_that_is_closed_is_no_failure(
 async def test_a_timeout_error_of_the_preparation_is_its_own() -> None:
     """It is not the limit that `total_startup_timeout` sets."""
 
-    async def prepare() -> None:
+    async def prepare(supervisor: Supervisor) -> None:
         raise TimeoutError("the database")
 
     server = Server([])

@@ -307,8 +307,8 @@ async def test_an_isolated_mount_tries_again_what_has_failed_elsewhere() -> None
 @pytest.mark.parametrize(
     ("make", "option"),
     [
-        (lambda **options: Mount("/a", Flaky(0), **options), "startup_timeout"),
-        (lambda **options: Mount("/a", Flaky(0), **options), "shutdown_timeout"),
+        (Lifespan, "startup_timeout"),
+        (Lifespan, "shutdown_timeout"),
         (Dispatcher, "startup_timeout"),
         (Dispatcher, "shutdown_timeout"),
         (Dispatcher, "total_startup_timeout"),
@@ -339,7 +339,7 @@ async def test_timeout_of_a_mount(which: str) -> None:
     """Goes before the dispatcher's."""
     log: Log = []
     hangs = actor("a", log, **{which: "hangs"})
-    mount = Mount("/a", hangs, **{f"{which}_timeout": 0.02})  # type: ignore[arg-type]
+    mount = Mount("/a", hangs, lifespan=Lifespan(**{f"{which}_timeout": 0.02}))  # type: ignore[arg-type]
     with pytest.raises(LifespanError, match=r"did not (start|stop) within 0\.02 seconds"):
         await Server(log).run(Dispatcher([mount], startup_timeout=60, shutdown_timeout=60))
     assert log[-2:] == ["a down", f"{which}.failed"]

@@ -278,8 +278,8 @@ async def test_a_drain_that_begins_after_the_shutdown() -> None:
     a = Mount("/a", actor("a", log))
     app = Dispatcher([a])
     async with running(app):
-        [supervisor] = app._supervisors
-    app._supervisors.append(supervisor)
+        [supervisor] = app._lifespans.supervisors
+    app._lifespans.supervisors.append(supervisor)
     await app.remove(a)
     assert log == ["a up", "a down"]
     assert app.routes == []
@@ -664,7 +664,7 @@ async def test_no_app_is_added_during_the_shutdown() -> None:
 
     new = Mount("/new", actor("new", log))
     async with running(app):
-        held = list(app._supervisors)
+        held = list(app._lifespans.supervisors)
     assert log == []
     assert len(errors) == 1
     assert "'/new'" in errors[0]
@@ -753,7 +753,7 @@ async def test_a_mount_that_drains_cannot_come_back_yet() -> None:
         await until(lambda: slow.entered == 1)
         tasks.start_soon(app.remove, mount)
         await until(lambda: not app.routes)
-        with pytest.raises(PatternError, match="starting or draining still; wait"):
+        with pytest.raises(PatternError, match="still starting or draining; wait"):
             await app.add(mount)
         slow.go.set()
         await until(lambda: not app.health)

@@ -197,4 +197,4 @@ async def test_a_random_life(seed: int) -> None:
     assert life.wrong == []
     assert [actor.name for actor in life.actors if actor.runs or actor.is_up] == []
     assert [health.in_flight for health in life.app.health if health.in_flight] == []
-    assert life.app._changing == {}
+    assert list(life.app._changes.mounts) == []

@@ -117,7 +117,7 @@ def test_websocket_not_found_on_a_plain_server(client: ClientFactory) -> None:
 @pytest.mark.anyio
 async def test_unknown_scope_type() -> None:
     """Of a protocol that is yet to come, nothing is known: not to be mistaken for HTTP."""
-    with pytest.raises(MountkitError, match="Scope type 'webtransport' is none of"):
+    with pytest.raises(MountkitError, match="Scope type 'webtransport' is not"):
         await Dispatcher()(scope_of(type="webtransport"), None, None)  # type: ignore[arg-type]
 
 
@@ -138,7 +138,9 @@ async def test_unknown_scope_type_goes_to_the_default() -> None:
 )
 def test_what_is_no_mount(mount: Any) -> None:
     """Is refused, with what to write."""
-    with pytest.raises(PatternError, match=r"is no mountkit\.Mount; write Mount\('/path', app\)"):
+    with pytest.raises(
+        PatternError, match=r"is not a mountkit\.Mount; write Mount\('/path', app\)"
+    ):
         Dispatcher([mount])
 
 
@@ -153,8 +155,8 @@ def test_urls_by_name() -> None:
 def test_default() -> None:
     """The app underneath, or `None`."""
     app = says("a")
-    assert Dispatcher(default=app).default is app
-    assert Dispatcher().default is None
+    assert Dispatcher(default=app).underneath is app
+    assert Dispatcher().underneath is None
 
 
 def test_names_of_the_dispatcher_from_its_routes(client: ClientFactory) -> None:

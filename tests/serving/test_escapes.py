@@ -18,7 +18,7 @@ from tests.support.stand_ins import WsgiDAVApp, stand_in
 
 PAGE = "http://testserver/dash/page?x=1"
 MESSAGE = (
-    "asked for '/_assets/app.js', which is outside of its prefix and is not there: a URL on it "
+    "asked for '/_assets/app.js', which is outside of its prefix and does not exist: a URL on it "
     "lacks the prefix. Tell the app its prefix"
 )
 
@@ -136,7 +136,7 @@ def test_what_is_known_of_the_app(
     session = client(Dispatcher({"/dav": WsgiDAVApp(None)}))
     session.get("/x", headers={"referer": "http://testserver/dav/"})
     [message] = said()
-    assert "and is not there: WsgiDAV writes its answers with mount_path=None" in message
+    assert "and does not exist: WsgiDAV writes its answers with mount_path=None" in message
 
 
 def test_lifespan_middleware_is_out_of_the_way() -> None:

@@ -146,7 +146,9 @@ async def test_it_comes_and_goes_with_its_mount() -> None:
 )
 def test_paths_that_are_none(expose: Any) -> None:
     """Are refused, with what to write."""
-    with pytest.raises(PatternError, match=r"which is no path that begins with '/'; write e\.g\."):
+    with pytest.raises(
+        PatternError, match=r"which is not a path that begins with '/'; write e\.g\."
+    ):
         mount(expose=expose)
 
 

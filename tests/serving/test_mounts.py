@@ -25,7 +25,7 @@ from starlette.websockets import WebSocket
 
 from mountkit import Cookie, Dispatcher, DispatchMiddleware, Method, Mount, PatternError
 from mountkit.exceptions import MountkitError
-from mountkit.serving.routes import RouteTemplate
+from mountkit.serving.routes import Route as LeftRoute
 from tests.support import reference
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
@@ -325,8 +325,8 @@ async def test_the_parents_scope_is_left_as_it_was(root_path: str) -> None:
 
         await app(scope, receive, send)
         route = scope.pop("route")
-        assert isinstance(route, RouteTemplate)
-        assert repr(route) == "RouteTemplate('/a/item/{id}')"
+        assert isinstance(route, LeftRoute)
+        assert repr(route) == "LeftRoute('/a/item/{id}')"
         assert repr(scope) == before
 
 

@@ -166,12 +166,12 @@ async def called(app: ASGIApp, scope: Scope) -> bytes:
 SPECIFIED = {
     "type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string",
     "root_path", "headers", "client", "server", "extensions", "state", "path_params",
-    "mountkit.site",  # for URLs across apps
+    "mountkit.site", "mountkit.mount", "mountkit.params",
 }  # fmt: skip
 # What Starlette and FastAPI leave in the scope of every request that they route.
 LEFT_BY_ROUTERS = {
     "app", "router", "route", "starlette.exception_handlers", "fastapi", "fastapi_middleware_astack",
-    "mountkit.site",
+    "mountkit.site", "mountkit.mount", "mountkit.params",
 }  # fmt: skip
 
 

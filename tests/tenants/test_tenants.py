@@ -360,7 +360,7 @@ def test_wsgi_apps(client: ClientFactory) -> None:
 
 
 async def test_an_error_is_the_tenants_own(caplog: pytest.LogCaptureFixture) -> None:
-    """A 500 without details, and one record with the tenant's name."""
+    """It goes up with a note of the tenant's name; contained, it is a 500 and one record."""
 
     async def make(tenant: str) -> ASGIApp:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -371,9 +371,19 @@ async def test_an_error_is_the_tenants_own(caplog: pytest.LogCaptureFixture) -> 
         return app
 
     async with running(TenantApps(TenantResolver(find_label), make)) as server:
+        with pytest.raises(RuntimeError, match="a secret") as caught:
+            await status_of(server, "acme")
+        assert caught.value.__notes__ == [
+            "mountkit: raised by the app mounted at '/' (tenant 'acme')."
+        ]
+        assert await status_of(server, "globex") == 200
+
+    async def make_contained(tenant: str) -> Mount:
+        return Mount("", await make(tenant), errors="contain")
+
+    async with running(TenantApps(TenantResolver(find_label), make_contained)) as server:
         status, _, body = await server.ask("/", host="acme.localhost")
         assert (status, body) == (500, b"Internal Server Error")
-        assert await status_of(server, "globex") == 200
     raised = [record for record in caplog.records if record.exc_info]
     assert "tenant 'acme'" in raised[0].getMessage()
 
@@ -905,10 +915,10 @@ async def test_a_dead_app_during_the_shutdown() -> None:
         apps.dies["a"].set()
         await until(lambda: [health.status for health in app.health] == ["failed"])
         [fleet] = app._fleets
-        supervisors = [fleet.supervisors.pop()]
+        fleet.running.remove(fleet.supervisor)
         asked = ask(tasks, app, scope_of(host="a.localhost"))
         await until(asked.ended.is_set)
-        fleet.supervisors += supervisors
+        fleet.running.append(fleet.supervisor)
     assert asked.status == 503
 
 

@@ -186,7 +186,7 @@ async def test_a_thousand_tenants(caplog: pytest.LogCaptureFixture) -> None:
     resolver = TenantResolver(fleet.find, ttl=0.2, stale_ttl=0.1, failure_ttl=0.01, max_size=500)
     tenants = TenantApps(resolver, fleet.make, max_apps=MAX_APPS, idle_timeout=0.1, drain_timeout=5)
     tenants.pin("t1")
-    app = Dispatcher([Mount("/", tenants)])
+    app = Dispatcher([Mount("/", tenants, errors="contain")])
     client = Client(app, fleet)
     up, stopping = anyio.Event(), anyio.Event()
     answers: list[str] = []
