@@ -83,11 +83,6 @@ class Table(Generic[M]):
         self._quick: Callable[[Scope, str, str], Resolution[M] | None] | None = None
 
     @property
-    def is_empty(self) -> bool:
-        """Whether it has no mounts."""
-        return not self._live
-
-    @property
     def mounts(self) -> Sequence[M]:
         """The mounts in the order in which they are tried."""
         if self._sorted is None:
