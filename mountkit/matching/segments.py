@@ -37,9 +37,9 @@ class Segment:
 
     Raises:
         PatternError: a convertor is not known to Starlette; or it cannot be told in linear time
-            where one placeholder ends and the next begins. That takes a literal between them that the placeholder on its left or on its
-            right cannot hold (`{x:int}-{y}`), or text placeholders alone (`{a}-{b}-{c}`), of which
-            the leftmost takes as much as it can.
+            where one placeholder ends and the next begins. That takes a literal between them that
+            the placeholder on its left or on its right cannot hold (`{x:int}-{y}`), or text
+            placeholders alone (`{a}-{b}-{c}`), of which the leftmost takes as much as it can.
 
     Attributes:
         key: equal for segments that take the same texts; the names of placeholders do not count.
