@@ -172,7 +172,7 @@ class Table(Generic[M]):
         self, scope: Scope, root_path: str, rest: str, place: Place | None
     ) -> Resolution[M] | None:
         """The mount for one view of a path, at one place."""
-        if rest[:1] != "/" and (rest or not root_path):
+        if rest[0] != "/" if rest else not root_path:
             return None
         if self._priorities or (place is not None and place.is_tied):
             return self._ask_all(scope, root_path, rest, place)
