@@ -115,11 +115,11 @@ class Table(Generic[M]):
           and backslashes. Whatever stands in front of this server may have read it differently
           and let it pass for that reason. If all views agree, the path goes through as it is.
         """
+        rest = path = scope["path"]
         try:
-            path, raw_path, root_path = scope["path"], scope["raw_path"], scope["root_path"]
-        except KeyError:  # the last two are optional
+            raw_path, root_path = scope["raw_path"], scope["root_path"]
+        except KeyError:  # they are optional
             return self.decide({"raw_path": None, "root_path": "", **scope})
-        rest = path
         if root_path:
             root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
         odd = is_odd(path, raw_path)
