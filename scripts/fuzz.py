@@ -26,9 +26,40 @@ from tests.support.scopes import scope_of
 
 #: Requests for each table.
 REQUESTS = 500
-SEGMENTS = ("a", "b", "ab", "A", "é", "{x}", "{y}", "{n:int}", "v{n}", "{p:path}", ".", "..", "a.b")
+SEGMENTS = (
+    "a",
+    "b",
+    "ab",
+    "A",
+    "é",
+    "{x}",
+    "{y}",
+    "{n:int}",
+    "v{n}",
+    "{x}-{y}",
+    "{p:path}",
+    ".",
+    "..",
+    "a.b",
+)
 RAW = (
-    *("a", "b", "ab", "A", "%C3%A9", "%61", "7", "v7", "", ".", "..", "%2e%2e", "%2E", "%2F"),
+    *(
+        "a",
+        "b",
+        "ab",
+        "A",
+        "%C3%A9",
+        "%61",
+        "7",
+        "v7",
+        "a-b-c",
+        "",
+        ".",
+        "..",
+        "%2e%2e",
+        "%2E",
+        "%2F",
+    ),
     *("a%2Fb", "%5C", "\\", "%00", "%0a", "%ff", "%25", "%252e", "a;b", "..;", "a.b", "%7Bx%7D"),
 )
 HOSTS = (

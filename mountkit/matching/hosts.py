@@ -11,12 +11,11 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from starlette.convertors import CONVERTOR_TYPES
 from starlette.routing import PARAM_REGEX
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
-from mountkit.matching.segments import Segment, kind_of, match_each
+from mountkit.matching.segments import Segment, check_names, match_each
 
 #: RFC 1035, section 2.3.4.
 MAX_HOST_LENGTH = 255
@@ -142,7 +141,7 @@ class HostPattern:
         self.labels: tuple[str | Segment, ...] = ()
         if "{" in host or "*" in host:
             self.labels = tuple(_labels(pattern, host.removeprefix("*.")))[::-1]
-            _check_names(pattern, self.labels)
+            check_names(self.names, f"Host pattern {pattern!r}")
         else:
             self.host = _literal_host(pattern, host)
         shown = self.host or ("*." if self.star else "") + ".".join(
@@ -262,23 +261,9 @@ def _label(pattern: str, text: str) -> Segment:
             f"Host pattern {pattern!r} has the label {text!r}; a label holds at most one "
             "placeholder, as in '{tenant}.example.com' or 'pr-{id:int}.example.com'."
         )
-    kind = kind_of(match[2])
-    if kind not in CONVERTOR_TYPES:
-        known = ", ".join(sorted(CONVERTOR_TYPES))
-        raise PatternError(
-            f"Host pattern {pattern!r} names the convertor {kind!r}; known are {known}."
-        )
     before, after = text[: match.start()], text[match.end() :]
-    return Segment(_literal(pattern, before) + match[0] + _literal(pattern, after))
-
-
-def _check_names(pattern: str, labels: Iterable[str | Segment]) -> None:
-    names = [label.names[0] for label in labels if isinstance(label, Segment)]
-    for name in names:
-        if names.count(name) > 1:
-            raise PatternError(
-                f"Host pattern {pattern!r} has the placeholder {name!r} twice; rename one."
-            )
+    text = _literal(pattern, before) + match[0] + _literal(pattern, after)
+    return Segment(text, f"Host pattern {pattern!r}")
 
 
 def _literal(pattern: str, text: str) -> str:

@@ -9,14 +9,13 @@ import ipaddress
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
-from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
-from urllib.parse import parse_qsl
 
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
 from mountkit.matching.hosts import HostPattern, request_host
+from mountkit.matching.readings import parse_cookies, parse_query
 
 #: What a header, cookie or query parameter must be: this text; a text that the regular
 #: expression matches as a whole; present (`True`); absent (`False` or `None`).
@@ -271,7 +270,7 @@ class Cookie(_Value):
     def values(self, scope: Scope) -> list[str]:
         # HTTP/2 may split the header (RFC 9113, section 8.2.3).
         header = b";".join([value for name, value in scope["headers"] if name == b"cookie"])
-        return _parse_cookies(header).get(self.name, []) if header else []
+        return parse_cookies(header).get(self.name, []) if header else []
 
 
 class Query(_Value):
@@ -286,34 +285,7 @@ class Query(_Value):
 
     def values(self, scope: Scope) -> list[str]:
         query = scope.get("query_string", b"")
-        return _parse_query(query).get(self.name, []) if query else []
-
-
-# What decides between mounts is read once a request, however many conditions there are: a decision
-# is synchronous, so that the last text is the one that is asked for again.
-
-
-@lru_cache(maxsize=1)
-def _parse_query(query: bytes) -> dict[str, list[str]]:
-    return _grouped(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-
-
-@lru_cache(maxsize=1)
-def _parse_cookies(header: bytes) -> dict[str, list[str]]:
-    """RFC 6265, section 5.4."""
-    pairs = (pair.partition("=") for pair in header.decode("latin-1").split(";"))
-    return _grouped(
-        (name.strip(), value.strip().removeprefix('"').removesuffix('"'))
-        for name, separator, value in pairs
-        if separator
-    )
-
-
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, value in pairs:
-        found.setdefault(name, []).append(value)
-    return found
+        return parse_query(query).get(self.name, []) if query else []
 
 
 class Method(Valued):

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from starlette.convertors import CONVERTOR_TYPES, Convertor
+from starlette.convertors import Convertor
 from starlette.routing import PARAM_REGEX
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
 from mountkit.matching.segments import (
     Segment,
+    check_names,
     convert,
-    kind_of,
     match_each,
     nameless,
     regex_of,
@@ -69,28 +69,41 @@ class PathPattern:
         self.exact: bool = exact
         self.path: str = decoded.rstrip("/")
         self.text: str = (decoded or "/") if exact else self.path
-        self.convertors: dict[str, Convertor[Any]] = _convertors(path, self.path)
-        texts = self.text.split("/")[1:]
-        self.segments: tuple[str | Segment, ...] = tuple(
-            Segment(text, f"Mount path {path!r}") if "{" in text else text for text in texts
-        )
-        bare = [
-            (at, segment.bare)
-            for at, segment in enumerate(self.segments)
-            if isinstance(segment, Segment) and segment.bare is not None
-        ]
-        self.bare_names: tuple[tuple[int, str], ...] = tuple(bare)
-        self.bare_length: int = len(self.path) - sum(len(texts[at]) for at, _ in bare)
+        self.segments: tuple[str | Segment, ...] = tuple(self.text.split("/")[1:])
+        self.convertors: dict[str, Convertor[Any]] = {}
+        self.bare_names: tuple[tuple[int, str], ...] = ()
+        self.bare_length: int = len(self.path)
         self.multi: int | None = None
-        if self.convertors:
-            self._compile_tail()
+        if "{" in self.path:
+            self._compile_placeholders(f"Mount path {path!r}")
         self.key: tuple[bool, str] = (exact, nameless(self.text))
         self.rank: tuple[Any, ...] = self._rank()
 
-    def _compile_tail(self) -> None:
+    def _compile_placeholders(self, owner: str) -> None:
+        segments: list[str | Segment] = []
+        names: list[str] = []
+        for at, text in enumerate(self.text.split("/")[1:]):
+            segment = Segment(text, owner) if "{" in text else text
+            segments.append(segment)
+            if isinstance(segment, Segment):
+                names += segment.names
+                self.convertors |= segment.convertors
+                if segment.bare is not None:
+                    self.bare_names += ((at, segment.bare),)
+                    self.bare_length -= len(text)
+        self.segments = tuple(segments)
+        check_names(names, owner)
+        if "path" in names:
+            raise PatternError(
+                f"{owner} has a placeholder 'path', which Starlette keeps for the rest of the "
+                "path; rename it."
+            )
+        self._compile_tail(owner)
+
+    def _compile_tail(self, owner: str) -> None:
         """Compile what begins with the first segment that may hold slashes.
 
-        One placeholder a segment, of which one holds slashes: that a regular expression decides in
+        One placeholder a segment, of which one holds slashes: a regular expression decides that in
         linear time.
         """
         placed = [(n, s) for n, s in enumerate(self.segments) if isinstance(s, Segment)]
@@ -99,13 +112,13 @@ class PathPattern:
             return
         if sum(map(takes_slashes, self.convertors.values())) > 1:
             raise PatternError(
-                f"Mount path {self.written!r} has two placeholders that may hold slashes; keep "
+                f"{owner} has two placeholders that may hold slashes; keep "
                 "one, and let the mounted app split the rest."
             )
         for number, segment in placed:
             if number >= self.multi and len(segment.names) > 1:
                 raise PatternError(
-                    f"Mount path {self.written!r} has {segment.text!r} beside or below a "
+                    f"{owner} has {segment.text!r} beside or below a "
                     "placeholder that may hold slashes; write one placeholder a segment there."
                 )
         texts = [s if isinstance(s, str) else s.text for s in self.segments[self.multi :]]
@@ -190,40 +203,17 @@ def _checked(path: str) -> str:
     for mark, what in (("?", "a query; use query="), ("#", "a fragment; remove it")):
         if mark in path:
             raise PatternError(f"Mount path {path!r} contains {what}.")
-    if re.search("[{}]", PARAM_REGEX.sub("", path)):
+    if ("{" in path or "}" in path) and re.search("[{}]", PARAM_REGEX.sub("", path)):
         raise PatternError(
             f"Mount path {path!r} has a brace outside of a placeholder; write placeholders as in "
             "'/t/{tenant}' or '/u/{id:int}'."
         )
-    if re.search("%7[bd]", path, re.IGNORECASE):
+    if "%7" in path and re.search("%7[bd]", path, re.IGNORECASE):
         raise PatternError(
             f"Mount path {path!r} contains an encoded brace, which Starlette would read as a "
             "placeholder's; choose another path."
         )
     return decoded
-
-
-def _convertors(written: str, path: str) -> dict[str, Convertor[Any]]:
-    """The convertors of the placeholders of a path, by name."""
-    found: dict[str, Convertor[Any]] = {}
-    for name, suffix in PARAM_REGEX.findall(path):
-        kind = kind_of(suffix)
-        if kind not in CONVERTOR_TYPES:
-            known = ", ".join(sorted(CONVERTOR_TYPES))
-            raise PatternError(
-                f"Mount path {written!r} names the convertor {kind!r}; known are {known}."
-            )
-        if name in found:
-            raise PatternError(
-                f"Mount path {written!r} has the placeholder {name!r} twice; rename one."
-            )
-        if name == "path":
-            raise PatternError(
-                f"Mount path {written!r} has a placeholder 'path', which Starlette keeps for the "
-                "rest of the path; rename it."
-            )
-        found[name] = CONVERTOR_TYPES[kind]
-    return found
 
 
 def split_root_path(scope: Scope, *, path_has_root: bool | None = None) -> tuple[str, str]:

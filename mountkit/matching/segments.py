@@ -7,7 +7,7 @@ time linear in the length of the text. A text that could take longer is refused 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from starlette.convertors import CONVERTOR_TYPES, Convertor
@@ -32,14 +32,14 @@ class Segment:
     """A text with at least one placeholder, compiled.
 
     Args:
-        text: as it is written; its convertors are known to Starlette.
+        text: as it is written.
         owner: what it is a part of, for messages: "Mount path '/x/{y}'".
 
     Raises:
-        PatternError: it cannot be told in linear time where one placeholder ends and the next
-            begins. That takes a literal between them that the placeholder on its left or on its
-            right cannot hold (`{x:int}-{y}`), or text placeholders alone (`{a}-{b}-{c}`), of which
-            the leftmost takes as much as it can.
+        PatternError: a convertor is not known to Starlette; or it cannot be told in linear time
+            where one placeholder ends and the next begins. That takes a literal between them that
+            the placeholder on its left or on its right cannot hold (`{x:int}-{y}`), or text
+            placeholders alone (`{a}-{b}-{c}`), of which the leftmost takes as much as it can.
 
     Attributes:
         key: equal for segments that take the same texts; the names of placeholders do not count.
@@ -62,6 +62,9 @@ class Segment:
         self.literals: tuple[str, ...] = tuple(pieces[0::3])
         self.names: tuple[str, ...] = tuple(pieces[1::3])
         kinds = [kind_of(suffix) for suffix in pieces[2::3]]
+        if unknown := [kind for kind in kinds if kind not in CONVERTOR_TYPES]:
+            known = ", ".join(sorted(CONVERTOR_TYPES))
+            raise PatternError(f"{owner} names the convertor {unknown[0]!r}; known are {known}.")
         self.convertors: dict[str, Convertor[Any]] = {
             name: CONVERTOR_TYPES[kind] for name, kind in zip(self.names, kinds, strict=True)
         }
@@ -133,6 +136,13 @@ class Segment:
         return texts
 
 
+def check_names(names: Sequence[str], owner: str) -> None:
+    """Refuse two placeholders of the same name."""
+    for name in names:
+        if names.count(name) > 1:
+            raise PatternError(f"{owner} has the placeholder {name!r} twice; rename one.")
+
+
 def _cannot_hold(kind: str, literal: str) -> bool:
     alphabet = _ALPHABETS.get(kind)
     return alphabet is not None and not alphabet.issuperset(literal)
@@ -145,7 +155,9 @@ def kind_of(suffix: str | None) -> str:
 
 def nameless(text: str) -> str:
     """A text whose placeholders have no names."""
-    return PARAM_REGEX.sub(lambda match: f"{{{kind_of(match[2])}}}", text)
+    return (
+        text if "{" not in text else PARAM_REGEX.sub(lambda match: f"{{{kind_of(match[2])}}}", text)
+    )
 
 
 def regex_of(text: str) -> str:

@@ -83,11 +83,6 @@ class Table(Generic[M]):
         self._quick: Callable[[Scope, str, str], Resolution[M] | None] | None = None
 
     @property
-    def is_empty(self) -> bool:
-        """Whether it has no mounts."""
-        return not self._live
-
-    @property
     def mounts(self) -> Sequence[M]:
         """The mounts in the order in which they are tried."""
         if self._sorted is None:
@@ -120,11 +115,11 @@ class Table(Generic[M]):
           and backslashes. Whatever stands in front of this server may have read it differently
           and let it pass for that reason. If all views agree, the path goes through as it is.
         """
+        rest = path = scope["path"]
         try:
-            path, raw_path, root_path = scope["path"], scope["raw_path"], scope["root_path"]
-        except KeyError:  # the last two are optional
+            raw_path, root_path = scope["raw_path"], scope["root_path"]
+        except KeyError:  # they are optional
             return self.decide({"raw_path": None, "root_path": "", **scope})
-        rest = path
         if root_path:
             root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
         odd = is_odd(path, raw_path)
@@ -177,7 +172,7 @@ class Table(Generic[M]):
         self, scope: Scope, root_path: str, rest: str, place: Place | None
     ) -> Resolution[M] | None:
         """The mount for one view of a path, at one place."""
-        if rest[:1] != "/" and (rest or not root_path):
+        if rest[0] != "/" if rest else not root_path:
             return None
         if self._priorities or (place is not None and place.is_tied):
             return self._ask_all(scope, root_path, rest, place)

@@ -156,11 +156,8 @@ class Tree:
                 best, waiting = node.only, []
             if node.choices is not None:
                 waiting.append(node.choices)
-        for choices in reversed(waiting):
-            number = choices.first(scope)
-            if number is not None:
-                best = number
-                break
+        if waiting:
+            best = _first(waiting, scope, best)
         if best is None:
             return None
         path = self._rules[best].path
@@ -200,6 +197,15 @@ class Tree:
             if isinstance(slash, Node):
                 found += slash.exact
         return found
+
+
+def _first(waiting: Sequence[Choices], scope: Scope, otherwise: int | None) -> int | None:
+    """The mount of the deepest of these choices whose conditions hold."""
+    for choices in reversed(waiting):
+        number = choices.first(scope)
+        if number is not None:
+            return number
+    return otherwise
 
 
 class Node:

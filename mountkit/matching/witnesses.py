@@ -170,9 +170,7 @@ class _Search:
 
 def covers(one: Rule, other: Rule) -> bool:
     """Whether `one` takes whatever `other` takes, as can be seen without a request."""
-    if one.conditions or one.path.exact or one.path.multi is not None:
-        return False
-    if other.path.multi is not None:
+    if one.conditions or one.path.exact or {one.path.multi, other.path.multi} != {None}:
         return False
     if one.host is not None and (other.host is None or one.host.key != other.host.key):
         return False

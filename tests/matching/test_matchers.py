@@ -24,7 +24,7 @@ from mountkit import (
     Scheme,
     ScopeType,
 )
-from mountkit.matching import matchers
+from mountkit.matching import readings
 from mountkit.matching.matchers import Specificity
 from mountkit.matching.rules import Rule
 from tests.support.scopes import scope_of
@@ -645,13 +645,13 @@ def test_accept_reads_so_much(header: str, quality: float) -> None:
 def test_conditions_read_a_request_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are, a long query, cookie or `Accept` is parsed once."""
     calls = []
-    parse = matchers.parse_qsl
+    parse = readings.parse_qsl
 
     def counted(*args: Any, **options: Any) -> Any:
         calls.append(args)
         return parse(*args, **options)
 
-    monkeypatch.setattr(matchers, "parse_qsl", counted)
+    monkeypatch.setattr(readings, "parse_qsl", counted)
     scope = scope_of("/", query="&".join(f"read-once-{n}=1" for n in range(1_000)))
     assert sum(Query(f"read-once-{n}", "1").matches(scope) for n in range(2_000)) == 1_000
     assert len(calls) == 1

@@ -454,7 +454,7 @@ def test_a_control_character_in_what_is_no_path() -> None:
 
 PATHS = st.sampled_from(
     ["", "/", "/a", "/a/", "/a/b", "/{x}", "/{x:int}", "/a/{x}", "/{x}/b", "/v{n:int}", "/é",
-     "/{p:path}", "/a/{p:path}", "/{p:path}/b", "/a/b/c", "/%C3%A9/a"]
+     "/{a}-{b}", "/{p:path}", "/a/{p:path}", "/{p:path}/b", "/a/b/c", "/%C3%A9/a"]
 )  # fmt: skip
 HOSTS = st.none() | st.sampled_from(
     ["a.com", "A.com", "b.a.com", "a.com:81", "*.a.com", "*.com", "*.b.a.com", "{t}.a.com",
@@ -474,7 +474,7 @@ SPECS = st.builds(
     priority=st.sampled_from([0, 0, 0, 1]),
 )
 REQUEST_PATHS = st.lists(
-    st.sampled_from(["a", "b", "c", "1", "v1", "é", "", "ab"]), max_size=4
+    st.sampled_from(["a", "b", "c", "1", "v1", "é", "", "ab", "a-b-c"]), max_size=4
 ).map(lambda parts: "/" + "/".join(parts))
 SCOPES = st.builds(
     scope_of,
