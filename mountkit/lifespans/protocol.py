@@ -40,7 +40,8 @@ class LifespanTask:
         self.exception: BaseException | None = None
         self._message: str | None = None  # of startup.failed or shutdown.failed
         # "up": it has answered, and `watch` was not called yet.
-        self._phase: Literal["new", "startup", "up", "serving", "shutdown", "done"] = "new"
+        self._phase: Literal["startup", "up", "serving", "shutdown", "done"] = "startup"
+        self._received = False
         self._on_end: Callable[[str, BaseException | None], None] = lambda reason, exception: None
         self._failed = False
         self._is_cut_off = False  # by an event loop that is being closed
@@ -80,7 +81,7 @@ class LifespanTask:
         if self._phase == "up":
             return True
         # No app says by `SystemExit` or the like that it does not know this scope type.
-        is_refusal = self._phase == "new" and isinstance(self.exception, Exception)
+        is_refusal = isinstance(self.exception, Exception) and not self._received
         if self.exception is not None and not is_refusal:
             raise LifespanError(
                 f"{self.name} raised while it started: {self._reason()}"
@@ -106,7 +107,7 @@ class LifespanTask:
         Raises:
             LifespanError: it failed, raised, or did not answer in time.
         """
-        if self._phase in ("new", "startup", "done"):
+        if self._phase in ("startup", "done"):
             await self.abandon()
             return
         self._phase = "shutdown"
@@ -160,8 +161,8 @@ class LifespanTask:
                 event.set()
 
     async def _receive(self) -> Message:
-        if self._phase == "new":
-            self._phase = "startup"
+        if not self._received:
+            self._received = True
             return {"type": "lifespan.startup"}
         await self._stopping.wait()
         if self._phase == "done":

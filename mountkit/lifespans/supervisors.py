@@ -367,10 +367,14 @@ class Supervisor:
                 for job in [*self._work]:
                     task_group.start_soon(job.end)
         for child in [*self._held.values()][::-1]:
+            run, left = child.run_in(self.register), max(0.0, deadline - time.monotonic())
             try:
-                await self.stop(child, max(0.0, deadline - time.monotonic()))
+                await self.stop(child, left)
             except LifespanError as exc:
                 errors.append((child, exc))
+            with anyio.move_on_after(left):
+                while run.phase in PASSING:  # a change that was given up stops it
+                    await run.change()
         return errors
 
 
