@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import refuse_websocket
-from mountkit.lifespans.registers import REGISTER, Place, Register, mark_of
+from mountkit.lifespans.registers import REGISTER, Register, mark_of
 from mountkit.lifespans.runs import Health
 
 
@@ -55,8 +55,7 @@ class Readiness:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        place: Place | None = scope.get(REGISTER)
-        own = [] if place is None else [place.register]
+        own: list[Register] = [*scope.get(REGISTER, ())[:1]]
         for register in own if self._registers else ():
             register.marked()
         self._registers += own

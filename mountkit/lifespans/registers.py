@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import copy_context
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -23,7 +23,8 @@ from starlette.types import Scope
 
 from mountkit.lifespans.runs import PASSING, Health, Run
 
-#: The key of a lifespan scope under which an app finds its `Place`.
+#: The key of a lifespan scope that holds the `Register` of the server, and the identities of the
+#: apps above, which may still be starting.
 REGISTER = "mountkit.lifespans"
 #: The key of a lifespan's `state`, and so of a request's, that tells servers apart.
 MARK = "mountkit.server"
@@ -109,18 +110,6 @@ class Register:
                     run.apply("end")
         finally:
             self.is_over = True
-
-
-class Place(NamedTuple):
-    """What an app finds in its lifespan scope.
-
-    Attributes:
-        register: of its server.
-        above: the identities of the apps that stand above, which may still be starting.
-    """
-
-    register: Register
-    above: frozenset[int]
 
 
 class Job:

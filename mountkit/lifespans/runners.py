@@ -213,8 +213,8 @@ class LifespanRunner:
     async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work to its end even if the caller is cancelled; the shutdown of the server
         cancels it."""
-        supervisors = self._reachable()
-        await (supervisors[-1].finish(work) if supervisors else work())
+        running = [supervisor for supervisor in self._reachable() if not supervisor.is_stopped]
+        await (running[-1].spawn(work).ended.wait() if running else work())
 
     def _reachable(self) -> list[Supervisor]:
         """Those in this event loop."""

@@ -23,7 +23,7 @@ from mountkit.exceptions import LifespanError
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.protocol import LifespanTask
-from mountkit.lifespans.registers import MARK, REGISTER, Job, Place, Register
+from mountkit.lifespans.registers import MARK, REGISTER, Job, Register
 from mountkit.lifespans.runs import PASSING, Run
 
 logger: logging.Logger = logging.getLogger("mountkit")
@@ -40,18 +40,23 @@ class Supervisor:
         scope: the lifespan scope that the dispatcher was called with.
         task_group: for the register, if there is none from above.
         timeouts: for apps that set none themselves.
+
+    Attributes:
+        register: of its server.
+        is_stopped: it starts nothing any more.
     """
 
     def __init__(self, scope: Scope, task_group: anyio.abc.TaskGroup, timeouts: Timeouts) -> None:
         self._scope = scope
         self._timeouts = timeouts
-        place: Place | None = scope.get(REGISTER)
-        self.register = place.register if place else Register(task_group, scope)
-        self._above = place.above if place else frozenset()
+        self.register: Register
+        self._above: frozenset[int]
+        own = (Register(task_group, scope), frozenset[int]())
+        self.register, self._above = scope.get(REGISTER, own)
         self._held: dict[int, Child] = {}  # by identity, in the order of their start
         self._echoes: set[int] = set()  # held ones whose app stands above, which stops it
         self._queues: list[deque[Child]] = []  # of those that are not started yet
-        self._is_stopped = False
+        self.is_stopped = False
         self._work: set[Job] = set()
 
     async def start_all(self, children: Sequence[Child]) -> None:
@@ -163,7 +168,7 @@ class Supervisor:
                 own.apply("end")
             if own.phase in ("failed", "stopped") and runs.get(key) is own:
                 del runs[key]
-        if own.phase == "stopped" and self._is_stopped:
+        if own.phase == "stopped" and self.is_stopped:
             raise _shutting_down(child)
         return refusal
 
@@ -182,7 +187,7 @@ class Supervisor:
                 raise LifespanError(str(run.failure)) from run.failure.__cause__
             run = runs.get(id(child.app))
         await checkpoint_if_cancelled()
-        if self._is_stopped:
+        if self.is_stopped:
             raise _shutting_down(child)
         return run
 
@@ -191,11 +196,9 @@ class Supervisor:
             run.apply("up")
             return None
         scope = self._child_scope(child) if scope is None else scope
-        above = self._above | {id(child.app)}
         run.state = scope.get("state", {})
-        task = LifespanTask(
-            child.asgi, child.name, {**scope, REGISTER: Place(self.register, above)}
-        )
+        scope = {**scope, REGISTER: (self.register, self._above | {id(child.app)})}
+        task = LifespanTask(child.asgi, child.name, scope)
         timeout = child.lifespan.startup_timeout
         timeout = self._timeouts.startup_timeout if timeout is None else timeout
         try:
@@ -329,13 +332,6 @@ class Supervisor:
         except LifespanError as exc:
             logger.error("%s", exc, exc_info=exc.__cause__)
 
-    async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do some work to its end, even if the caller is cancelled; `stop_all` cancels it."""
-        if self._is_stopped:
-            await work()
-        else:
-            await self.spawn(work).ended.wait()
-
     def spawn(self, work: Callable[[], Awaitable[None]]) -> Job:
         """Do some work in a task of its own, until `stop_all` cancels it."""
         job = Job()
@@ -359,7 +355,7 @@ class Supervisor:
         Returns:
             What went wrong. Whatever one app does, the others are stopped.
         """
-        self._is_stopped = True
+        self.is_stopped = True
         errors: list[tuple[Child, LifespanError]] = []
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while self._work:
@@ -368,12 +364,14 @@ class Supervisor:
                     task_group.start_soon(job.end)
         for child in [*self._held.values()][::-1]:
             run, left = child.run_in(self.register), max(0.0, deadline - time.monotonic())
+            is_echo = id(child) in self._echoes
             try:
                 await self.stop(child, left)
             except LifespanError as exc:
                 errors.append((child, exc))
             with anyio.move_on_after(left):
-                while run.phase in PASSING:  # a change that was given up stops it
+                # A change that was given up may be stopping it. One above waits for this.
+                while run.phase in PASSING and not is_echo:
                     await run.change()
         return errors
 

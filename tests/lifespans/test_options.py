@@ -70,7 +70,7 @@ def test_equal_options_are_equal() -> None:
 
 def test_timeouts_are_checked() -> None:
     """Under the names that users write."""
-    with pytest.raises(PatternError, match="^total_shutdown_timeout=-1 is not a number"):
+    with pytest.raises(PatternError, match=r"^total_shutdown_timeout=-1 is not a number"):
         Timeouts(total_shutdown_timeout=-1)
 
 
