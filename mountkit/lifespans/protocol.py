@@ -75,17 +75,13 @@ class LifespanTask:
             with anyio.move_on_after(_EXIT_GRACE):
                 await self._ended.wait()
             await self.abandon()
-            raise LifespanError(
-                f"{self.name} failed to start: {self._reason()}"
-            ) from self.exception
+            raise self._error("failed to start")
         if self._phase == "up":
             return True
         # No app says by `SystemExit` or the like that it does not know this scope type.
         is_refusal = isinstance(self.exception, Exception) and not self._received
         if self.exception is not None and not is_refusal:
-            raise LifespanError(
-                f"{self.name} raised while it started: {self._reason()}"
-            ) from self.exception
+            raise self._error("raised while it started")
         return False
 
     def watch(self, on_end: Callable[[str, BaseException | None], None]) -> None:
@@ -124,7 +120,7 @@ class LifespanTask:
         if not in_time:
             raise LifespanError(f"{self.name} did not stop within {seconds:.3g} seconds.")
         if self._failed or self.exception is not None:
-            raise LifespanError(f"{self.name} failed to stop: {self._reason()}") from self.exception
+            raise self._error("failed to stop")
 
     async def abandon(self) -> None:
         """Cancel the app without telling it to stop, and wait a moment for its end: some apps do
@@ -135,6 +131,11 @@ class LifespanTask:
             await self._ended.wait()
         if not self._ended.is_set():
             logger.error("%s was cancelled and does not end; its task is left behind.", self.name)
+
+    def _error(self, what: str) -> LifespanError:
+        error = LifespanError(f"{self.name} {what}: {self._reason()}")
+        error.__cause__ = self.exception
+        return error
 
     def _reason(self) -> str:
         if self._message:
