@@ -78,7 +78,7 @@ class Register:
         context = self._context.copy()  # since a context cannot be entered twice at a time
         context.run(partial(self._task_group.start_soon, function, *args, name=name))
 
-    async def outlast(self, work: Callable[[], Awaitable[None]], *, name: str) -> None:
+    async def outlast(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work to its end however often this task is cancelled, then let the cancellation
         go on. A shield does not do that: `asyncio.timeout`, asgi-lifespan and test fixtures call
         asyncio's `Task.cancel`, which anyio knows nothing of."""
@@ -86,7 +86,7 @@ class Register:
             await work()
             return
         job = Job(shield=True)
-        job.start(self, work, name)
+        job.start(self, work, "mountkit stop")
         cancelled: BaseException | None = None
         with anyio.CancelScope(shield=True):
             while not job.ended.is_set():

@@ -155,7 +155,7 @@ class Supervisor:
             failure = exc if isinstance(exc, LifespanError) else None
             is_first = failure and own.phase == "starting" and runs.get(key) is own
             if is_first and child.lifespan.on_failure == "isolate":
-                self._isolate(child, own, str(exc), exc.__cause__)
+                self._isolate(child, own, _FIRST_DELAY, str(exc), exc.__cause__)
                 return None
             own.failure = failure
             own.apply("fail" if failure else "end", str(exc))
@@ -207,8 +207,7 @@ class Supervisor:
         except LifespanError:
             raise
         except BaseException:  # cancelled, perhaps just as it came up
-            stop = partial(self._stop_quietly, partial(self._stop_task, child, task))
-            await self.register.outlast(stop, name="mountkit stop")
+            await self.register.outlast(lambda: _logged(self._stop_task(child, task)))
             raise
         run.end_retries = None
         run.apply("up")
@@ -230,21 +229,14 @@ class Supervisor:
         """An app's lifespan has ended while it was serving."""
         run.task = None
         if child.lifespan.on_failure == "isolate":
-            self._isolate(child, run, error, exception)
+            self._isolate(child, run, _FIRST_DELAY, error, exception)
         else:
             run.apply("lose", error)
             logger.error(
                 "%s has failed, and is still served. %s", child.name, error, exc_info=exception
             )
 
-    def _isolate(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
-        self._put_off(child, run, _FIRST_DELAY, error, exception)
-        retries = Job()
-        run.end_retries = retries.end
-        name = f"mountkit restart of {child.name}"
-        retries.start(self.register, partial(self._restart, child, run), name)
-
-    def _put_off(
+    def _isolate(
         self, child: Child, run: Run, delay: float, error: str, exception: BaseException | None
     ) -> None:
         run.apply("isolate", error, retry_at=time.monotonic() + delay)
@@ -255,10 +247,13 @@ class Supervisor:
             error,
             exc_info=exception,
         )
+        if run.end_retries is None:
+            retries, restart = Job(), partial(self._restart, child, run, delay)
+            run.end_retries = retries.end
+            retries.start(self.register, restart, f"mountkit restart of {child.name}")
 
-    async def _restart(self, child: Child, run: Run) -> None:
+    async def _restart(self, child: Child, run: Run, delay: float) -> None:
         """Start an app again and again, after longer and longer pauses, until it is up."""
-        delay = _FIRST_DELAY
         while True:
             await anyio.sleep(delay)
             try:
@@ -266,7 +261,7 @@ class Supervisor:
             except LifespanError as exc:
                 await checkpoint_if_cancelled()  # it may be stopping by now
                 delay = min(delay * 2, _LONGEST_DELAY)
-                self._put_off(child, run, delay, str(exc), exc.__cause__)
+                self._isolate(child, run, delay, str(exc), exc.__cause__)
             else:
                 logger.warning("%s is up again.", child.name)
                 return
@@ -324,13 +319,7 @@ class Supervisor:
     async def stop_some(self, children: Iterable[Child]) -> None:
         """Let go of some apps, the last one first, and log what went wrong."""
         for child in [*children][::-1]:
-            await self._stop_quietly(partial(self.stop, child))
-
-    async def _stop_quietly(self, stop: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await stop()
-        except LifespanError as exc:
-            logger.error("%s", exc, exc_info=exc.__cause__)
+            await _logged(self.stop(child))
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> Job:
         """Do some work in a task of its own, until `stop_all` cancels it."""
@@ -383,6 +372,13 @@ def several(errors: Sequence[LifespanError]) -> LifespanError:
     error = LifespanError("\n".join(map(str, errors)))
     error.__cause__ = ExceptionGroup("The failures one by one", errors)
     return error
+
+
+async def _logged(stop: Awaitable[None]) -> None:
+    try:
+        await stop
+    except LifespanError as exc:
+        logger.error("%s", exc, exc_info=exc.__cause__)
 
 
 def _shutting_down(child: Child) -> LifespanError:
