@@ -401,7 +401,9 @@ async def test_an_isolated_mount_tries_again_what_has_failed_elsewhere() -> None
 )
 def test_a_timeout_is_a_number_above_0(make: Any, option: str, value: Any) -> None:
     """Anything else is refused when it is written, not when the server starts."""
-    with pytest.raises(PatternError, match=f"^{option}={value!r} is not a number of seconds above 0;"):
+    with pytest.raises(
+        PatternError, match=f"^{option}={value!r} is not a number of seconds above 0;"
+    ):
         make(**{option: value})
 
 
