@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import refuse_websocket
-from mountkit.lifespans.registers import REGISTER, Place, Register, mark_of
-from mountkit.lifespans.runs import Health
+from mountkit.lifespans.registers import REGISTER, Register, mark_of
 
 
 class Liveness:
@@ -55,8 +53,7 @@ class Readiness:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        place: Place | None = scope.get(REGISTER)
-        own = [] if place is None else [place.register]
+        own: list[Register] = [*scope.get(REGISTER, ())[:1]]
         for register in own if self._registers else ():
             register.marked()
         self._registers += own
@@ -70,7 +67,7 @@ class Readiness:
             return _json({"status": "not ready", "reason": "No lifespan runs the mounts."}, 503)
         mark = mark_of(scope)
         known = [one for one in self._registers if one.mark == mark] or self._registers
-        mounts = list(self._mounts(known[0]))
+        mounts = [health for report in known[0].reports for health in report()]
         waiting = {health.mount: health.status for health in mounts if health.status != "serving"}
         is_ready = "failed" not in waiting.values()
         body: dict[str, object] = {"status": "ready" if is_ready else "not ready"}
@@ -79,9 +76,6 @@ class Readiness:
         if self.details:
             body["mounts"] = [asdict(health) for health in mounts]
         return _json(body, 200 if is_ready else 503)
-
-    def _mounts(self, register: Register) -> Iterable[Health]:
-        return (health for report in register.reports for health in report())
 
 
 def _json(body: dict[str, object], status: int) -> JSONResponse:

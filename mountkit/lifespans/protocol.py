@@ -40,7 +40,8 @@ class LifespanTask:
         self.exception: BaseException | None = None
         self._message: str | None = None  # of startup.failed or shutdown.failed
         # "up": it has answered, and `watch` was not called yet.
-        self._phase: Literal["new", "startup", "up", "serving", "shutdown", "done"] = "new"
+        self._phase: Literal["startup", "up", "serving", "shutdown", "done"] = "startup"
+        self._received = False
         self._on_end: Callable[[str, BaseException | None], None] = lambda reason, exception: None
         self._failed = False
         self._is_cut_off = False  # by an event loop that is being closed
@@ -74,17 +75,13 @@ class LifespanTask:
             with anyio.move_on_after(_EXIT_GRACE):
                 await self._ended.wait()
             await self.abandon()
-            raise LifespanError(
-                f"{self.name} failed to start: {self._reason()}"
-            ) from self.exception
+            raise self._error("failed to start")
         if self._phase == "up":
             return True
         # No app says by `SystemExit` or the like that it does not know this scope type.
-        is_refusal = self._phase == "new" and isinstance(self.exception, Exception)
+        is_refusal = isinstance(self.exception, Exception) and not self._received
         if self.exception is not None and not is_refusal:
-            raise LifespanError(
-                f"{self.name} raised while it started: {self._reason()}"
-            ) from self.exception
+            raise self._error("raised while it started")
         return False
 
     def watch(self, on_end: Callable[[str, BaseException | None], None]) -> None:
@@ -106,7 +103,7 @@ class LifespanTask:
         Raises:
             LifespanError: it failed, raised, or did not answer in time.
         """
-        if self._phase in ("new", "startup", "done"):
+        if self._phase in ("startup", "done"):
             await self.abandon()
             return
         self._phase = "shutdown"
@@ -123,7 +120,7 @@ class LifespanTask:
         if not in_time:
             raise LifespanError(f"{self.name} did not stop within {seconds:.3g} seconds.")
         if self._failed or self.exception is not None:
-            raise LifespanError(f"{self.name} failed to stop: {self._reason()}") from self.exception
+            raise self._error("failed to stop")
 
     async def abandon(self) -> None:
         """Cancel the app without telling it to stop, and wait a moment for its end: some apps do
@@ -134,6 +131,11 @@ class LifespanTask:
             await self._ended.wait()
         if not self._ended.is_set():
             logger.error("%s was cancelled and does not end; its task is left behind.", self.name)
+
+    def _error(self, what: str) -> LifespanError:
+        error = LifespanError(f"{self.name} {what}: {self._reason()}")
+        error.__cause__ = self.exception
+        return error
 
     def _reason(self) -> str:
         if self._message:
@@ -160,8 +162,8 @@ class LifespanTask:
                 event.set()
 
     async def _receive(self) -> Message:
-        if self._phase == "new":
-            self._phase = "startup"
+        if not self._received:
+            self._received = True
             return {"type": "lifespan.startup"}
         await self._stopping.wait()
         if self._phase == "done":

@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import copy_context
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -23,7 +23,8 @@ from starlette.types import Scope
 
 from mountkit.lifespans.runs import PASSING, Health, Run
 
-#: The key of a lifespan scope under which an app finds its `Place`.
+#: The key of a lifespan scope that holds the `Register` of the server, and the identities of the
+#: apps above, which may still be starting.
 REGISTER = "mountkit.lifespans"
 #: The key of a lifespan's `state`, and so of a request's, that tells servers apart.
 MARK = "mountkit.server"
@@ -77,7 +78,7 @@ class Register:
         context = self._context.copy()  # since a context cannot be entered twice at a time
         context.run(partial(self._task_group.start_soon, function, *args, name=name))
 
-    async def outlast(self, work: Callable[[], Awaitable[None]], *, name: str) -> None:
+    async def outlast(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work to its end however often this task is cancelled, then let the cancellation
         go on. A shield does not do that: `asyncio.timeout`, asgi-lifespan and test fixtures call
         asyncio's `Task.cancel`, which anyio knows nothing of."""
@@ -85,7 +86,7 @@ class Register:
             await work()
             return
         job = Job(shield=True)
-        job.start(self, work, name)
+        job.start(self, work, "mountkit stop")
         cancelled: BaseException | None = None
         with anyio.CancelScope(shield=True):
             while not job.ended.is_set():
@@ -109,18 +110,6 @@ class Register:
                     run.apply("end")
         finally:
             self.is_over = True
-
-
-class Place(NamedTuple):
-    """What an app finds in its lifespan scope.
-
-    Attributes:
-        register: of its server.
-        above: the identities of the apps that stand above, which may still be starting.
-    """
-
-    register: Register
-    above: frozenset[int]
 
 
 class Job:

@@ -155,7 +155,7 @@ class LifespanRunner:
                 if is_outermost:
                     await supervisor.register.end()
 
-        await supervisor.register.outlast(stop, name="mountkit shutdown")
+        await supervisor.register.outlast(stop)
         is_told = outcome.answer is not None and outcome.answer["type"] == _STOPPED
         # The log has them in any case: not every server tells of a failed shutdown.
         if is_outermost or not is_told:
@@ -213,8 +213,8 @@ class LifespanRunner:
     async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work to its end even if the caller is cancelled; the shutdown of the server
         cancels it."""
-        supervisors = self._reachable()
-        await (supervisors[-1].finish(work) if supervisors else work())
+        running = [supervisor for supervisor in self._reachable() if not supervisor.is_stopped]
+        await (running[-1].spawn(work).ended.wait() if running else work())
 
     def _reachable(self) -> list[Supervisor]:
         """Those in this event loop."""
@@ -223,8 +223,7 @@ class LifespanRunner:
 
     async def _stop_in(self, supervisors: Iterable[Supervisor], children: list[Child]) -> None:
         for supervisor in supervisors:
-            stop = partial(supervisor.stop_some, children)
-            await supervisor.register.outlast(stop, name="mountkit stop")
+            await supervisor.register.outlast(partial(supervisor.stop_some, children))
 
 
 @asynccontextmanager

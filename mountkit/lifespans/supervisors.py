@@ -23,7 +23,7 @@ from mountkit.exceptions import LifespanError
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.protocol import LifespanTask
-from mountkit.lifespans.registers import MARK, REGISTER, Job, Place, Register
+from mountkit.lifespans.registers import MARK, REGISTER, Job, Register
 from mountkit.lifespans.runs import PASSING, Run
 
 logger: logging.Logger = logging.getLogger("mountkit")
@@ -40,18 +40,23 @@ class Supervisor:
         scope: the lifespan scope that the dispatcher was called with.
         task_group: for the register, if there is none from above.
         timeouts: for apps that set none themselves.
+
+    Attributes:
+        register: of its server.
+        is_stopped: it starts nothing any more.
     """
 
     def __init__(self, scope: Scope, task_group: anyio.abc.TaskGroup, timeouts: Timeouts) -> None:
         self._scope = scope
         self._timeouts = timeouts
-        place: Place | None = scope.get(REGISTER)
-        self.register = place.register if place else Register(task_group, scope)
-        self._above = place.above if place else frozenset()
+        self.register: Register
+        self._above: frozenset[int]
+        own = (Register(task_group, scope), frozenset[int]())
+        self.register, self._above = scope.get(REGISTER, own)
         self._held: dict[int, Child] = {}  # by identity, in the order of their start
         self._echoes: set[int] = set()  # held ones whose app stands above, which stops it
         self._queues: list[deque[Child]] = []  # of those that are not started yet
-        self._is_stopped = False
+        self.is_stopped = False
         self._work: set[Job] = set()
 
     async def start_all(self, children: Sequence[Child]) -> None:
@@ -150,7 +155,7 @@ class Supervisor:
             failure = exc if isinstance(exc, LifespanError) else None
             is_first = failure and own.phase == "starting" and runs.get(key) is own
             if is_first and child.lifespan.on_failure == "isolate":
-                self._isolate(child, own, str(exc), exc.__cause__)
+                self._isolate(child, own, _FIRST_DELAY, str(exc), exc.__cause__)
                 return None
             own.failure = failure
             own.apply("fail" if failure else "end", str(exc))
@@ -163,7 +168,7 @@ class Supervisor:
                 own.apply("end")
             if own.phase in ("failed", "stopped") and runs.get(key) is own:
                 del runs[key]
-        if own.phase == "stopped" and self._is_stopped:
+        if own.phase == "stopped" and self.is_stopped:
             raise _shutting_down(child)
         return refusal
 
@@ -182,7 +187,7 @@ class Supervisor:
                 raise LifespanError(str(run.failure)) from run.failure.__cause__
             run = runs.get(id(child.app))
         await checkpoint_if_cancelled()
-        if self._is_stopped:
+        if self.is_stopped:
             raise _shutting_down(child)
         return run
 
@@ -191,11 +196,9 @@ class Supervisor:
             run.apply("up")
             return None
         scope = self._child_scope(child) if scope is None else scope
-        above = self._above | {id(child.app)}
         run.state = scope.get("state", {})
-        task = LifespanTask(
-            child.asgi, child.name, {**scope, REGISTER: Place(self.register, above)}
-        )
+        scope = {**scope, REGISTER: (self.register, self._above | {id(child.app)})}
+        task = LifespanTask(child.asgi, child.name, scope)
         timeout = child.lifespan.startup_timeout
         timeout = self._timeouts.startup_timeout if timeout is None else timeout
         try:
@@ -204,8 +207,7 @@ class Supervisor:
         except LifespanError:
             raise
         except BaseException:  # cancelled, perhaps just as it came up
-            stop = partial(self._stop_quietly, partial(self._stop_task, child, task))
-            await self.register.outlast(stop, name="mountkit stop")
+            await self.register.outlast(lambda: _logged(self._stop_task(child, task)))
             raise
         run.end_retries = None
         run.apply("up")
@@ -227,21 +229,14 @@ class Supervisor:
         """An app's lifespan has ended while it was serving."""
         run.task = None
         if child.lifespan.on_failure == "isolate":
-            self._isolate(child, run, error, exception)
+            self._isolate(child, run, _FIRST_DELAY, error, exception)
         else:
             run.apply("lose", error)
             logger.error(
                 "%s has failed, and is still served. %s", child.name, error, exc_info=exception
             )
 
-    def _isolate(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
-        self._put_off(child, run, _FIRST_DELAY, error, exception)
-        retries = Job()
-        run.end_retries = retries.end
-        name = f"mountkit restart of {child.name}"
-        retries.start(self.register, partial(self._restart, child, run), name)
-
-    def _put_off(
+    def _isolate(
         self, child: Child, run: Run, delay: float, error: str, exception: BaseException | None
     ) -> None:
         run.apply("isolate", error, retry_at=time.monotonic() + delay)
@@ -252,10 +247,13 @@ class Supervisor:
             error,
             exc_info=exception,
         )
+        if run.end_retries is None:
+            retries, restart = Job(), partial(self._restart, child, run, delay)
+            run.end_retries = retries.end
+            retries.start(self.register, restart, f"mountkit restart of {child.name}")
 
-    async def _restart(self, child: Child, run: Run) -> None:
+    async def _restart(self, child: Child, run: Run, delay: float) -> None:
         """Start an app again and again, after longer and longer pauses, until it is up."""
-        delay = _FIRST_DELAY
         while True:
             await anyio.sleep(delay)
             try:
@@ -263,7 +261,7 @@ class Supervisor:
             except LifespanError as exc:
                 await checkpoint_if_cancelled()  # it may be stopping by now
                 delay = min(delay * 2, _LONGEST_DELAY)
-                self._put_off(child, run, delay, str(exc), exc.__cause__)
+                self._isolate(child, run, delay, str(exc), exc.__cause__)
             else:
                 logger.warning("%s is up again.", child.name)
                 return
@@ -321,20 +319,7 @@ class Supervisor:
     async def stop_some(self, children: Iterable[Child]) -> None:
         """Let go of some apps, the last one first, and log what went wrong."""
         for child in [*children][::-1]:
-            await self._stop_quietly(partial(self.stop, child))
-
-    async def _stop_quietly(self, stop: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await stop()
-        except LifespanError as exc:
-            logger.error("%s", exc, exc_info=exc.__cause__)
-
-    async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do some work to its end, even if the caller is cancelled; `stop_all` cancels it."""
-        if self._is_stopped:
-            await work()
-        else:
-            await self.spawn(work).ended.wait()
+            await _logged(self.stop(child))
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> Job:
         """Do some work in a task of its own, until `stop_all` cancels it."""
@@ -359,7 +344,7 @@ class Supervisor:
         Returns:
             What went wrong. Whatever one app does, the others are stopped.
         """
-        self._is_stopped = True
+        self.is_stopped = True
         errors: list[tuple[Child, LifespanError]] = []
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while self._work:
@@ -367,10 +352,16 @@ class Supervisor:
                 for job in [*self._work]:
                     task_group.start_soon(job.end)
         for child in [*self._held.values()][::-1]:
+            run, left = child.run_in(self.register), max(0.0, deadline - time.monotonic())
+            is_echo = id(child) in self._echoes
             try:
-                await self.stop(child, max(0.0, deadline - time.monotonic()))
+                await self.stop(child, left)
             except LifespanError as exc:
                 errors.append((child, exc))
+            with anyio.move_on_after(left):
+                # A change that was given up may be stopping it. One above waits for this.
+                while run.phase in PASSING and not is_echo:
+                    await run.change()
         return errors
 
 
@@ -381,6 +372,13 @@ def several(errors: Sequence[LifespanError]) -> LifespanError:
     error = LifespanError("\n".join(map(str, errors)))
     error.__cause__ = ExceptionGroup("The failures one by one", errors)
     return error
+
+
+async def _logged(stop: Awaitable[None]) -> None:
+    try:
+        await stop
+    except LifespanError as exc:
+        logger.error("%s", exc, exc_info=exc.__cause__)
 
 
 def _shutting_down(child: Child) -> LifespanError:

@@ -186,6 +186,32 @@ def test_guarded_lets_ctrl_c_through(anyio_backend: str) -> None:
         anyio.run(guarded, press, backend=anyio_backend)
 
 
+async def test_an_app_that_answers_before_it_asks() -> None:
+    """It is up, and then still gets its two events in order."""
+    log: Log = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "lifespan.startup.complete"})
+        log.append((await receive())["type"])
+        log.append((await receive())["type"])
+        await send({"type": "lifespan.shutdown.complete"})
+
+    await Server(log).run(Dispatcher({"/a": app}))
+    assert log == [
+        *("lifespan.startup", "startup.complete", "lifespan.shutdown", "shutdown.complete")
+    ]
+
+
+async def test_a_nested_middleware_over_an_app_without_lifespan() -> None:
+    """It is transparent to servers only: the dispatcher above starts."""
+    log: Log = []
+    inner = DispatchMiddleware(
+        actor("site", log, "unsupported"), {"/a": actor("a", log, "returns")}
+    )
+    await Server(log).run(Dispatcher({"/x": inner, "/b": actor("b", log)}))
+    assert log == ["b up", "startup.complete", "b down", "shutdown.complete"]
+
+
 # Cancellations that anyio knows nothing of.
 
 

@@ -368,3 +368,18 @@ def test_two_event_loops_at_a_time(anyio_backend: str) -> None:
     assert len(seen) == len({first for first, _ in seen}) == 4
     assert all(first == second for first, second in seen)
     assert counted.up == []
+
+
+def test_servers_one_after_the_other(anyio_backend: str) -> None:
+    """In event loops of their own: none needs a mark, and nothing is left of those before."""
+    counted = Counted()
+    app = Dispatcher({"/a": counted})
+
+    async def serve() -> None:
+        async with running(app) as server:
+            assert await run_seen(server) == counted.starts
+            assert MARK not in server.state
+
+    for _ in range(3):
+        anyio.run(serve, backend=anyio_backend)
+    assert app.routes[0].child.others == {}  # type: ignore[attr-defined]

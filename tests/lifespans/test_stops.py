@@ -1,0 +1,117 @@
+"""Stops that are under way when something else happens."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import anyio.abc
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from mountkit import Dispatcher, Mount
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.registers import MARK, Register
+from mountkit.lifespans.runs import Run
+from tests.test_lifespans import Log, actor
+from tests.test_supervision import running, until
+
+pytestmark = pytest.mark.anyio
+
+
+class SlowToStop:
+    """An app that stops when it is let go."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.go = anyio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.log.append("slow stops")
+        await self.go.wait()
+        self.log.append("slow down")
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def test_a_shutdown_waits_for_a_change_that_is_undone() -> None:
+    """The app that the change had started is told to stop and has its time."""
+    log: Log = []
+    slow = SlowToStop(log)
+    app = Dispatcher({"/a": actor("a", log)})
+    async with running(app) as server:
+        mounts = [Mount("/slow", slow), Mount("/b", actor("b", log, "hangs"))]
+        async with anyio.create_task_group() as change:
+
+            async def add() -> None:
+                await app.change(add=mounts)
+
+            change.start_soon(add)
+            await until(lambda: "b hangs" in log)
+            change.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await until(lambda: "slow stops" in log)
+                server.stopping.set()
+                await until(lambda: "a down" in log)
+                slow.go.set()
+    assert log[-1] == "slow down"
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+
+
+async def test_the_order_holds_if_an_app_is_being_stopped_already() -> None:
+    """Those before it wait for it, whoever stops it."""
+    log: Log = []
+    slow = SlowToStop(log)
+    slow_mount = Mount("/slow", slow)
+    async with anyio.create_task_group() as tasks:
+
+        async def stops_slow(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            assert slow_mount.child is not None
+            tasks.start_soon(supervisor.stop, slow_mount.child)
+            await until(lambda: "slow stops" in log)
+            await send({"type": "lifespan.shutdown.complete"})
+
+        last = Mount("/last", stops_slow)
+        app = Dispatcher([Mount("/a", actor("a", log)), slow_mount, last])
+        async with running(app) as server:
+            [supervisor] = app._supervisors
+            server.stopping.set()
+            await until(lambda: last.health.status == "starting")
+            await anyio.wait_all_tasks_blocked()
+            assert "a down" not in log
+            slow.go.set()
+    assert log == ["a up", "slow stops", "slow down", "a down"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_app_that_is_cut_off_while_it_stops(
+    anyio_backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By an event loop that is being closed: that is not a failure of the app."""
+    log: Log = []
+    async with running(Dispatcher({"/a": actor("a", log, shutdown="hangs")})) as server:
+        server.stopping.set()
+        await until(lambda: "a hangs" in log)
+        [task] = [task for task in asyncio.all_tasks() if "lifespan of" in task.get_name()]
+        task.cancel()
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+    assert caplog.records == []
+
+
+async def test_a_run_that_was_followed_by_another_is_not_let_go_of_twice() -> None:
+    """A mount that comes back while it leaves is held by what came."""
+    async with anyio.create_task_group() as tasks:
+        here, other = Register(tasks, {}), Register(tasks, {"state": {}})
+        child = Child("app", actor("a", []), "The app")
+        before, after, elsewhere = Run("app"), Run("app"), Run("app")
+        child.hold(before, here)
+        child.hold(after, here)
+        child.release(before, here)
+        child.hold(elsewhere, other)
+        assert child.run is after
+        assert child.run_for({"state": {MARK: other.mark}}) is elsewhere
