@@ -119,8 +119,8 @@ def _check_cookies(app: Any) -> Iterator[Finding]:
                 yield Finding(
                     "shared-cookie",
                     f"{who} both keep their sessions in the cookie {cookie.name!r} with Path=/, "
-                    "and each loses what the other has written; add CookiePathMiddleware to one of them, or give "
-                    "the cookies names of their own.",
+                    "and each loses what the other has written; add CookiePathMiddleware to one of "
+                    "them, or give the cookies names of their own.",
                     rules,
                 )
         found.append((mount, target, cookie))

@@ -189,8 +189,8 @@ def request_scope(
     }
 
 
-# What takes a request: a route, and the decision or what its `matches` returned; a refusal's reason;
-# nothing.
+# What takes a request: a route, with the decision or what its `matches` returned; a refusal's
+# reason; nothing.
 _Taken: TypeAlias = tuple[Any, Any] | str | None
 
 _NO_PATH = "path: does not start with '/'"

@@ -17,8 +17,8 @@ def annotated(exc: BaseException, where: str, *, has_started: bool) -> Exception
     """The exception that goes up, with a note that names the app that raised it, once: the mounts
     further up do not add theirs.
 
-    What is not an `Exception` (`SystemExit`, a cancellation of the app's own, a group of them) would
-    end the server or a neighbour: it goes up as the cause of an error.
+    What is not an `Exception` (`SystemExit`, a cancellation of the app's own, a group of them)
+    would end the server or a neighbour: it goes up as the cause of an error.
     """
     if not isinstance(exc, Exception):
         wrapper = MountkitError(f"{where} was ended by {describe(exc)}.")

@@ -243,7 +243,7 @@ class Mount(starlette.routing.Mount):
     def _alone(self) -> MountTable:
         """This mount as a table of one, for a router that tries its routes."""
         if self._own_table is None:
-            self._own_table = MountTable([self], [self, *self.exposures], is_alone=True)
+            self._own_table = MountTable([self], [self, *self.exposures])
         return self._own_table
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

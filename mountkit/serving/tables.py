@@ -58,23 +58,20 @@ class MountTable(BaseRoute):
     Args:
         routes: the mounts.
         entries: what the table decides between: the mounts, and what they expose.
-        is_alone: it stands for one mount among other routes. What it does not take is left to
-            those: nothing is refused on their behalf.
+
+    What the table does not take is left to the other routes: it refuses nothing on their behalf.
     """
 
-    def __init__(
-        self, routes: Sequence[Any], entries: Sequence[Any], *, is_alone: bool = False
-    ) -> None:
+    def __init__(self, routes: Sequence[Any], entries: Sequence[Any]) -> None:
         self.routes = list(routes)
         self.table: Table[Any] = Table(entries)
-        self.is_alone = is_alone
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] not in ("http", "websocket"):
             return Match.NONE, {}
         decision = self.table.decide(scope)
         if isinstance(decision, Refusal):
-            if self.is_alone and not decision.is_ambiguous and self.table.resolve(scope) is None:
+            if not decision.is_ambiguous and self.table.resolve(scope) is None:
                 return Match.NONE, {}
             return Match.FULL, {_KEY: _Matched(decision, {})}
         return (Match.NONE, {}) if decision is None else (Match.FULL, matched(scope, decision))
