@@ -25,8 +25,9 @@ from mountkit.matching.tables import Table
 from mountkit.serving.changes import DRAIN_TIMEOUT, Changes, checked_mounts
 from mountkit.serving.escapes import EscapeWatch
 from mountkit.serving.exposures import with_exposures
-from mountkit.serving.mounts import Mount, check_one_of
+from mountkit.serving.mounts import Mount
 from mountkit.serving.names import url_path_for, url_path_of
+from mountkit.serving.pipelines import check_one_of
 from mountkit.serving.scopes import same_scope
 from mountkit.serving.sites import SITE, site_of
 from mountkit.types import Application, ASGI3Application
