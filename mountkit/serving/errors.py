@@ -80,18 +80,31 @@ async def end(
         scope, child: the parent's and the app's.
         router: the dispatcher, whose `errors` counts as well as the mount's.
     """
-    if flight.settle(exc):
+    is_cut = flight.settle(exc)
+    if exc is not None and not is_cut:
+        if is_outside(exc, flight.task):
+            raise exc
+        await _fail(mount, exc, flight, scope, child, receive, router)
+    elif is_cut:
         await _break_off(mount.where, flight, scope, receive)
-        return
-    if exc is None:
-        return
-    if is_outside(exc, flight.task):
-        raise exc
+
+
+async def _fail(
+    mount: Any,
+    exc: BaseException,
+    flight: Flight,
+    scope: Scope,
+    child: Scope,
+    receive: Receive,
+    router: Any,
+) -> None:
+    """Deal with an exception of the app's own."""
     error = annotated(exc, mount.where, has_started=bool(flight.status))
-    is_answer = isinstance(exc, ANSWERS) and not flight.status
-    if not is_answer:
-        mount.error = describe(exc)
-    if not is_answer and "contain" in (mount.errors, getattr(router, "errors", "raise")):
+    if isinstance(exc, ANSWERS) and not flight.status:
+        await hand_up(error, scope, receive, flight.send)
+        return
+    mount.error = describe(exc)
+    if "contain" in (mount.errors, getattr(router, "errors", "raise")):
         state = _STATES.get(flight.status, STARTED)
         await contain(exc, state, child, receive, flight.send)
     elif flight.status:  # nothing may answer a second time: the server breaks the connection
@@ -102,10 +115,10 @@ async def end(
 
 async def _break_off(where: str, flight: Flight, scope: Scope, receive: Receive) -> None:
     """End a request that has outlived its mount."""
-    if not flight.status:
-        await answer(503, scope, receive, flight.send, was_called=True)
-    elif flight.status == 101:  # IANA's registry of close codes: service restart
+    if flight.status == 101:  # IANA's registry of close codes: service restart
         reason = "The app was removed."
         await flight.send({"type": "websocket.close", "code": 1012, "reason": reason})
-    else:  # ASGI has no message for it; to raise is what breaks the connection
+    elif flight.status:  # ASGI has no message for it; to raise is what breaks the connection
         raise MountkitError(f"{where} was removed, and waited no longer for the request to end.")
+    else:
+        await answer(503, scope, receive, flight.send, was_called=True)

@@ -17,16 +17,14 @@ from typing import Any, Literal
 import starlette.routing
 from starlette.datastructures import URLPath
 from starlette.middleware import Middleware
-from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router, compile_path, replace_params
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit.answers import answer_unavailable
+from mountkit.answers import answer_unavailable, redirect_location, redirected
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.runs import Health, Status
 from mountkit.matching.decisions import Resolution
-from mountkit.matching.locations import slash_location
 from mountkit.matching.matchers import Matcher, Wanted
 from mountkit.matching.rules import Rule, call_site
 from mountkit.middleware.watchdogs import SERVING
@@ -160,7 +158,8 @@ class Mount(starlette.routing.Mount):
         self.rule = Rule(path, **given, when=when, priority=priority, exact=exact, where=where)
         check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
         check_one_of("errors", errors, ("raise", "contain"))
-        self.redirect_slashes = redirect_slashes
+        # An exact path has nothing below it.
+        self.redirect_slashes = False if exact else redirect_slashes
         self.errors: Literal["raise", "contain"] = errors
         if expose:
             self.expose = checked_exposures(self.rule, expose)
@@ -261,11 +260,15 @@ class Mount(starlette.routing.Mount):
                 above.
         """
         holder = self.child or _NO_CHILD
-        run = holder.run if not holder.others else holder.run_for(scope)
+        run = holder.run_for(scope) if holder.others else holder.run
         if run.retry_at is not None:
-            await self._answer_down(run.retry_at, scope, receive, send)
+            await answer_unavailable(run.retry_at, scope, receive, send)
+            self.traffic.count(503)
             return
-        if not found.rest and await self._redirect(found, scope, receive, send):
+        if not found.rest and await redirected(
+            self.redirect_slashes, found.root_path + found.prefix, scope, receive, send
+        ):
+            self.traffic.count(307)
             return
         child = self._build_scope(self, found, scope, run.state, router)
         scope["route"] = Route(self, child)
@@ -290,38 +293,8 @@ class Mount(starlette.routing.Mount):
     def preview(self, found: Resolution[Any], scope: Scope) -> tuple[dict[str, Any], str | None]:
         """What `serve` would do: the app's scope, and where the request is redirected, if it is."""
         child = self._build_scope(self, found, scope, {}, None)
-        return child, self._slash_redirect(found, scope)
-
-    async def _answer_down(
-        self, retry_at: float, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """503 for an app that is not up, and is started again."""
-        await answer_unavailable(retry_at, scope, receive, send)
-        self.traffic.count(503)
-
-    async def _redirect(
-        self, found: Resolution[Any], scope: Scope, receive: Receive, send: Send
-    ) -> bool:
-        """Redirect a request for the bare prefix, unless it is to be served."""
-        location = self._slash_redirect(found, scope)
-        if location is None:
-            return False
-        response = RedirectResponse(location, 307, {"cache-control": "no-store"})
-        await response(scope, receive, send)
-        self.traffic.count(307)
-        return True
-
-    def _slash_redirect(self, found: Resolution[Any], scope: Scope) -> str | None:
-        """Where a request for the bare prefix is redirected to; `None` if it is served."""
-        if found.rest or self.rule.path.exact or scope["type"] != "http":
-            return None
-        # Fetch Metadata (W3C), section 2.3: sent by browsers, and not by the scripts in them.
-        is_navigation = scope["method"] == "GET" and any(
-            name == b"sec-fetch-mode" and value == b"navigate" for name, value in scope["headers"]
-        )
-        if self.redirect_slashes is True or (self.redirect_slashes and is_navigation):
-            return slash_location(found.root_path + found.prefix, scope.get("query_string", b""))
-        return None
+        when = False if found.rest else self.redirect_slashes
+        return child, redirect_location(when, found.root_path + found.prefix, scope)
 
     @property
     def health(self) -> Health:

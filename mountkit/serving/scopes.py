@@ -158,9 +158,8 @@ def same_scope(
     mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
 ) -> dict[str, Any]:
     """For the app underneath: the scope as it came."""
-    child = {**scope, MOUNT: mount}
-    child.setdefault("root_path", "")
-    return child
+    site = site_of(scope, found.root_path, router)
+    return {"root_path": "", **scope, SITE: site, MOUNT: mount}
 
 
 #: By convention.
