@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound, Router, compile_pa
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer_unavailable, redirect_location, redirected
+from mountkit.frameworks import left_keys
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.runs import Health, Status
@@ -171,6 +172,8 @@ class Mount(starlette.routing.Mount):
         self.app: ASGIApp = with_layers(asgi, middleware, max_body_size, self.path)
         if app is not None:
             self.child = child_of(app, asgi, self.where, lifespan, interface)
+        #: What routers above leave in a scope, which the app must not get.
+        self.left_keys: frozenset[str] = left_keys()
         self.convention: Convention = chosen_convention(convention, asgi, self.path)
         self._build_scope = builder_of(self.convention, asgi, self.child)
 

@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeAlias
 
 from starlette.types import Scope
 
-from mountkit.frameworks import left_keys
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.locations import cut_raw_path, encode_path
 from mountkit.serving.sites import MOUNT, SITE, site_of
@@ -54,9 +53,8 @@ def spec_scope(
 ) -> dict[str, Any]:
     """`path` and `root_path` are full (ASGI spec, "HTTP"; Starlette since 0.35)."""
     child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
-    left = left_keys()
-    if not left.isdisjoint(child):
-        for key in left.intersection(child):
+    if not mount.left_keys.isdisjoint(child):
+        for key in mount.left_keys.intersection(child):
             del child[key]
     root_path, rest = found.root_path, found.rest
     child["root_path"] = own_root = root_path + found.prefix
