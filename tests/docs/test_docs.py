@@ -14,7 +14,7 @@ import pytest
 import yaml
 from markdown import markdown
 
-from benchmarks import dispatch, load, tenants, wsgi
+from benchmarks import dispatch, layers, load, tenants, wsgi
 from benchmarks.measuring import read
 from mountkit.matching.findings import Code
 from scripts import api_page
@@ -133,8 +133,8 @@ def test_every_kind_of_finding_is_explained() -> None:
 
 @pytest.mark.parametrize(
     "benchmark",
-    [dispatch, load, tenants, wsgi],
-    ids=["dispatch", "load", "tenants", "wsgi"],
+    [dispatch, layers, load, tenants, wsgi],
+    ids=["dispatch", "layers", "load", "tenants", "wsgi"],
 )
 def test_figures_are_those_of_the_run(benchmark: Any) -> None:
     """What the page quotes is what the benchmark has written down."""
