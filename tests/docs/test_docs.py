@@ -53,7 +53,7 @@ def test_code_runs(page: Path) -> None:
     namespace: dict[str, Any] = {"__name__": page.stem}
     for line, _, text in blocks(page, "python"):
         # Errors name the line of the page.
-        exec(compile("\n" * line + text, page, "exec"), namespace)
+        exec(compile("\n" * line + text, page, "exec", dont_inherit=True), namespace)
 
 
 CONSOLE = [page for page in PAGES if blocks(page, "console")]
