@@ -79,7 +79,7 @@ def describe(exc: BaseException) -> str:
     """An exception in one line."""
     name = type(exc).__name__
     try:
-        return f"{name}: {exc}"
+        return f"{name}: {exc}".removesuffix(": ")
     except Exception:  # the exception's own `__str__` may raise
         return name
 

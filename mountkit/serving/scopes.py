@@ -70,6 +70,8 @@ def spec_scope(
         child["path"] = own_root + (rest or "/")  # some frameworks fail on ""
         child["raw_path"] = full_raw_path(scope, found) + (b"" if rest else b"/")
     child["headers"] = [*child["headers"]]
+    if scope["type"] == "websocket":
+        child["subprotocols"] = [*child.get("subprotocols", ())]
     if "extensions" in child:
         child["extensions"] = _copied(child["extensions"])
     if found.params or PARAMS in child:

@@ -17,8 +17,8 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.middleware.contexts import ContextMiddleware, is_current, restore, send_in
-from tests.conftest import ClientFactory
 from tests.support.apps.misbehaving import BODY, START
+from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
 from tests.support.requests import asked
 from tests.support.scopes import scope_of

@@ -22,7 +22,7 @@ from mountkit import (
     TenantMiddleware,
     TenantResolver,
 )
-from tests.conftest import ClientFactory
+from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running, running
 from tests.support.waiting import until
 
