@@ -36,8 +36,7 @@ from tests.support.apps.misbehaving import (
     sends,
 )
 from tests.support.lifespans import Running
-from tests.support.raw import ask
-from tests.support.requests import asked
+from tests.support.requests import ask, asked
 from tests.support.scopes import scope_of
 from tests.support.waiting import until
 

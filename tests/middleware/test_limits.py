@@ -21,8 +21,7 @@ from mountkit.middleware.timeouts import TimeoutMiddleware
 from tests.conftest import ClientFactory
 from tests.support.actors import Slow, raising
 from tests.support.lifespans import Running
-from tests.support.raw import ask
-from tests.support.requests import asked
+from tests.support.requests import ask, asked
 from tests.support.scopes import scope_of
 from tests.support.waiting import until
 
