@@ -3,7 +3,6 @@ the connection, end the process, or send it as it is, so that one response becom
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
@@ -19,28 +18,21 @@ from mountkit.middleware.exchanges import (
     UNANSWERED,
     coroutine_function,
     end_websocket,
+    logger,
     note_error,
-    where,
 )
 from mountkit.middleware.headers import checked_accept, checked_start, short
 
-logger: logging.Logger = logging.getLogger("mountkit")
-
 _START = "http.response.start"
+_ANY_TIME = {"http.response.debug", "http.response.push", "http.response.early_hint"}
 _BYTES = (bytes, bytearray, memoryview)
 # RFC 6455, section 7.4, and IANA's registry: the close codes that an endpoint may send.
-_CODES = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
+_CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
 _REASON_LENGTH = 123
-_SILENT = "It returned without an answer."
-_WHEN = {
-    UNANSWERED: "before the start",
-    STARTED: "after the start",
-    ACCEPTED: "after the start",
-    ENDED: "after the end",
-}
+_WHEN = {UNANSWERED: "before the start", ENDED: "after the end"}
 _ORDER = {
-    "http": ("response", "send 'http.response.start' once, then the body."),
-    "websocket": ("websocket", "accept or close it once, and send 'websocket.send' in between."),
+    "http": "response; send 'http.response.start' once, then the body.",
+    "websocket": "websocket; accept or close it once, and send 'websocket.send' in between.",
 }
 
 
@@ -71,20 +63,16 @@ class CheckMiddleware:
             return
         checked = Checked(scope, send)
         await self.app(scope, receive, checked.send)
-        if checked.state != ENDED:
-            await self._complete(checked, scope, receive, send)
-
-    async def _complete(self, checked: Checked, scope: Scope, receive: Receive, send: Send) -> None:
         state = checked.state
         if state == UNANSWERED:
             checked.state = ENDED  # a task that the app has left behind comes too late
-            note_error(scope, _SILENT)
+            app = note_error(scope, "It returned without an answer.")
             if not self._has_warned:
                 self._has_warned = True
-                logger.warning("%s returned without an answer and answers 500.", where(scope))
+                logger.warning("%s returned without an answer and answers 500.", app)
             with suppress(Exception):  # the client may have gone
                 await answer(500, scope, receive, send, was_called=True)
-        elif scope["type"] == "websocket":
+        elif state != ENDED and scope["type"] == "websocket":
             checked.state = ENDED
             await end_websocket(state, send)
 
@@ -121,15 +109,16 @@ class Checked:
         check, after = turn
         if check is not None:
             message = check(self, message)
-        if not message.get("more_body"):
+        if after != ENDED or not message.get("more_body"):
             self.state = after
         return self._send(message)
 
     async def _send_unexpected(self, message: Message) -> None:
         kind = message["type"]
         if self.scope["type"] == "http":
-            if self.state == STARTED and kind.startswith("http.") and kind != _START:
-                await self._send(message)  # of a later version of ASGI
+            is_later = self.state == STARTED and kind.startswith("http.") and kind != _START
+            if is_later or kind in _ANY_TIME:  # of a later version of ASGI, or an extension
+                await self._send(message)
                 return
         elif kind.startswith("http.response.") and self.state != ACCEPTED:
             # Sanic, Muffin and Socket.IO answer a handshake as if it were an HTTP request, and no
@@ -142,8 +131,8 @@ class Checked:
             if kind == _START:
                 await self.send({"type": "websocket.close", "code": 1000, "reason": ""})
                 return
-        when, subject, fix = _WHEN[self.state], *_ORDER[self.scope["type"]]
-        raise ImproperResponseError(f"{kind!r} was sent {when} of the {subject}; {fix}")
+        when = _WHEN.get(self.state, "after the start")
+        raise ImproperResponseError(f"{kind!r} was sent {when} of the {_ORDER[self.scope['type']]}")
 
 
 def _check_start(checked: Checked, message: Message) -> Message:
@@ -157,12 +146,11 @@ def _check_body(checked: Checked, message: Message) -> Message:
     body = message.get("body", b"")
     if not isinstance(body, _BYTES):
         raise ImproperResponseError(f"Body {short(body)} is not bytes; encode it.")
-    left = checked.left
-    if left is None:
+    if checked.left is None:
         return message
-    if left < 0:
-        return {**message, "body": b""} if body else message
-    left -= len(body)
+    if checked.left < 0:
+        return {**message, "body": b""}
+    left = checked.left - len(body)
     if left < 0 or (left and not message.get("more_body")):
         raise ImproperResponseError(
             f"The body is {abs(left)} bytes {'longer' if left < 0 else 'shorter'} than its "
@@ -173,9 +161,8 @@ def _check_body(checked: Checked, message: Message) -> Message:
 
 
 def _check_file(checked: Checked, message: Message) -> Message:
-    if checked.left != -1:
-        return message
-    return {**message, "type": "http.response.body", "body": b""}
+    is_bodiless = checked.left == -1
+    return {**message, "type": "http.response.body", "body": b""} if is_bodiless else message
 
 
 def _check_data(checked: Checked, message: Message) -> Message:
@@ -190,7 +177,7 @@ def _check_data(checked: Checked, message: Message) -> Message:
 
 def _check_close(checked: Checked, message: Message) -> Message:
     code, reason = message.get("code", 1000), message.get("reason") or ""
-    if not isinstance(code, int) or not any(code in codes for codes in _CODES):
+    if not isinstance(code, int) or code not in _CODES:
         raise ImproperResponseError(
             f"Close code {short(code)} is not valid; send 1000, or a number from 3000 to 4999."
         )
@@ -204,30 +191,20 @@ def _check_close(checked: Checked, message: Message) -> Message:
 # What may come in a state: how it is checked, and the state after it.
 _Turn: TypeAlias = tuple[Callable[[Checked, Message], Message] | None, str]
 
-
-def _any_time(state: str) -> dict[str, _Turn]:
-    kinds = ("http.response.debug", "http.response.push", "http.response.early_hint")
-    return dict.fromkeys(kinds, (None, state))
-
-
 _TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
     "http": {
-        UNANSWERED: {_START: (_check_start, STARTED), **_any_time(UNANSWERED)},
+        UNANSWERED: {_START: (_check_start, STARTED)},
         STARTED: {
             "http.response.body": (_check_body, ENDED),
             "http.response.pathsend": (_check_file, ENDED),
             "http.response.zerocopysend": (_check_file, ENDED),
-            **_any_time(STARTED),
         },
-        ENDED: {"http.response.trailers": (None, ENDED), **_any_time(ENDED)},
+        ENDED: {"http.response.trailers": (None, ENDED)},
     },
     "websocket": {
         UNANSWERED: {
             "websocket.accept": (lambda _, message: checked_accept(message), ACCEPTED),
-            "websocket.http.response.start": (
-                lambda _, message: checked_start(message)[0],
-                STARTED,
-            ),
+            "websocket.http.response.start": (_check_start, STARTED),
             "websocket.close": (None, ENDED),
         },
         STARTED: dict.fromkeys(("websocket.http.response.body", "websocket.close"), (None, ENDED)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from types import coroutine
 from typing import Any
@@ -11,16 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # After these, without `more_body` or `more_trailers`, a server may start the next request of the
 # connection, and uvicorn does so within `send`.
-_ENDS = frozenset(
-    (
-        "http.response.body",
-        "http.response.pathsend",
-        "http.response.zerocopysend",
-        "http.response.trailers",
-        "websocket.http.response.body",
-        "websocket.close",
-    )
-)
+_ENDS = {
+    "http.response.body",
+    "http.response.pathsend",
+    "http.response.zerocopysend",
+    "http.response.trailers",
+    "websocket.http.response.body",
+    "websocket.close",
+}
 
 
 class ContextMiddleware:
@@ -53,7 +51,9 @@ class ContextMiddleware:
             await self.app(scope, receive, send_outside)
         finally:
             if not is_current(context):
-                restore(context)
+                for variable, value in context.items():
+                    if variable.get(value) is not value:
+                        variable.set(value)
 
 
 def is_current(context: Context) -> bool:
@@ -65,18 +65,15 @@ def is_current(context: Context) -> bool:
         return False
 
 
-async def send_in(context: Context, send: Send, message: Message) -> None:
-    """Send a message in another context, but in the same task."""
-    await _in_context(context, _sent(send, message))
-
-
-async def _sent(send: Send, message: Message) -> None:
-    await send(message)  # granian returns an awaitable that is not a coroutine
-
-
 @coroutine
-def _in_context(context: Context, call: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
-    """Drives a coroutine as `await` does (PEP 380), with each step in a context."""
+def send_in(context: Context, send: Send, message: Message) -> Generator[Any, Any, None]:
+    """Send a message in another context, but in the same task: drive the call of `send` as `await`
+    does (PEP 380), with each step in that context."""
+
+    async def sent() -> None:
+        await send(message)  # granian returns an awaitable that is not a coroutine
+
+    call = sent()
     step: Callable[[Any], Any] = call.send
     value: Any = None
     while True:
@@ -89,11 +86,3 @@ def _in_context(context: Context, call: Coroutine[Any, Any, None]) -> Generator[
             step = call.send
         except BaseException as exc:
             step, value = call.throw, exc
-
-
-def restore(context: Context) -> None:
-    """Give variables the values that they have in `context`. Those that it does not hold keep
-    theirs: a variable cannot be unset."""
-    for variable, value in context.items():
-        if variable.get(value) is not value:
-            variable.set(value)

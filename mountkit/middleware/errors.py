@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.formparsers import MultiPartException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,12 +13,10 @@ from mountkit.middleware.exchanges import (
     UNANSWERED,
     Exchange,
     end_websocket,
+    logger,
     note_error,
-    where,
 )
 from mountkit.tasks import describe, is_outside
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 #: Answers for the app above, as Starlette's `StaticFiles` raises them.
 ANSWERS = (HTTPException, WebSocketException, MultiPartException)
@@ -52,10 +48,8 @@ class ContainMiddleware:
         exchange = Exchange(send)
         try:
             await self.app(scope, receive, exchange.send)
-        except ANSWERS:
-            raise
         except BaseException as exc:
-            if is_outside(exc):
+            if isinstance(exc, ANSWERS) or is_outside(exc):
                 raise
             await contain(exc, exchange.state, scope, receive, send)
 
@@ -72,14 +66,14 @@ async def contain(
     Raises:
         Exception: the exception, if it comes too late for an answer.
     """
-    note_error(scope, describe(exc))
+    app = note_error(scope, describe(exc))
     if state == UNANSWERED:
-        logger.error("%s raised and answers 500.", where(scope), exc_info=exc)
+        logger.error("%s raised and answers 500.", app, exc_info=exc)
         await answer(500, scope, receive, send, was_called=True)
     elif scope["type"] == "websocket" and state != ENDED:
-        logger.error("%s raised and is closed with 1011.", where(scope), exc_info=exc)
+        logger.error("%s raised and is closed with 1011.", app, exc_info=exc)
         await end_websocket(state, send)
     elif isinstance(exc, Exception):
         raise exc
     else:
-        raise MountkitError(f"{where(scope)} was ended by {describe(exc)}.") from exc
+        raise MountkitError(f"{app} was ended by {describe(exc)}.") from exc

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
 from starlette.types import Message, Scope, Send
+
+logger: logging.Logger = logging.getLogger("mountkit")
 
 # How far an answer is. A response that denies a websocket is `STARTED` too.
 UNANSWERED: Final = "unanswered"
@@ -16,15 +19,13 @@ STARTED: Final = "started"
 ACCEPTED: Final = "accepted"
 ENDED: Final = "ended"
 
-#: Messages that have headers.
-STARTS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
-_AFTER: Final = {
+#: Messages that have headers, and the state after them.
+STARTS: Final = {
     "http.response.start": STARTED,
     "websocket.accept": ACCEPTED,
     "websocket.http.response.start": STARTED,
-    "websocket.close": ENDED,
 }
-
+_AFTER: Final = {**STARTS, "websocket.close": ENDED}
 
 _Function = TypeVar("_Function", bound=Callable[..., Awaitable[None]])
 
@@ -66,16 +67,17 @@ class Exchange:
         return sent
 
 
-def where(scope: Scope) -> str:
-    """The app that a scope belongs to, for messages: the mount and its line if there is one."""
+def note_error(scope: Scope, error: str) -> str:
+    """Tell the mount, if there is one, that a layer has answered in its app's place.
+
+    Returns:
+        The app, for messages: its mount and the line of that, or else its prefix.
+    """
     mount = scope.get("mountkit.mount")
-    return f"The app at {scope.get('root_path') or '/'!r}" if mount is None else mount.where
-
-
-def note_error(scope: Scope, error: str) -> None:
-    """Tell the mount, if there is one, that a layer has answered in its app's place."""
-    if "mountkit.mount" in scope:
-        scope["mountkit.mount"].error = error
+    if mount is None:
+        return f"The app at {scope.get('root_path') or '/'!r}"
+    mount.error = error
+    return str(mount.where)
 
 
 async def end_websocket(state: str, send: Send) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 from starlette.types import Message
 
@@ -12,15 +12,11 @@ from mountkit.exceptions import ImproperResponseError, shown
 
 # RFC 9110, section 5.6.2: the characters of a header name and of a subprotocol.
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# RFC 9110, section 5.5: a header value contains no control characters, except the tab.
-_CONTROLS = bytes(byte for byte in (*range(0x20), 0x7F) if byte != 0x09)
-# Makes zeros of them: one byte is found faster than one of several.
-_ZEROED = bytes(byte not in _CONTROLS for byte in range(0x100))
+# RFC 9110, section 5.5: a header value contains no control characters, except the tab. They become
+# zeros here: one byte is found faster than one of several.
+_ZEROED = bytes(byte == 0x09 or 0x20 <= byte != 0x7F for byte in range(0x100))
 _MAX_DIGITS = 18  # of a length
 _LENGTH, _CODING = b"content-length", b"transfer-encoding"
-_CHUNKED = -2  # stands for a length that the server finds out
-# RFC 9110, section 15: these have no body, whatever their headers say.
-_BODILESS = (204, 304)
 # Valid header names that were seen, with `_LENGTH` or `_CODING` if they say where the body ends.
 # Most apps send the same few, but an app may make them up, so there is a limit.
 _names: dict[bytes, bytes | None] = {}
@@ -41,16 +37,16 @@ def checked_start(message: Message) -> tuple[Message, int | None]:
         )
     headers = message.get("headers", ())
     if type(headers) is not list and type(headers) is not tuple:
-        message = {**message, "headers": (headers := _pairs(headers))}
+        message = {**message, "headers": (headers := _listed(headers))}
     length, lines = _framing(headers)
-    if status in _BODILESS:
-        if lines:
-            message = {**message, "headers": _without_framing(headers)}
-        return message, -1
-    if length is not None and lines > 1:  # RFC 9112, section 6.2: only one may be sent
-        once = [*_without_framing(headers), (_LENGTH, b"%d" % length)]
-        return {**message, "headers": once}, length
-    return message, length
+    if status in (204, 304):  # RFC 9110, section 15: no body, whatever the headers say
+        length, once = -1, []
+    elif length is not None and lines > 1:  # RFC 9112, section 6.2: only one may be sent
+        once = [(_LENGTH, b"%d" % length)]
+    else:
+        return message, length
+    kept = [pair for pair in headers if pair[0].lower() not in (_LENGTH, _CODING)]
+    return {**message, "headers": kept + once}, length
 
 
 def checked_accept(message: Message) -> Message:
@@ -59,21 +55,18 @@ def checked_accept(message: Message) -> Message:
     Raises:
         ImproperResponseError: its subprotocol or a header is not valid.
     """
-    subprotocol = message.get("subprotocol")
-    if subprotocol is not None and not (
-        isinstance(subprotocol, str)
-        and subprotocol.isascii()
-        and _TOKEN.fullmatch(subprotocol.encode())
-    ):
+    text = message.get("subprotocol")
+    is_text = isinstance(text, str)
+    if text is not None and not (is_text and _TOKEN.fullmatch(text.encode("ascii", "replace"))):
         raise ImproperResponseError(
-            f"Subprotocol {short(subprotocol)} is not valid; send one that the client has offered."
+            f"Subprotocol {short(text)} is not valid; send one that the client has offered."
         )
-    headers = _pairs(message.get("headers") or ())
+    headers = _listed(message.get("headers") or ())
     _framing(headers)
     return {**message, "headers": headers}
 
 
-def _pairs(headers: Any) -> list[Any]:
+def _listed(headers: Any) -> list[Any]:
     if not isinstance(headers, Iterable):
         raise ImproperResponseError(
             f"Headers {short(headers)} are not a list; send pairs such as (b'x-name', b'value')."
@@ -91,60 +84,49 @@ def _framing(headers: Iterable[Any]) -> tuple[int | None, int]:
         The length of the body if a header says it, and how many headers say where it ends.
     """
     values = []
-    length: int | None = None
-    lines = 0
+    framing = []
     known = _names.get
     try:
         for name, value in headers:
             values.append(value)
             kind = known(name, b"")
-            if kind is None:  # most of them
-                continue
-            if kind or (kind := _learn_name(name)):
-                lines += 1
-                if kind is _LENGTH and lines == 1 and value.isdigit() and len(value) <= _MAX_DIGITS:
-                    length = int(value)
-                else:
-                    length = _framed(kind, value, length, lines)
+            if kind is not None and (kind or (kind := _learn_name(name))):
+                framing.append((kind, value))
         is_improper = 0 in b"".join(values).translate(_ZEROED)
+        length = _length(framing) if framing else None
     except (TypeError, ValueError, AttributeError):
-        _refuse_pairs(headers)
+        bad = next((pair for pair in headers if not _is_pair(pair)), headers)
+        raise ImproperResponseError(
+            f"Header {short(bad)} is not a pair of bytes; encode name and value as latin-1."
+        ) from None
     if is_improper:
         bad = next(value for value in values if 0 in bytes(value).translate(_ZEROED))
         raise ImproperResponseError(
             f"Header value {short(bad)} contains a control character; remove it, because it could "
             "start another header."
         )
-    return (None if length == _CHUNKED else length), lines
+    return length, len(framing)
 
 
-def _framed(kind: bytes, value: Any, before: int | None, line: int) -> int:
-    """The length of a body after one more header about it; all have to agree (RFC 9112, section
-    6.3)."""
-    if kind is _LENGTH:
-        length = int(value) if value.isdigit() and len(value) <= _MAX_DIGITS else -1
-        if length < 0 or before not in (None, length):
+def _length(framing: list[tuple[bytes, Any]]) -> int | None:
+    """The length of a body; all headers about it have to agree (RFC 9112, section 6.3)."""
+    length: int | None = None
+    for kind, value in framing:
+        if kind is _CODING:
+            if value.lower() != b"chunked" or len(framing) > 1:
+                raise ImproperResponseError(
+                    f"Transfer-Encoding {short(value)} is for the server to choose; leave this "
+                    "header out."
+                )
+            return None
+        found = int(value) if value.isdigit() and len(value) <= _MAX_DIGITS else -1
+        if found < 0 or length not in (None, found):
             raise ImproperResponseError(
                 f"Content-Length {short(value)} is not a length, or another header says where the "
                 "body ends; leave this header to the framework."
             )
-        return length
-    if value.lower() != b"chunked" or line > 1:
-        raise ImproperResponseError(
-            f"Transfer-Encoding {short(value)} is for the server to choose; leave this header out."
-        )
-    return _CHUNKED
-
-
-def _without_framing(headers: Iterable[Any]) -> list[Any]:
-    return [pair for pair in headers if pair[0].lower() not in (_LENGTH, _CODING)]
-
-
-def _refuse_pairs(headers: Iterable[Any]) -> NoReturn:
-    bad = next((pair for pair in headers if not _is_pair(pair)), headers)
-    raise ImproperResponseError(
-        f"Header {short(bad)} is not a pair of bytes; encode name and value as latin-1."
-    ) from None
+        length = found
+    return length
 
 
 def _is_pair(pair: Any) -> bool:
@@ -163,8 +145,7 @@ def _learn_name(name: Any) -> bytes | None:
         )
     if len(_names) >= _MAX_NAMES:
         _names.clear()
-    lower = name.lower()
-    _names[name] = kind = next((known for known in (_LENGTH, _CODING) if known == lower), None)
+    _names[name] = kind = {_LENGTH: _LENGTH, _CODING: _CODING}.get(name.lower())
     return kind
 
 

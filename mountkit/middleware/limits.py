@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from typing import Literal
 
@@ -11,15 +10,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import PatternError
-from mountkit.middleware.exchanges import note_error, where
-
-logger: logging.Logger = logging.getLogger("mountkit")
+from mountkit.middleware.exchanges import logger, note_error
 
 
 class LimitMiddleware:
     """Serves a number of requests and websockets at a time.
 
         Middleware(LimitMiddleware, max_concurrency=100)
+
+    Put a `TimeoutMiddleware` in front to bound the wait.
 
     Args:
         app: any ASGI app.
@@ -30,8 +29,6 @@ class LimitMiddleware:
 
     Raises:
         PatternError: an option has another value.
-
-    Put a `TimeoutMiddleware` in front to bound the wait.
     """
 
     def __init__(
@@ -61,7 +58,9 @@ class LimitMiddleware:
         elif self.when_full == "wait":
             await self._wait()
         else:
-            await self._refuse(self.when_full, scope, receive, send)
+            error = f"It is full: it serves {self.max_concurrency} at a time."
+            logger.info("%s answers %d: %s", note_error(scope, error), self.when_full, error)
+            await answer(self.when_full, scope, receive, send)
             return
         try:
             await self.app(scope, receive, send)
@@ -82,13 +81,6 @@ class LimitMiddleware:
 
     def _give_back(self) -> None:
         if self._waiting:
-            turn, _ = self._waiting.popitem(last=False)
-            turn.set()
+            self._waiting.popitem(last=False)[0].set()
         else:
             self._free += 1
-
-    async def _refuse(self, status: int, scope: Scope, receive: Receive, send: Send) -> None:
-        error = f"It is full: it serves {self.max_concurrency} at a time."
-        note_error(scope, error)
-        logger.info("%s answers %d: %s", where(scope), status, error)
-        await answer(status, scope, receive, send)
