@@ -24,6 +24,8 @@ from mountkit.middleware.exchanges import (
 from mountkit.middleware.headers import checked_accept, checked_start, short
 
 _START = "http.response.start"
+_BODY = "http.response.body"
+_BODIES = (_BODY, "http.response.pathsend", "http.response.zerocopysend")
 _ANY_TIME = {"http.response.debug", "http.response.push", "http.response.early_hint"}
 _BYTES = (bytes, bytearray, memoryview)
 # RFC 6455, section 7.4, and IANA's registry: the close codes that an endpoint may send.
@@ -38,8 +40,6 @@ _ORDER = {
 
 class CheckMiddleware:
     """Lets nothing out that would make a response another than it says, or two of one.
-
-        Middleware(CheckMiddleware)
 
     Checks status, headers, the length of the body and the order of messages, also of tasks that
     send at the same time, and the same for websockets. A fault raises `ImproperResponseError` in
@@ -146,11 +146,12 @@ def _check_body(checked: Checked, message: Message) -> Message:
     body = message.get("body", b"")
     if not isinstance(body, _BYTES):
         raise ImproperResponseError(f"Body {short(body)} is not bytes; encode it.")
-    if checked.left is None:
+    left = checked.left
+    if left is not None and left < 0:
+        return {**message, "type": _BODY, "body": b""}
+    if left is None or message["type"] != _BODY:  # a file, which the server reads
         return message
-    if checked.left < 0:
-        return {**message, "body": b""}
-    left = checked.left - len(body)
+    left -= len(body)
     if left < 0 or (left and not message.get("more_body")):
         raise ImproperResponseError(
             f"The body is {abs(left)} bytes {'longer' if left < 0 else 'shorter'} than its "
@@ -158,11 +159,6 @@ def _check_body(checked: Checked, message: Message) -> Message:
         )
     checked.left = left
     return message
-
-
-def _check_file(checked: Checked, message: Message) -> Message:
-    is_bodiless = checked.left == -1
-    return {**message, "type": "http.response.body", "body": b""} if is_bodiless else message
 
 
 def _check_data(checked: Checked, message: Message) -> Message:
@@ -194,11 +190,7 @@ _Turn: TypeAlias = tuple[Callable[[Checked, Message], Message] | None, str]
 _TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
     "http": {
         UNANSWERED: {_START: (_check_start, STARTED)},
-        STARTED: {
-            "http.response.body": (_check_body, ENDED),
-            "http.response.pathsend": (_check_file, ENDED),
-            "http.response.zerocopysend": (_check_file, ENDED),
-        },
+        STARTED: dict.fromkeys(_BODIES, (_check_body, ENDED)),
         ENDED: {"http.response.trailers": (None, ENDED)},
     },
     "websocket": {

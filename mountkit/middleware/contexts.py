@@ -11,20 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # After these, without `more_body` or `more_trailers`, a server may start the next request of the
 # connection, and uvicorn does so within `send`.
-_ENDS = {
-    "http.response.body",
-    "http.response.pathsend",
-    "http.response.zerocopysend",
-    "http.response.trailers",
-    "websocket.http.response.body",
-    "websocket.close",
-}
+_ENDS = {f"http.response.{part}" for part in ("body", "pathsend", "zerocopysend", "trailers")}
+_ENDS |= {"websocket.http.response.body", "websocket.close"}
 
 
 class ContextMiddleware:
     """Keeps the context variables that an app sets from the rest of the server.
-
-        Middleware(ContextMiddleware)
 
     Servers call an app in a task that they may use again, and uvicorn starts the next request of a
     connection while the end of the response before is sent. So the end is sent in the context from

@@ -13,8 +13,6 @@ from mountkit.middleware.redirects import HeaderMiddleware, is_below
 class CookiePathMiddleware(HeaderMiddleware):
     """Keeps the cookies of an app below its prefix, the `root_path` of its scope.
 
-        Middleware(CookiePathMiddleware)
-
     A cookie without a path, or with `Path=/`, gets the prefix as its path; another path outside of
     the prefix is put below it. A cookie whose name starts with `__Host-` has to have `Path=/`, and
     keeps it.

@@ -25,8 +25,6 @@ ANSWERS = (HTTPException, WebSocketException, MultiPartException)
 class ContainMiddleware:
     """Answers 500 for an app that raises before it has answered, and logs the exception once.
 
-        Middleware(ContainMiddleware)
-
     An open websocket is closed with code 1011, and the exception logged. After the start of a
     response the exception is raised again, because only the server can break the connection.
     `SystemExit`, `KeyboardInterrupt`, `GeneratorExit`, a cancellation that the app has raised by

@@ -31,12 +31,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Awaitable[None]])
 
 
 def coroutine_function(function: _Function) -> _Function:
-    """A plain function that passes for an `async def`: asgiref's `async_to_sync`, and Channels with
-    it, asks whether `send` is one. A coroutine for each message costs as much as all that a
-    layer does with it."""
+    """A plain function that passes for an `async def`, which asgiref's `async_to_sync`, and so
+    Channels, wants of `send`. A coroutine for each message would double the cost of a layer."""
     vars(function)["_is_coroutine"] = getattr(asyncio.coroutines, "_is_coroutine", None)  # 3.11
-    mark = getattr(inspect, "markcoroutinefunction", lambda marked: marked)
-    mark(function)
+    getattr(inspect, "markcoroutinefunction", id)(function)
     return function
 
 

@@ -17,10 +17,25 @@ _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ZEROED = bytes(byte == 0x09 or 0x20 <= byte != 0x7F for byte in range(0x100))
 _MAX_DIGITS = 18  # of a length
 _LENGTH, _CODING = b"content-length", b"transfer-encoding"
-# Valid header names that were seen, with `_LENGTH` or `_CODING` if they say where the body ends.
-# Most apps send the same few, but an app may make them up, so there is a limit.
-_names: dict[bytes, bytes | None] = {}
 _MAX_NAMES = 1000
+
+
+class _Names(dict[Any, bytes]):
+    """Valid header names that were seen: `_LENGTH` or `_CODING` if they say where the body ends.
+    Most apps send the same few, but an app may make them up, so there is a limit."""
+
+    def __missing__(self, name: Any) -> bytes:
+        if not isinstance(name, bytes) or not _TOKEN.fullmatch(name):
+            raise ImproperResponseError(
+                f"Header name {short(name)} is not valid; send bytes such as b'x-name'."
+            )
+        if len(self) >= _MAX_NAMES:
+            self.clear()
+        kinds = {_LENGTH: _LENGTH, _CODING: _CODING}
+        return self.setdefault(name, kinds.get(name.lower(), b""))
+
+
+_names = _Names()
 
 
 def checked_start(message: Message) -> tuple[Message, int | None]:
@@ -84,16 +99,20 @@ def _framing(headers: Iterable[Any]) -> tuple[int | None, int]:
         The length of the body if a header says it, and how many headers say where it ends.
     """
     values = []
-    framing = []
-    known = _names.get
+    length: int | None = None
+    lines = 0
+    names = _names
     try:
         for name, value in headers:
             values.append(value)
-            kind = known(name, b"")
-            if kind is not None and (kind or (kind := _learn_name(name))):
-                framing.append((kind, value))
+            kind = names[name]
+            if kind:
+                lines += 1
+                if kind is _LENGTH and lines == 1 and value.isdigit() and len(value) <= _MAX_DIGITS:
+                    length = int(value)
+                else:
+                    length = _framed(kind, value, length, lines)
         is_improper = 0 in b"".join(values).translate(_ZEROED)
-        length = _length(framing) if framing else None
     except (TypeError, ValueError, AttributeError):
         bad = next((pair for pair in headers if not _is_pair(pair)), headers)
         raise ImproperResponseError(
@@ -105,28 +124,25 @@ def _framing(headers: Iterable[Any]) -> tuple[int | None, int]:
             f"Header value {short(bad)} contains a control character; remove it, because it could "
             "start another header."
         )
-    return length, len(framing)
+    return length, lines
 
 
-def _length(framing: list[tuple[bytes, Any]]) -> int | None:
-    """The length of a body; all headers about it have to agree (RFC 9112, section 6.3)."""
-    length: int | None = None
-    for kind, value in framing:
-        if kind is _CODING:
-            if value.lower() != b"chunked" or len(framing) > 1:
-                raise ImproperResponseError(
-                    f"Transfer-Encoding {short(value)} is for the server to choose; leave this "
-                    "header out."
-                )
-            return None
-        found = int(value) if value.isdigit() and len(value) <= _MAX_DIGITS else -1
-        if found < 0 or length not in (None, found):
+def _framed(kind: bytes, value: Any, before: int | None, line: int) -> int | None:
+    """The length of a body after one more header about it; all have to agree (RFC 9112, section
+    6.3)."""
+    if kind is _LENGTH:
+        length = int(value) if value.isdigit() and len(value) <= _MAX_DIGITS else -1
+        if length < 0 or (line > 1 and length != before):
             raise ImproperResponseError(
                 f"Content-Length {short(value)} is not a length, or another header says where the "
                 "body ends; leave this header to the framework."
             )
-        length = found
-    return length
+        return length
+    if value.lower() != b"chunked" or line > 1:
+        raise ImproperResponseError(
+            f"Transfer-Encoding {short(value)} is for the server to choose; leave this header out."
+        )
+    return None
 
 
 def _is_pair(pair: Any) -> bool:
@@ -135,18 +151,6 @@ def _is_pair(pair: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return isinstance(name, bytes) and isinstance(value, (bytes, bytearray))
-
-
-def _learn_name(name: Any) -> bytes | None:
-    """Check the name of a header and remember it; see `_names`."""
-    if not isinstance(name, bytes) or not _TOKEN.fullmatch(name):
-        raise ImproperResponseError(
-            f"Header name {short(name)} is not valid; send bytes such as b'x-name'."
-        )
-    if len(_names) >= _MAX_NAMES:
-        _names.clear()
-    _names[name] = kind = {_LENGTH: _LENGTH, _CODING: _CODING}.get(name.lower())
-    return kind
 
 
 def short(value: object) -> str:

@@ -20,12 +20,10 @@ class HeaderMiddleware(ABC):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name, change = self.name, self.change
-
         async def send_changed(message: Message) -> None:
             if message["type"] in STARTS:
                 headers = [
-                    (key, change(value, scope) if key.lower() == name else value)
+                    (key, self.change(value, scope) if key.lower() == self.name else value)
                     for key, value in message.get("headers") or ()
                 ]
                 message = {**message, "headers": headers}
@@ -48,14 +46,11 @@ class LocationMiddleware(HeaderMiddleware):
 
 
 class RedirectMiddleware(HeaderMiddleware):
-    """Gives redirects that leave the prefix of their app the prefix.
+    """Brings redirects of an app that does not know its prefix below it, the `root_path` of its
+    scope.
 
-        Middleware(RedirectMiddleware)
-
-    For an app that does not know its prefix, the `root_path` of its scope. A redirect to a path, or
-    to a URL at the host of the request, is brought below it; others are left alone. So a redirect
-    that leads to another app of the host on purpose does not reach it. Links in a body cannot be
-    mended; that takes the framework's own option.
+    Changes a redirect to a path, or to a URL at the host of the request, also if it is meant for
+    another app of that host. Links in a body are not changed; use the framework's own option.
     """
 
     def change(self, value: bytes, scope: Scope) -> bytes:
@@ -81,13 +76,12 @@ def is_below(prefix: str, path: str) -> bool:
 
 def _without_dots(path: str) -> str:
     """A path as a browser goes to it (RFC 3986, section 5.2.4): `/sub/../x` leaves `/sub`."""
-    if "/." not in unquote(path):
-        return path
     kept: list[str] = []
     for segment in path.split("/")[1:]:
         if unquote(segment) == "..":
             del kept[-1:]
         elif unquote(segment) != ".":
             kept.append(segment)
-    is_folder = path.endswith("/") or unquote(path).endswith(("/.", "/.."))
-    return "/" + "/".join(kept).rstrip("/") + ("/" if is_folder and kept else "")
+    if unquote(path).endswith(("/.", "/..")):
+        kept.append("")
+    return "/" + "/".join(kept)
