@@ -10,7 +10,6 @@ from typing import Final, TypeAlias
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import answer
-from mountkit.exceptions import ImproperResponseError
 from mountkit.middleware.exchanges import (
     ACCEPTED,
     ENDED,
@@ -21,7 +20,7 @@ from mountkit.middleware.exchanges import (
     logger,
     note_error,
 )
-from mountkit.middleware.headers import checked_accept, checked_start, short
+from mountkit.middleware.headers import checked_accept, checked_start, refuse
 
 _START = "http.response.start"
 _BODY = "http.response.body"
@@ -30,7 +29,6 @@ _ANY_TIME = {"http.response.debug", "http.response.push", "http.response.early_h
 _BYTES = (bytes, bytearray, memoryview)
 # RFC 6455, section 7.4, and IANA's registry: the close codes that an endpoint may send.
 _CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
-_REASON_LENGTH = 123
 _WHEN = {UNANSWERED: "before the start", ENDED: "after the end"}
 _ORDER = {
     "http": "response; send 'http.response.start' once, then the body.",
@@ -132,7 +130,7 @@ class Checked:
                 await self.send({"type": "websocket.close", "code": 1000, "reason": ""})
                 return
         when = _WHEN.get(self.state, "after the start")
-        raise ImproperResponseError(f"{kind!r} was sent {when} of the {_ORDER[self.scope['type']]}")
+        refuse(f"{{}} was sent {when} of the {_ORDER[self.scope['type']]}", kind)
 
 
 def _check_start(checked: Checked, message: Message) -> Message:
@@ -145,7 +143,7 @@ def _check_start(checked: Checked, message: Message) -> Message:
 def _check_body(checked: Checked, message: Message) -> Message:
     body = message.get("body", b"")
     if not isinstance(body, _BYTES):
-        raise ImproperResponseError(f"Body {short(body)} is not bytes; encode it.")
+        refuse("Body {} is not bytes; encode it.", body)
     left = checked.left
     if left is not None and left < 0:
         return {**message, "type": _BODY, "body": b""}
@@ -153,10 +151,9 @@ def _check_body(checked: Checked, message: Message) -> Message:
         return message
     left -= len(body)
     if left < 0 or (left and not message.get("more_body")):
-        raise ImproperResponseError(
-            f"The body is {abs(left)} bytes {'longer' if left < 0 else 'shorter'} than its "
-            "Content-Length; leave this header to the framework."
-        )
+        than = "longer than" if left < 0 else "shorter than"
+        fix = "leave this header to the framework."
+        refuse(f"The body is {{}} bytes {than} its Content-Length; {fix}", abs(left))
     checked.left = left
     return message
 
@@ -164,23 +161,17 @@ def _check_body(checked: Checked, message: Message) -> Message:
 def _check_data(checked: Checked, message: Message) -> Message:
     text, data = message.get("text"), message.get("bytes")
     if not (isinstance(data, _BYTES) if text is None else isinstance(text, str)):
-        raise ImproperResponseError(
-            f"A message with text={short(text)} and bytes={short(data)} has no data; send a str as "
-            "text or bytes as bytes."
-        )
+        fix = "send a str as text or bytes as bytes."
+        refuse(f"A message with text={{}} and bytes={{}} has no data; {fix}", text, data)
     return message
 
 
 def _check_close(checked: Checked, message: Message) -> Message:
     code, reason = message.get("code", 1000), message.get("reason") or ""
     if not isinstance(code, int) or code not in _CODES:
-        raise ImproperResponseError(
-            f"Close code {short(code)} is not valid; send 1000, or a number from 3000 to 4999."
-        )
-    if not isinstance(reason, str) or len(reason.encode()) > _REASON_LENGTH:
-        raise ImproperResponseError(
-            f"Close reason {short(reason)} is not text of up to {_REASON_LENGTH} bytes; shorten it."
-        )
+        refuse("Close code {} is not valid; send 1000, or a number from 3000 to 4999.", code)
+    if not isinstance(reason, str) or len(reason.encode()) > 123:
+        refuse("Close reason {} is not text of up to 123 bytes; shorten it.", reason)
     return message
 
 

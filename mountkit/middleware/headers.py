@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from starlette.types import Message
 
@@ -26,9 +26,7 @@ class _Names(dict[Any, bytes]):
 
     def __missing__(self, name: Any) -> bytes:
         if not isinstance(name, bytes) or not _TOKEN.fullmatch(name):
-            raise ImproperResponseError(
-                f"Header name {short(name)} is not valid; send bytes such as b'x-name'."
-            )
+            refuse("Header name {} is not valid; send bytes such as b'x-name'.", name)
         if len(self) >= _MAX_NAMES:
             self.clear()
         kinds = {_LENGTH: _LENGTH, _CODING: _CODING}
@@ -47,9 +45,7 @@ def checked_start(message: Message) -> tuple[Message, int | None]:
     """
     status = message.get("status")
     if not isinstance(status, int) or not 200 <= status <= 599:
-        raise ImproperResponseError(
-            f"Status {short(status)} is not a valid response status; send 200 to 599."
-        )
+        refuse("Status {} is not a valid response status; send 200 to 599.", status)
     headers = message.get("headers", ())
     if type(headers) is not list and type(headers) is not tuple:
         message = {**message, "headers": (headers := _listed(headers))}
@@ -73,9 +69,7 @@ def checked_accept(message: Message) -> Message:
     text = message.get("subprotocol")
     is_text = isinstance(text, str)
     if text is not None and not (is_text and _TOKEN.fullmatch(text.encode("ascii", "replace"))):
-        raise ImproperResponseError(
-            f"Subprotocol {short(text)} is not valid; send one that the client has offered."
-        )
+        refuse("Subprotocol {} is not valid; send one that the client has offered.", text)
     headers = _listed(message.get("headers") or ())
     _framing(headers)
     return {**message, "headers": headers}
@@ -83,9 +77,7 @@ def checked_accept(message: Message) -> Message:
 
 def _listed(headers: Any) -> list[Any]:
     if not isinstance(headers, Iterable):
-        raise ImproperResponseError(
-            f"Headers {short(headers)} are not a list; send pairs such as (b'x-name', b'value')."
-        )
+        refuse("Headers {} are not a list; send pairs such as (b'x-name', b'value').", headers)
     return list(headers)  # an iterator can be read only once
 
 
@@ -115,15 +107,11 @@ def _framing(headers: Iterable[Any]) -> tuple[int | None, int]:
         is_improper = 0 in b"".join(values).translate(_ZEROED)
     except (TypeError, ValueError, AttributeError):
         bad = next((pair for pair in headers if not _is_pair(pair)), headers)
-        raise ImproperResponseError(
-            f"Header {short(bad)} is not a pair of bytes; encode name and value as latin-1."
-        ) from None
+        refuse("Header {} is not a pair of bytes; encode name and value as latin-1.", bad)
     if is_improper:
         bad = next(value for value in values if 0 in bytes(value).translate(_ZEROED))
-        raise ImproperResponseError(
-            f"Header value {short(bad)} contains a control character; remove it, because it could "
-            "start another header."
-        )
+        reason = "contains a control character; remove it, because it could start another header."
+        refuse(f"Header value {{}} {reason}", bad)
     return length, lines
 
 
@@ -133,15 +121,11 @@ def _framed(kind: bytes, value: Any, before: int | None, line: int) -> int | Non
     if kind is _LENGTH:
         length = int(value) if value.isdigit() and len(value) <= _MAX_DIGITS else -1
         if length < 0 or (line > 1 and length != before):
-            raise ImproperResponseError(
-                f"Content-Length {short(value)} is not a length, or another header says where the "
-                "body ends; leave this header to the framework."
-            )
+            reason = "is not a length, or another header says where the body ends"
+            refuse(f"Content-Length {{}} {reason}; leave this header to the framework.", value)
         return length
     if value.lower() != b"chunked" or line > 1:
-        raise ImproperResponseError(
-            f"Transfer-Encoding {short(value)} is for the server to choose; leave this header out."
-        )
+        refuse("Transfer-Encoding {} is for the server to choose; leave this header out.", value)
     return None
 
 
@@ -153,7 +137,12 @@ def _is_pair(pair: Any) -> bool:
     return isinstance(name, bytes) and isinstance(value, (bytes, bytearray))
 
 
-def short(value: object) -> str:
-    """A value for a message: what an app sends may be long, or have no text."""
-    text = shown(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def refuse(text: str, *values: object) -> NoReturn:
+    """Raise `ImproperResponseError`.
+
+    Args:
+        text: with braces for the values, which may be long, or have no text.
+    """
+    texts = [shown(value) for value in values]
+    short = [one if len(one) <= 80 else f"{one[:77]}..." for one in texts]
+    raise ImproperResponseError(text.format(*short)) from None
