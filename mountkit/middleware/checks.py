@@ -130,7 +130,7 @@ class Checked:
                 await self.send({"type": "websocket.close", "code": 1000, "reason": ""})
                 return
         when = _WHEN.get(self.state, "after the start")
-        refuse(f"{{}} was sent {when} of the {_ORDER[self.scope['type']]}", kind)
+        refuse("{} was sent " + when + " of the " + _ORDER[self.scope["type"]], kind)
 
 
 def _check_start(checked: Checked, message: Message) -> Message:
@@ -151,9 +151,8 @@ def _check_body(checked: Checked, message: Message) -> Message:
         return message
     left -= len(body)
     if left < 0 or (left and not message.get("more_body")):
-        than = "longer than" if left < 0 else "shorter than"
-        fix = "leave this header to the framework."
-        refuse(f"The body is {{}} bytes {than} its Content-Length; {fix}", abs(left))
+        size = f"{abs(left)} bytes {'longer' if left < 0 else 'shorter'}"
+        refuse(f"The body is {size} than its Content-Length; leave this header to the framework.")
     checked.left = left
     return message
 
@@ -162,7 +161,7 @@ def _check_data(checked: Checked, message: Message) -> Message:
     text, data = message.get("text"), message.get("bytes")
     if not (isinstance(data, _BYTES) if text is None else isinstance(text, str)):
         fix = "send a str as text or bytes as bytes."
-        refuse(f"A message with text={{}} and bytes={{}} has no data; {fix}", text, data)
+        refuse("A message with text={} and bytes={} has no data; " + fix, text, data)
     return message
 
 

@@ -23,17 +23,17 @@ ANSWERS = (HTTPException, WebSocketException, MultiPartException)
 
 
 class ContainMiddleware:
-    """Answers 500 for an app that raises before it has answered, and logs the exception once.
+    """Answers 500 for an app that raises before it has answered, closes an open websocket with code
+    1011, and logs the exception once.
 
-    An open websocket is closed with code 1011, and the exception logged. After the start of a
-    response the exception is raised again, because only the server can break the connection.
-    `SystemExit`, `KeyboardInterrupt`, `GeneratorExit`, a cancellation that the app has raised by
-    itself (on asyncio; trio has none) and groups of them are handled alike; if they come too late
-    for an answer, `MountkitError` is raised from them.
+    After the start of a response the exception goes up, because only the server can break the
+    connection. `SystemExit`, `KeyboardInterrupt`, `GeneratorExit`, a cancellation that the app has
+    raised by itself (on asyncio; trio has none) and groups of them are handled alike, but go up as
+    the cause of a `MountkitError`.
 
-    `HTTPException`, `WebSocketException` and `MultiPartException` go up: they are answers for the
-    app above. So does what does not come from the app: Ctrl-C, a cancelled request, a coroutine
-    that is closed.
+    What is an answer for the app above goes up: `HTTPException`, `WebSocketException` and
+    `MultiPartException`; so does what does not come from the app: Ctrl-C, a cancelled request, a
+    coroutine that is closed.
     """
 
     def __init__(self, app: ASGIApp) -> None:

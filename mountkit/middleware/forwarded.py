@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -29,8 +28,7 @@ _QUOTED = rf'"(?:(?!["\\]){_TEXT}|\\{_TEXT})*"'
 _PAIR = re.compile(rf"[ \t]*+(?:({_TOKEN})=({_TOKEN}|{_QUOTED}))?[ \t]*+([;,]|\Z)")
 # RFC 7239, section 6: an address (in brackets if it has colons), or a name that hides it; a port.
 _NODE = re.compile(
-    r"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\]|unknown|_[A-Za-z0-9._-]+)(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?",
-    re.IGNORECASE,
+    r"(?:([0-9.]+)|\[([0-9a-f:.]+)\]|unknown|_[a-z0-9._-]+)(?::(?:[0-9]{1,5}|_[a-z0-9._-]+))?", re.I
 )
 
 
@@ -39,19 +37,18 @@ class ForwardedMiddleware:
 
         app = ForwardedMiddleware(dispatcher, trusted=["10.0.0.0/8"])
 
-    It stands in front of a dispatcher, so that mounts are chosen by the outer host and prefix. The
-    app sees none of these headers: neither those that were applied, because some frameworks would
-    apply them again, nor any from an untrusted peer.
+    Put it in front of a dispatcher, so that the outer host and prefix choose the mount. The app
+    sees none of these headers: frameworks would apply them again, and other peers make them up.
 
     A trusted proxy has to send one value of each, a valid host, `http` or `https`, and a prefix of
-    plain segments. Anything else gets 400, because a client has sent it through the proxy. In
-    `X-Forwarded-For`, a list, the last address that is not a trusted proxy is the client. Do not
-    trust a proxy that passes these headers on from its clients: it has to set or remove them. The
+    plain segments; anything else gets 400, because a client has sent it through the proxy. In
+    `X-Forwarded-For`, a list, the last address that is not a trusted proxy is the client. The
     prefix, from `X-Forwarded-Prefix`, goes before the `root_path`, whether the proxy strips it from
     the path or not.
 
-    Turn the server's own handling of these headers off (`uvicorn --no-proxy-headers`): it replaces
-    the address of the proxy, which is then not trusted.
+    Do not trust a proxy that passes these headers on from its clients: it has to set or remove
+    them. Turn the server's own handling of them off (`uvicorn --no-proxy-headers`): it replaces the
+    address of the proxy, which is then not trusted.
 
     Args:
         app: any ASGI app.
@@ -107,7 +104,7 @@ class ForwardedMiddleware:
         return any(parsed in network for network in self.trusted)
 
     def _said(self, scope: Scope) -> dict[str, str]:
-        """What proxies say, by the names in `_READERS`; see there.
+        """What proxies say, by the names of RFC 7239 and "prefix"; see `_read`.
 
         Raises:
             ValueError: a header has a value that a proxy does not send.
@@ -161,11 +158,7 @@ def _comparable(said: dict[str, str]) -> set[object]:
 
 
 def _elements(value: str) -> Iterator[dict[str, str]]:
-    """The elements of a `Forwarded` header, with parameter names in lower case.
-
-    Raises:
-        ValueError: it is not what RFC 7239 allows.
-    """
+    """The elements of a `Forwarded` header, with parameter names in lower case."""
     element: dict[str, str] = {}
     position, end = 0, ","
     while end:
@@ -184,27 +177,22 @@ def _elements(value: str) -> Iterator[dict[str, str]]:
         position = match.end()
 
 
-def _read_node(text: str) -> str | None:
-    match = _NODE.fullmatch(text)
-    address = match and (match[1] or match[2])
-    return str(ip_address(address)) if address else match and ""
-
-
-#: What proxies say, and how it is read: `None` is not valid, and `for` is empty if a proxy does not
-#: know its client or hides it.
-_READERS: Final[dict[str, Callable[[str], str | None]]] = {
-    "host": lambda text: text if parse_host(text) else None,
-    "proto": lambda text: _SCHEMES.get(text.lower()),
-    "prefix": lambda text: text.rstrip("/") if _PREFIX.fullmatch(text) else None,
-    "for": _read_node,
-}
-
-
 def _read(name: str, text: str) -> str:
-    value = _READERS[name](text)
-    if value is None:
-        raise ValueError(text)
-    return value
+    """What a proxy says, in one form; empty if it hides its client.
+
+    Raises:
+        ValueError: a proxy does not say this.
+    """
+    if name == "host" and parse_host(text):
+        return text
+    if name == "proto" and text.lower() in _SCHEMES:
+        return _SCHEMES[text.lower()]
+    if name == "prefix" and _PREFIX.fullmatch(text):
+        return text.rstrip("/")
+    if name == "for" and (node := _NODE.fullmatch(text)):
+        address = node[1] or node[2]
+        return str(ip_address(address)) if address else ""
+    raise ValueError(text)
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:

@@ -111,7 +111,7 @@ def _framing(headers: Iterable[Any]) -> tuple[int | None, int]:
     if is_improper:
         bad = next(value for value in values if 0 in bytes(value).translate(_ZEROED))
         reason = "contains a control character; remove it, because it could start another header."
-        refuse(f"Header value {{}} {reason}", bad)
+        refuse("Header value {} " + reason, bad)
     return length, lines
 
 
@@ -122,7 +122,7 @@ def _framed(kind: bytes, value: Any, before: int | None, line: int) -> int | Non
         length = int(value) if value.isdigit() and len(value) <= _MAX_DIGITS else -1
         if length < 0 or (line > 1 and length != before):
             reason = "is not a length, or another header says where the body ends"
-            refuse(f"Content-Length {{}} {reason}; leave this header to the framework.", value)
+            refuse("Content-Length {} " + reason + "; leave this header to the framework.", value)
         return length
     if value.lower() != b"chunked" or line > 1:
         refuse("Transfer-Encoding {} is for the server to choose; leave this header out.", value)
