@@ -16,7 +16,7 @@ from mountkit.middleware.exchanges import (
     STARTED,
     UNANSWERED,
     coroutine_function,
-    end_websocket,
+    end_socket,
     logger,
     note_error,
 )
@@ -41,14 +41,14 @@ class CheckMiddleware:
 
     Checks status, headers, the length of the body and the order of messages, also of tasks that
     send at the same time, and the same for websockets. A fault raises `ImproperResponseError` in
-    the app's call of `send`, and nothing of that message goes out; messages of a later version of
-    ASGI are left to the server. What can be put right is: a 204 or 304 loses its body and the
-    headers of a body, a Content-Length that is sent twice is sent once, and an app that answers a
-    handshake as if it were an HTTP request denies the websocket.
+    the app's call of `send`, and nothing of that message goes out. Three are put right instead: a
+    204 or 304 loses its body and the headers of a body, a Content-Length that is sent twice is sent
+    once, and an app that answers a handshake like an HTTP request denies the websocket. Messages of
+    a later version of ASGI are left to the server.
 
-    Completes the exchange if the app returned early: with 500 and a warning, once, if it has sent
-    nothing; an open websocket is closed with 1011. A response that has started is left to the
-    server, which breaks the connection.
+    If the app returns without an answer, the client gets 500, and one warning is logged; an open
+    websocket is closed with 1011. A response that has started is left to the server, which breaks
+    the connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -72,7 +72,7 @@ class CheckMiddleware:
                 await answer(500, scope, receive, send, was_called=True)
         elif state != ENDED and scope["type"] == "websocket":
             checked.state = ENDED
-            await end_websocket(state, send)
+            await end_socket(state, send)
 
 
 class Checked:
@@ -80,9 +80,7 @@ class Checked:
     that no other task can send the same meanwhile.
 
     Attributes:
-        state: how far the answer is.
-        left: how many bytes of the body are to come; `None` if that is not known, -1 if the
-            response has no body.
+        left: bytes of the body to come; `None` if that is not known, -1 if there is no body.
     """
 
     __slots__ = ("_send", "_turns", "left", "scope", "state")

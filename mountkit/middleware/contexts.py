@@ -49,8 +49,7 @@ class ContextMiddleware:
 
 
 def is_current(context: Context) -> bool:
-    """Whether all variables have the values that they have in `context`. This is quick if nothing
-    was set since it was copied: both share their storage then."""
+    """Whether all variables have their values of `context`; quick if none was set since."""
     try:
         return copy_context() == context
     except Exception:  # raised by the `__eq__` of a value
@@ -59,8 +58,7 @@ def is_current(context: Context) -> bool:
 
 @coroutine
 def send_in(context: Context, send: Send, message: Message) -> Generator[Any, Any, None]:
-    """Send a message in another context, but in the same task: drive the call of `send` as `await`
-    does (PEP 380), with each step in that context."""
+    """Send in another context, but in the same task: runs each step of `await` (PEP 380) there."""
 
     async def sent() -> None:
         await send(message)  # granian returns an awaitable that is not a coroutine

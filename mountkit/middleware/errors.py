@@ -12,7 +12,7 @@ from mountkit.middleware.exchanges import (
     ENDED,
     UNANSWERED,
     Exchange,
-    end_websocket,
+    end_socket,
     logger,
     note_error,
 )
@@ -60,9 +60,6 @@ async def contain(
     Args:
         state: how far its answer is; see `exchanges`.
         scope: the app's own.
-
-    Raises:
-        Exception: the exception, if it comes too late for an answer.
     """
     app = note_error(scope, describe(exc))
     if state == UNANSWERED:
@@ -70,7 +67,7 @@ async def contain(
         await answer(500, scope, receive, send, was_called=True)
     elif scope["type"] == "websocket" and state != ENDED:
         logger.error("%s raised and is closed with 1011.", app, exc_info=exc)
-        await end_websocket(state, send)
+        await end_socket(state, send)
     elif isinstance(exc, Exception):
         raise exc
     else:

@@ -38,7 +38,7 @@ _names = _Names()
 
 def checked_start(message: Message) -> tuple[Message, int | None]:
     """A valid start of a response, and the length of its body: `None` if it does not say one, -1
-    if a response with this status has no body.
+    if this status has no body.
 
     Raises:
         ImproperResponseError: its status or a header is not valid.
@@ -82,13 +82,9 @@ def _listed(headers: Any) -> list[Any]:
 
 
 def _framing(headers: Iterable[Any]) -> tuple[int | None, int]:
-    """Check the headers of an answer.
+    """Check headers; return the length of the body if one says it, and how many say where it ends.
 
-    This is on the way of every response, so a name is looked up after it was checked once, and all
-    values are searched for control characters together.
-
-    Returns:
-        The length of the body if a header says it, and how many headers say where it ends.
+    Every response comes here, so all values are searched for control characters together.
     """
     values = []
     length: int | None = None
@@ -116,8 +112,7 @@ def _framing(headers: Iterable[Any]) -> tuple[int | None, int]:
 
 
 def _framed(kind: bytes, value: Any, before: int | None, line: int) -> int | None:
-    """The length of a body after one more header about it; all have to agree (RFC 9112, section
-    6.3)."""
+    """The length of a body after one more header about it; all agree (RFC 9112, section 6.3)."""
     if kind is _LENGTH:
         length = int(value) if value.isdigit() and len(value) <= _MAX_DIGITS else -1
         if length < 0 or (line > 1 and length != before):

@@ -23,9 +23,8 @@ class LimitMiddleware:
     Args:
         app: any ASGI app.
         max_concurrency: how many it serves at a time.
-        when_full: what one more gets: `503` (with `Retry-After: 1`), `429` (the same), or
-            `"wait"`: it waits for its turn, first come first served. A websocket is denied with
-            that status if the server can do so, and closed otherwise.
+        when_full: what one more gets: `503` or `429` with `Retry-After: 1` (a websocket is closed
+            if the server cannot send a status), or `"wait"`: its turn, first come first served.
 
     Raises:
         PatternError: an option has another value.

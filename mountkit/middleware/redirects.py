@@ -38,8 +38,7 @@ class HeaderMiddleware(ABC):
 
 class LocationMiddleware(HeaderMiddleware):
     """Percent-encodes the letters in redirects: a `Location` is a URI (RFC 9110, section 10.2.2),
-    which is ASCII. Quart, BlackSheep and others send a prefix such as `/käse` as it is.
-    """
+    which is ASCII. Quart, BlackSheep and others send a prefix such as `/käse` as it is."""
 
     def change(self, value: bytes, scope: Scope) -> bytes:
         return ascii_location(value)

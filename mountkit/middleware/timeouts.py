@@ -28,19 +28,17 @@ class TimeoutMiddleware:
 
         Middleware(TimeoutMiddleware, response=10, total=60)
 
-    If nothing was answered in time, the client gets 504 and one warning is logged. If a response
-    has started, the connection is broken, so that the client does not take what it has for the
-    whole: `MountkitError` is raised, which makes the server do so. An open websocket is closed
-    with code 1011. If the response is out and the app goes on, as with a background task, it is
-    only cancelled.
+    If nothing was answered in time, the client gets 504 and one warning is logged. An open
+    websocket is closed with code 1011. If a response has started, `MountkitError` makes the server
+    break the connection, so that the client does not take what it has for the whole. An app that
+    goes on after its response, as with a background task, is only cancelled.
 
     An app is cancelled once on asyncio, as `asyncio.timeout` does it: if it catches the
     cancellation and goes on, its answer counts. On trio it is cancelled at each checkpoint.
 
     Args:
         app: any ASGI app.
-        response: seconds until the response starts or the websocket is accepted; a stream may take
-            longer.
+        response: seconds until the response starts or the websocket is accepted.
         total: seconds until the app returns.
 
     Raises:
@@ -70,14 +68,13 @@ class TimeoutMiddleware:
             exchange = Exchange(_prolonging(send, timer, now + self.total))
         else:
             exchange = Exchange(send)
-            timer = _Timer(task, exchange, self.first, self.total)
+            timer = _Timer(task, exchange, self.first, self.total - self.first)
         with timer:
             await self.app(scope, receive, exchange.send)
         if timer.cancelled_caught:
             await self._end(exchange.state, scope, receive, send)
 
     async def _end(self, state: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer in the place of an app whose time has run out, or break the connection."""
         verb, seconds = ("answer", self.first) if state == UNANSWERED else ("end", self.total)
         error = f"It did not {verb} within {seconds:g} seconds."
         app = note_error(scope, error)
@@ -109,12 +106,12 @@ class _Timer:
     _has_fired = False
 
     def __init__(
-        self, task: asyncio.Task[Any], exchange: Exchange, first: float, total: float
+        self, task: asyncio.Task[Any], exchange: Exchange, first: float, left: float
     ) -> None:
         self._task = task
         self._cancelling = task.cancelling()
         self._exchange = exchange
-        self._left = total - first  # seconds from the first deadline to the second
+        self._left = left  # seconds from the first deadline to the second
         self._handle = task.get_loop().call_later(first, self._check)
 
     def _check(self) -> None:
