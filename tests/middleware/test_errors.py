@@ -322,5 +322,7 @@ def test_the_lifespan_goes_through(client: ClientFactory) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("boom")
 
+    with client(ContainMiddleware(Starlette())):
+        pass
     with pytest.raises(RuntimeError, match="boom"), client(ContainMiddleware(app)):
         pass
