@@ -1,13 +1,11 @@
 """One request to a WSGI app: the exchange between its thread and the event loop.
 
-A request takes one hop to a thread, and its answer one hop back: the event loop is woken when it
-has something to do, and by then a small answer is complete. Long bodies pass through two bounded
-buffers, so that the slower side holds back the other.
+A request takes one hop to a thread, and its answer one hop back: by the time that the event loop is
+woken, a small answer is complete. Long bodies pass through two bounded buffers.
 """
 
 from __future__ import annotations
 
-import contextvars
 import io
 import logging
 import re
@@ -61,7 +59,6 @@ class Exchange:
     def __init__(self, app: WSGIApp, scope: Scope) -> None:
         self._app = app
         self._scope = scope
-        self._context = contextvars.copy_context()
         self._lock = threading.Condition()
         self._waiting: dict[str, Callable[[], None]] = {}
         # Used by the thread alone, until the answer is committed.
@@ -87,30 +84,11 @@ class Exchange:
 
     def run(self) -> None:
         """Run the app, from its call to `close()`."""
-        if not self._is_abandoned:  # while it waited for a thread
-            self._context.run(self._run_app)
-        with self._lock:
-            self._environ = {}  # wsgi.input refers back to this
-            self._is_done = True
-            self._wake("sender")
-
-    def _run_app(self) -> None:
-        body: io.BufferedIOBase
-        if self._is_input_ended:
-            body = io.BytesIO(b"".join(self._input))
-        else:
-            body = io.BufferedReader(Input(self._take_input))
-        self._environ = environ_of(self._scope, body)
         try:
-            chunks = self._app(self._environ, self._start_response)
-            try:
-                self._iterate(chunks)
-            finally:
-                close = getattr(chunks, "close", None)
-                if close is not None:
-                    close()
+            if not self._is_abandoned:  # while it waited for a thread
+                self._run_app()
         except _ClientGone:
-            return
+            pass
         except BaseException as exc:  # SystemExit too: it must not end the server
             self._scope["route"] = wsgi_route_of(self._environ)
             with self._lock:  # either `respond` raises it, or it is logged here
@@ -118,6 +96,22 @@ class Exchange:
                     logger.error("%r failed after its client had gone.", self._app, exc_info=exc)
                 else:
                     self._error = exc
+        with self._lock:
+            self._environ = {}  # wsgi.input refers back to this
+            self._is_done = True
+            self._wake("sender")
+
+    def _run_app(self) -> None:
+        body: io.BufferedIOBase = io.BufferedReader(Input(self._take_input))
+        if self._is_input_ended:
+            body = io.BytesIO(b"".join(self._input))
+        self._environ = environ_of(self._scope, body)
+        chunks = self._app(self._environ, self._start_response)
+        try:
+            self._iterate(chunks)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
 
     def _iterate(self, chunks: Iterable[bytes]) -> None:
         if isinstance(chunks, (list, tuple)) and len(chunks) == 1:
@@ -135,7 +129,7 @@ class Exchange:
         Header")."""
         if self._start and not self._is_committed and not self._is_bodyless:
             headers = self._start["headers"]
-            if not any(name == b"content-length" for name, _ in headers):
+            if all(name != b"content-length" for name, _ in headers):
                 self._length = length
                 headers.append((b"content-length", b"%d" % length))
 
@@ -153,10 +147,9 @@ class Exchange:
         finally:
             exc_info = None  # PEP 3333: avoid a circular reference
         self._start = start_message(self._app, status, headers)
-        code = self._start["status"]
-        self._is_bodyless = self._scope["method"] == "HEAD" or code in (204, 304)
-        lengths = [value for name, value in self._start["headers"] if name == b"content-length"]
-        self._length = int(lengths[0]) if lengths and lengths[0].isdigit() else None
+        is_empty = self._start["status"] in (204, 304)
+        self._is_bodyless = is_empty or self._scope["method"] == "HEAD"
+        self._length = content_length(self._start["headers"])
         self._scope["route"] = wsgi_route_of(self._environ)  # for logs, metrics and traces
         return self._write
 
@@ -217,7 +210,8 @@ class Exchange:
             Whether the client is still there.
         """
         length = self._input_length
-        if length and length <= _BUFFER and all(k != b"expect" for k, _ in self._scope["headers"]):
+        is_waiting = any(name == b"expect" for name, _ in self._scope["headers"])
+        if length is not None and length <= _BUFFER and not is_waiting:
             while not (self._is_input_ended or self._is_abandoned):
                 await self._receive(receive)
         return not self._is_abandoned
@@ -320,9 +314,7 @@ class Exchange:
 
     def _wake(self, task: str) -> None:
         """Have a task of the loop look again. The caller holds the lock."""
-        wake = self._waiting.pop(task, None)
-        if wake is not None:
-            wake()
+        self._waiting.pop(task, lambda: None)()
 
     def _abandon(self) -> None:
         """Have the thread stop at its next step."""
@@ -357,14 +349,19 @@ def body_length(scope: Scope) -> int | None:
 
     RFC 9112, section 6.3; RFC 9113, section 8.1.
     """
-    headers = dict(scope["headers"])
-    if b"transfer-encoding" in headers:
+    if any(name == b"transfer-encoding" for name, _ in scope["headers"]):
         return None
-    length = headers.get(b"content-length", b"")
-    if length.isdigit():
-        return int(length)
-    is_ended = scope["http_version"] < "2" or scope["method"] in ("GET", "HEAD")
-    return 0 if is_ended else None
+    length = content_length(scope["headers"])
+    if length is None and (scope["http_version"] < "2" or scope["method"] in ("GET", "HEAD")):
+        return 0
+    return length
+
+
+def content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """What headers say; `None` if they do not, or not as a number."""
+    found = (value for name, value in headers if name == b"content-length")
+    value = next(found, b"")
+    return int(value) if value.isdigit() else None
 
 
 def start_message(app: WSGIApp, status: Any, headers: Iterable[tuple[str, str]]) -> Message:
