@@ -8,8 +8,14 @@ from typing import Any, TypeAlias
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from mountkit.frameworks import base, keeps_first_prefix, problems, session_cookie
-from mountkit.frameworks.base import Place, SessionCookie
+from mountkit.frameworks import (
+    Place,
+    SessionCookie,
+    inner,
+    keeps_first_prefix,
+    problems,
+    session_cookie,
+)
 from mountkit.inspection.layers import Layer, candidates_of, describe, layers_of
 from mountkit.matching.findings import Finding, shown
 from mountkit.matching.rules import Rule
@@ -128,7 +134,7 @@ def _check_cookies(app: Any) -> Iterator[Finding]:
 
 def _has_own_cookies(mount: Mount | None) -> bool:
     """Whether a layer of the mount keeps its cookies to the prefix."""
-    layers = base.inner(None if mount is None else mount.app, "app")
+    layers = inner(None if mount is None else mount.app, "app")
     return any(isinstance(layer, CookiePathMiddleware) for layer in layers)
 
 

@@ -10,7 +10,7 @@ import starlette.routing
 from starlette.routing import BaseRoute, Router
 from starlette.types import Scope
 
-from mountkit.frameworks.base import is_a
+from mountkit.frameworks import is_a
 from mountkit.matching.tables import Table
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.splits import Split
