@@ -166,7 +166,7 @@ def _with(hook: str, cls: type | None = None) -> tuple[Framework, ...]:
 
 def _known(hook: str, app: Any) -> Iterator[tuple[Framework, Any]]:
     """The frameworks that recognise `app` and have this hook, each with its own app in it."""
-    found = ((framework, framework.find(app)) for framework in _with(hook, type(app)))
+    found = ((framework, framework.find(app)) for framework in _with(hook, app.__class__))
     return (pair for pair in found if pair[1] is not None)
 
 

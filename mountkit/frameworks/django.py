@@ -25,9 +25,9 @@ def _advice(app: Any, prefix: str) -> str:
             f"mounted; write {prefix!r}, or leave it out"
         )
     # As it was written: to read the setting would fix it (`LazySettings.__getattr__`).
-    static = getattr(settings._wrapped, "STATIC_URL", None)
-    has_static = "django.contrib.staticfiles" in settings.INSTALLED_APPS and static is not None
-    if forced is not None or not has_static:
+    static: str | None = getattr(settings._wrapped, "STATIC_URL", None)
+    has_files = "django.contrib.staticfiles" in settings.INSTALLED_APPS
+    if forced is not None or static is None or not has_files:
         return ""
     chain = inner(app, "application", "app")
     serves = any(type(one).__name__ in _STATIC_HANDLERS for one in chain)

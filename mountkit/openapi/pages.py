@@ -7,10 +7,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import Any
 
 import starlette.routing
+from starlette.convertors import Convertor
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Router
 from starlette.types import Message, Receive, Scope, Send
@@ -86,19 +89,17 @@ class OpenAPI:
             )
         site = Site(*scope[SITE])
         rest = scope["path"].removeprefix(scope["root_path"])
-        if rest not in ("/", "/openapi.json") and not re.fullmatch(r"/apps/[^/]+\.json", rest):
-            return PlainTextResponse("Not Found", 404)
-        apps = await self._published(site, scope)
-        if rest == "/":
-            return HTMLResponse(self._page(apps, site.root_path))
-        documents = {"/openapi.json": (apps, self.title, self.version)}
-        for app in apps:
-            version = str(app.document.get("info", {}).get("version", "1"))
-            documents[f"/apps/{app.key}.json"] = ([app], app.title, version)
-        if rest not in documents:
-            return PlainTextResponse("Not Found", 404)
-        shown, title, version = documents[rest]
-        return JSONResponse(merge(shown, site.root_path, title, version))
+        if re.fullmatch(r"/(openapi\.json|apps/[^/]+\.json)?", rest):
+            apps = await self._published(site, scope)
+            if rest == "/":
+                return HTMLResponse(self._page(apps, site.root_path))
+            if rest == "/openapi.json":
+                return JSONResponse(merge(apps, site.root_path, self.title, self.version))
+            for app in apps:
+                if rest == f"/apps/{app.key}.json":
+                    version = str(app.document.get("info", {}).get("version", "1"))
+                    return JSONResponse(merge([app], site.root_path, app.title, version))
+        return PlainTextResponse("Not Found", 404)
 
     async def _published(self, site: Site, scope: Scope) -> list[Published]:
         found: list[Published] = []
@@ -169,11 +170,9 @@ window.ui = SwaggerUIBundle({{
 
 def _key(name: str, taken: set[str]) -> str:
     """A name for URLs and components, with a number if it is taken."""
-    key = base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "app"
-    number = 2
-    while key in taken:
-        key, number = f"{base}-{number}", number + 1
-    return key
+    base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "app"
+    keys = chain([base], (f"{base}-{number}" for number in count(2)))
+    return next(key for key in keys if key not in taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,60 +195,52 @@ def _places(site: Site) -> Iterator[_Place]:
     while pending:
         place = pending.pop()
         yield place
-        if place.depth == _DEPTH:
-            continue
-        below = [
-            _below(place, route) for route in flatten(getattr(place.app, "routes", None) or ())
-        ]
-        if isinstance(place.app, Dispatcher):
-            below.append(replace(place, app=place.app.underneath, depth=place.depth + 1))
-        pending += [one for one in below if one is not None][::-1]
+        if place.depth < _DEPTH:
+            routes = flatten(getattr(place.app, "routes", None) or ())
+            below = [_below(place, route) for route in routes]
+            if isinstance(place.app, Dispatcher):
+                below.append(replace(place, app=place.app.underneath, depth=place.depth + 1))
+            pending += [one for one in below if one is not None][::-1]
 
 
 def _below(place: _Place, route: BaseRoute) -> _Place | None:
     """The app that a route mounts, if it mounts one."""
     if isinstance(route, MountTable):
         return replace(place, app=route, depth=place.depth + 1)
-    if not isinstance(route, (starlette.routing.Mount, starlette.routing.Host)):
-        return None
-    mount = route if isinstance(route, Mount) else None
-    prefix, name = "", route.name or ""
-    host = _pattern_of(route.host) if isinstance(route, starlette.routing.Host) else None
-    if isinstance(route, starlette.routing.Mount):
+    prefix, host, mount = "", None, None
+    if isinstance(route, starlette.routing.Host):
+        name = route.name or ""
+        with suppress(PatternError):  # Starlette's hosts may hold any regular expression
+            host = HostPattern(route.host)
+    elif isinstance(route, starlette.routing.Mount):
         prefix = route.path_format.removesuffix("/{path}")
-        name = name or prefix.strip("/")
-    if mount is not None:
-        host = mount.rule.host
-        name = mount.name or mount.label.strip("/")
+        name = route.name or prefix.strip("/")
+    else:
+        return None
+    if isinstance(route, Mount):
+        mount, host = route, route.rule.host
+        name = route.name or route.label.strip("/")
     elif isinstance(route.app, Router):
         name = ""  # Starlette's way to write a prefix once
+    params = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": _type_of(convertor)}}
+        for name, convertor in route.param_convertors.items()
+        if f"{{{name}}}" in prefix
+    ]
     return _Place(
         route.app if mount is None else mount.target,
         ":".join(filter(None, (place.name, name))),
         place.prefix + prefix,
-        (*place.params, *_parameters(route, prefix)),
+        (*place.params, *params),
         place.hosts if host is None else (host,),
         mount,
         place.depth + 1,
     )
 
 
-def _parameters(
-    route: starlette.routing.Mount | starlette.routing.Host, prefix: str
-) -> Iterator[Document]:
-    """OpenAPI's Parameter Objects for the placeholders of a prefix."""
-    for name, convertor in route.param_convertors.items():
-        if f"{{{name}}}" in prefix:
-            schema = {"type": _TYPES.get(type(convertor).__name__, "string")}
-            yield {"name": name, "in": "path", "required": True, "schema": schema}
-
-
-def _pattern_of(host: str) -> HostPattern | None:
-    """The pattern of one of Starlette's hosts, which may hold any regular expression."""
-    try:
-        return HostPattern(host)
-    except PatternError:
-        return None
+def _type_of(convertor: Convertor[Any]) -> str:
+    """OpenAPI's type of a placeholder."""
+    return _TYPES.get(type(convertor).__name__, "string")
 
 
 async def _fetch(place: _Place, mount: Mount, site: Site, path: str, scope: Scope) -> Document:
