@@ -88,7 +88,7 @@ def load(target: str, *, is_factory: bool = False) -> Any:
 def _routes(app: Any, options: argparse.Namespace) -> int:
     layers = list(_nested(app, "", set()))
     if options.json:
-        print(json.dumps([_layer_as_dict(layer) for layer in layers], indent=2))
+        print(json.dumps(list(map(_layer_as_dict, layers)), indent=2))
         return 0
     console = _console()
     for layer in layers:

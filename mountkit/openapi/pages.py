@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain, count
 from typing import Any
 
 import starlette.routing
@@ -25,7 +24,7 @@ from mountkit.inspection.layers import flatten
 from mountkit.matching.hosts import HostPattern
 from mountkit.matching.locations import encode_path
 from mountkit.matching.tables import Resolution
-from mountkit.openapi.documents import Document, Published, merge
+from mountkit.openapi.documents import Document, Published, merge, unused
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount
 from mountkit.serving.sites import SITE, Site
@@ -114,7 +113,8 @@ class OpenAPI:
                 found[twin] = replace(found[twin], hosts=found[twin].hosts + hosts)
                 continue
             title = str(document.get("info", {}).get("title") or place.name or "API")
-            key = _key(place.name or title, {app.key for app in found})
+            key = re.sub(r"[^A-Za-z0-9_-]+", "-", place.name or title).strip("-") or "app"
+            key = unused(key, {app.key for app in found}, "-")
             found.append(Published(key, title, place.prefix, place.params, hosts, document))
         titles = Counter(app.title for app in found)
         return [
@@ -166,13 +166,6 @@ window.ui = SwaggerUIBundle({{
 </body>
 </html>
 """
-
-
-def _key(name: str, taken: set[str]) -> str:
-    """A name for URLs and components, with a number if it is taken."""
-    base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "app"
-    keys = chain([base], (f"{base}-{number}" for number in count(2)))
-    return next(key for key in keys if key not in taken)
 
 
 @dataclass(frozen=True, slots=True)
