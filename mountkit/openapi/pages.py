@@ -5,14 +5,13 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import starlette.routing
-from starlette.convertors import Convertor
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Router
 from starlette.types import Message, Receive, Scope, Send
@@ -34,8 +33,6 @@ from mountkit.serving.tables import MountTable
 SWAGGER_UI = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5"
 
 _TYPES = {"IntegerConvertor": "integer", "FloatConvertor": "number"}
-# How deep mounts are followed; apps may be mounted in each other.
-_DEPTH = 10
 
 
 class OpenAPI:
@@ -44,11 +41,9 @@ class OpenAPI:
         Mount("/docs", OpenAPI(title="Our APIs"))
 
     `/docs/` is a page with a choice of apps, `/docs/openapi.json` one document of all of them, and
-    `/docs/apps/<name>.json` the document of one. They are made anew for each request, so changes
-    of mounts show at once.
-
-    FastAPI and Litestar apps, and the app underneath if it is one, are found wherever they are
-    mounted.
+    `/docs/apps/<name>.json` the document of one. They are made for each request, so changes of
+    mounts show at once. FastAPI and Litestar apps are found wherever they are mounted, and if they
+    are the app underneath.
 
     Args:
         title, version: of the one document.
@@ -102,7 +97,8 @@ class OpenAPI:
 
     async def _published(self, site: Site, scope: Scope) -> list[Published]:
         found: list[Published] = []
-        for place in _places(site):
+        roots = {id(app): app for app in (site.router, site.app) if app is not None}
+        for place in chain.from_iterable(_places(_Place(app)) for app in reversed(roots.values())):
             document = await self._document(place, site, scope)
             if document is None:
                 continue
@@ -116,9 +112,9 @@ class OpenAPI:
             key = re.sub(r"[^A-Za-z0-9_-]+", "-", place.name or title).strip("-") or "app"
             key = unused(key, {app.key for app in found}, "-")
             found.append(Published(key, title, place.prefix, place.params, hosts, document))
-        titles = Counter(app.title for app in found)
+        titles = [app.title for app in found]
         return [
-            app if titles[app.title] == 1 else replace(app, title=f"{app.title} ({app.key})")
+            app if titles.count(app.title) == 1 else replace(app, title=f"{app.title} ({app.key})")
             for app in found
         ]
 
@@ -178,36 +174,32 @@ class _Place:
     params: tuple[Document, ...] = ()
     hosts: tuple[HostPattern, ...] = ()
     mount: Mount | None = None
-    depth: int = 0
 
 
-def _places(site: Site) -> Iterator[_Place]:
-    """All apps of a site, once for each place where they are mounted."""
-    roots = {id(app): app for app in (site.router, site.app) if app is not None}
-    pending = [_Place(app) for app in roots.values()]
-    while pending:
-        place = pending.pop()
-        yield place
-        if place.depth < _DEPTH:
-            routes = flatten(getattr(place.app, "routes", None) or ())
-            below = [_below(place, route) for route in routes]
-            if isinstance(place.app, Dispatcher):
-                below.append(replace(place, app=place.app.underneath, depth=place.depth + 1))
-            pending += [one for one in below if one is not None][::-1]
+def _places(place: _Place, depth: int = 10) -> Iterator[_Place]:
+    """An app and all that are mounted in it, once for each place. Apps may be mounted in each
+    other: mounts are followed so deep."""
+    yield place
+    if depth:
+        for route in flatten(getattr(place.app, "routes", None) or ()):
+            below = _below(place, route)
+            if below is not None:
+                yield from _places(below, depth - 1)
+        if isinstance(place.app, Dispatcher):
+            yield from _places(replace(place, app=place.app.underneath), depth - 1)
 
 
 def _below(place: _Place, route: BaseRoute) -> _Place | None:
     """The app that a route mounts, if it mounts one."""
     if isinstance(route, MountTable):
-        return replace(place, app=route, depth=place.depth + 1)
-    prefix, host, mount = "", None, None
+        return replace(place, app=route)
+    prefix, name, host, mount = "", getattr(route, "name", None) or "", None, None
     if isinstance(route, starlette.routing.Host):
-        name = route.name or ""
         with suppress(PatternError):  # Starlette's hosts may hold any regular expression
             host = HostPattern(route.host)
     elif isinstance(route, starlette.routing.Mount):
         prefix = route.path_format.removesuffix("/{path}")
-        name = route.name or prefix.strip("/")
+        name = name or prefix.strip("/")
     else:
         return None
     if isinstance(route, Mount):
@@ -215,10 +207,16 @@ def _below(place: _Place, route: BaseRoute) -> _Place | None:
         name = route.name or route.label.strip("/")
     elif isinstance(route.app, Router):
         name = ""  # Starlette's way to write a prefix once
-    params = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": _type_of(convertor)}}
-        for name, convertor in route.param_convertors.items()
-        if f"{{{name}}}" in prefix
+    types = {key: type(convertor).__name__ for key, convertor in route.param_convertors.items()}
+    params: list[Document] = [
+        {
+            "name": key,
+            "in": "path",
+            "required": True,
+            "schema": {"type": _TYPES.get(kind, "string")},
+        }
+        for key, kind in types.items()
+        if f"{{{key}}}" in prefix
     ]
     return _Place(
         route.app if mount is None else mount.target,
@@ -227,13 +225,7 @@ def _below(place: _Place, route: BaseRoute) -> _Place | None:
         (*place.params, *params),
         place.hosts if host is None else (host,),
         mount,
-        place.depth + 1,
     )
-
-
-def _type_of(convertor: Convertor[Any]) -> str:
-    """OpenAPI's type of a placeholder."""
-    return _TYPES.get(type(convertor).__name__, "string")
 
 
 async def _fetch(place: _Place, mount: Mount, site: Site, path: str, scope: Scope) -> Document:
