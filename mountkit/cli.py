@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Returns:
-        The exit status: 0; 1 if `check` has findings; 2 if the command line is wrong.
-    """
+    """Run a command; the exit status is 1 if `check` has findings, 2 if the command is wrong."""
     options = _parser().parse_args(argv)
     try:
         app = load(options.app, is_factory=options.factory)
@@ -63,11 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def load(target: str, *, is_factory: bool = False) -> Any:
-    """Import `module:attribute`, as uvicorn does.
-
-    Raises:
-        MountkitError: the module or the attribute does not exist.
-    """
+    """Import `module:attribute`, as uvicorn does; MountkitError if one of them does not exist."""
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise MountkitError(f"App {target!r} lacks a module or an attribute; write 'main:app'.")
@@ -88,7 +80,16 @@ def load(target: str, *, is_factory: bool = False) -> Any:
 def _routes(app: Any, options: argparse.Namespace) -> int:
     layers = list(_nested(app, "", set()))
     if options.json:
-        print(json.dumps(list(map(_layer_as_dict, layers)), indent=2))
+        keys = ("route", "app", "where")
+        found = [
+            {
+                "layer": layer.label,
+                "order": "specificity" if layer.table is not None else "declaration",
+                "routes": [dict(zip(keys, row, strict=True)) for row in _rows(layer)],
+            }
+            for layer in layers
+        ]
+        print(json.dumps(found, indent=2))
         return 0
     console = _console()
     for layer in layers:
@@ -117,12 +118,6 @@ def _rows(layer: Layer) -> Iterator[tuple[str, str, str]]:
             yield describe(route), describe_app(getattr(route, "endpoint", route)), ""
     if layer.underneath is not None:
         yield "default", describe_app(layer.underneath), ""
-
-
-def _layer_as_dict(layer: Layer) -> dict[str, Any]:
-    order = "specificity" if layer.table is not None else "declaration"
-    rows = [{"route": r, "app": app, "where": where} for r, app, where in _rows(layer)]
-    return {"layer": layer.label, "order": order, "routes": rows}
 
 
 def _print_layer(console: Console, layer: Layer) -> None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import combinations
 from typing import Any, TypeAlias
 
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from mountkit.frameworks import (
-    Place,
-    inner,
-    keeps_first_prefix,
-    problems,
-    session_cookie,
-)
+from mountkit.frameworks import Place, inner, keeps_first_prefix, problems, session_cookie
 from mountkit.inspection.layers import Layer, candidates_of, describe, layers_of
 from mountkit.matching.findings import Finding, shown
 from mountkit.matching.rules import Rule
@@ -34,7 +29,7 @@ def check(app: Any) -> list[Finding]:
     app, or are mounted into themselves.
 
     Args:
-        app: what `mountkit.explain` takes.
+        app: as for `mountkit.explain`.
     """
     return list(dict.fromkeys(_check(app, "", (), {})))
 
@@ -60,19 +55,13 @@ def _mounts(layer: Layer) -> Iterator[Mount]:
 
 def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator[Finding]:
     if any(mount.target is app for app in above):
-        yield Finding(
-            "mounted-into-itself",
-            f"{shown(mount.rule)} mounts an app into itself; mount another app.",
-            (mount.rule,),
-        )
+        message = f"{shown(mount.rule)} mounts an app into itself; mount another app."
+        yield Finding("mounted-into-itself", message, (mount.rule,))
         return
     child = mount.child
-    place = Place(
-        prefix,
-        None if mount.rule.host is None else mount.rule.host.host,
-        mount.convention,
-        child is not None and child.has_lifespan and child.lifespan.shutdown,
-    )
+    is_stopped = child is not None and child.has_lifespan and child.lifespan.shutdown
+    host = None if mount.rule.host is None else mount.rule.host.host
+    place = Place(prefix, host, mount.convention, is_stopped)
     for problem in problems(mount.target, place):
         message = f"The app of {shown(mount.rule)}: {problem.message}."
         yield Finding(problem.code, message, (mount.rule,))
@@ -152,10 +141,9 @@ def _check_hidden(mount: Mount, before: tuple[BaseRoute, ...]) -> Iterator[Findi
                 return route.rule if isinstance(route, Mount) else None
         return mount.rule
 
-    try:
+    found: object = None
+    with suppress(Undecided):
         found = reach(mount.rule, resolve)
-    except Undecided:
-        return
     if isinstance(found, list):
         names = " or ".join(map(describe, takers.values()))
         yield Finding(

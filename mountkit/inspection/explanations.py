@@ -1,7 +1,5 @@
 """Why a request goes where it goes, found without serving it.
 
-    >>> print(explain(app, "https://acme.example.com/api/x", headers={"x-api-version": "2"}))
-
 The answer comes from the tables and routes that serve requests, so the two cannot differ.
 """
 
@@ -160,22 +158,21 @@ def request_scope(
     if parts.netloc and all(name != b"host" for name, _ in raw):
         raw.insert(0, (b"host", parts.netloc.rpartition("@")[2].encode("ascii", "replace")))
     path = unquote(parts.path) or "/"
-    raw_path = parts.path if parts.path.isascii() else encode_path(path)
-    is_websocket = scheme.startswith("ws")
+    raw_path = (parts.path or "/") if parts.path.isascii() else encode_path(path)
+    own = {"type": "websocket"} if "ws" in scheme else {"type": "http", "method": method.upper()}
     return {
-        "type": "websocket" if is_websocket else "http",
+        **own,
         "asgi": {"version": "3.0"},
         # HTTP/1.1 requires a Host (RFC 9112, section 3.2); HTTP/1.0 does not.
         "http_version": "1.1" if any(name == b"host" for name, _ in raw) else "1.0",
         "scheme": scheme,
         "path": path,
-        "raw_path": (raw_path or "/").encode("ascii"),
+        "raw_path": raw_path.encode("ascii"),
         "query_string": parts.query.encode("ascii", "replace"),
         "root_path": root_path,
         "headers": raw,
         "client": (client, 0),
         "server": (parts.hostname or "localhost", port or 80),
-        **({} if is_websocket else {"method": method.upper()}),
     }
 
 
