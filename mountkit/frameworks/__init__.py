@@ -24,27 +24,22 @@ Stripped: TypeAlias = Literal["strip", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class Framework:
-    """What is known of one framework. All but the name is optional.
+    """What is known of one framework. All but the name is optional; the other attributes, which
+    may be functions, answer the question of the same name below for what `find` has returned.
 
     Attributes:
         name: the framework, as its users write it.
         app: where the class of its apps can be imported from, as a module and a name.
         find: returns the framework's own app in an object of that class, which may wrap it, or
-            `None`. The hooks below get what it returns.
-        left_keys: the scope keys that its router sets for itself, separated by spaces. A mounted
-            app does not get them from its parent.
+            `None`.
+        left_keys: the scope keys that its router sets for itself, separated by spaces.
         convention: which one its apps need, if the default is wrong; may depend on the app and the
             path of the mount.
         keeps_first_prefix: whether its apps write the first prefix that they see into all later
             URLs, so that one app cannot be mounted at two.
-        advice: for an app and its prefix, what the app was told and what to write, without a full
-            stop; `""` if all is well. See `unless_told`.
-        problems: what else is wrong with an app at its place.
-        reversal: how to get the URLs of its named routes, if it lacks Starlette's `url_path_for`.
-        document: the OpenAPI document that an app publishes.
-        session_cookie: the cookie that holds its sessions, if the whole host gets it (`Path=/`).
-        route_of: the route in a scope that an app was called with, if not `scope["route"]`.
-        wsgi_route_of: the same for an environ.
+        advice: without a full stop. See `unless_told`.
+        reversal: if it lacks Starlette's `url_path_for`.
+        route_of: if it is not `scope["route"]`.
     """
 
     name: str
@@ -80,8 +75,8 @@ class Problem(NamedTuple):
 
 
 class Reversal(NamedTuple):
-    """How to ask an app for its URLs: the decoded path below the app, from a name and its
-    parameters (raises any error if no route takes them), and all names."""
+    """How to ask an app for the URLs of its named routes: the decoded path below the app, from a
+    name and its parameters (raises any error if no route takes them), and all names."""
 
     path_for: Callable[[str, Mapping[str, Any]], str]
     names: Callable[[], Iterable[str]]
@@ -159,7 +154,8 @@ def all_frameworks() -> tuple[Framework, ...]:
 
 @lru_cache(maxsize=1024)
 def _with(hook: str, cls: type | None = None) -> tuple[Framework, ...]:
-    """The frameworks that have this hook, and that may recognise an instance of `cls`."""
+    """The frameworks that have this hook, and may recognise an instance of `cls`. Cached, as every
+    mount that is built asks; a class can have no instance before its module is loaded."""
     having = (one for one in all_frameworks() if getattr(one, hook))
     return tuple(one for one in having if not cls or issubclass(cls, loaded(*one.app) or ()))
 
@@ -188,15 +184,14 @@ def convention_of(app: Any, prefix: str) -> Stripped | None:
 
 
 def advice(app: Any, prefix: str) -> str:
-    """What an app was told of its prefix and what it should have been told; `""` if that is right,
-    or the app is not known. A proxy may add to the left of the prefix."""
+    """What an app was told of its prefix and what to write instead; `""` if that is right, or the
+    app is not known. A proxy may add to the left of the prefix."""
     return next(filter(None, _ask("advice", app, prefix)), "")
 
 
 def problems(app: Any, place: Place) -> Iterator[Problem]:
     """What is wrong with an app at its place, `advice` included."""
-    told = advice(app, place.prefix) if place.convention != "whole" else ""
-    if told:
+    if place.convention != "whole" and (told := advice(app, place.prefix)):
         yield Problem("unaware-of-prefix", told)
     for found in _ask("problems", app, place):
         yield from found
@@ -213,12 +208,12 @@ def reversal_of(app: Any) -> Reversal | None:
 
 
 def document_of(app: Any) -> dict[str, Any] | None:
-    """The OpenAPI document that an app publishes, if its framework is known to have one."""
+    """The OpenAPI document that an app publishes, if it is known."""
     return next(_ask("document", app), None)
 
 
 def session_cookie(app: Any) -> SessionCookie | None:
-    """The cookie in which an app keeps its sessions for the whole host."""
+    """The cookie that holds an app's sessions, if the whole host gets it (`Path=/`)."""
     return next(_ask("session_cookie", app), None)
 
 

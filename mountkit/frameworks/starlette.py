@@ -9,12 +9,11 @@ APP = ("starlette.applications", "Starlette")
 
 def _session_cookie(app: Any) -> SessionCookie | None:
     """That of `SessionMiddleware`."""
-    for layer in app.user_middleware:
-        if layer.cls is loaded("starlette.middleware.sessions", "SessionMiddleware"):
-            options = layer.kwargs
-            if options.get("path", "/") == "/":
-                name = options.get("session_cookie", "session")
-                return SessionCookie(name, "starlette", str(options.get("secret_key")))
+    known = loaded("starlette.middleware.sessions", "SessionMiddleware")
+    for options in (layer.kwargs for layer in app.user_middleware if layer.cls is known):
+        if options.get("path", "/") == "/":
+            name = options.get("session_cookie", "session")
+            return SessionCookie(name, "starlette", str(options.get("secret_key")))
     return None
 
 
