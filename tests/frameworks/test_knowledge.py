@@ -13,12 +13,14 @@ import fastapi
 import litestar
 import pytest
 import socketio
+from flask import Flask
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount as StarletteMount
 from starlette.routing import Router
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
+from werkzeug.local import LocalProxy
 
 from mountkit import Dispatcher, Mount, check, frameworks
 from mountkit.frameworks import Framework, Place, inner, is_told
@@ -151,6 +153,14 @@ def test_an_app_that_is_not_known() -> None:
     assert frameworks.route_of({"route": 1}) == 1
     assert frameworks.route_of({}) is None
     assert frameworks.wsgi_route_of({}) is None
+
+
+def test_a_proxy_is_known_by_the_class_that_it_shows() -> None:
+    """Werkzeug's and Django's stand for an object that is made later."""
+    app = Flask("shop")
+    reversal = frameworks.reversal_of(LocalProxy(lambda: app))
+    assert reversal is not None
+    assert list(reversal.names()) == ["static"]
 
 
 @pytest.mark.parametrize(
