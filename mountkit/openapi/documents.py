@@ -233,19 +233,17 @@ class _Part:
         options = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
         references = [option["$ref"] for option in options if "$ref" in option]
         if not references:  # a base that others name in their allOf
+            own = [_SCHEMAS + name for name, other in self.schemas.items() if other is schema]
             references = [
-                f"{_SCHEMAS}{name}"
+                _SCHEMAS + name
                 for name, other in self.schemas.items()
-                if any(self._schema(base) is schema for base in other.get("allOf", ()))
+                if any(base.get("$ref") in own for base in other.get("allOf", ()))
             ]
         for reference in map(self._reference, references):
             if reference not in mapping.values():
                 name = reference.rpartition("/")[2].removeprefix(f"{self.app.key}.")
                 mapping.setdefault(name, reference)
         return {**discriminator, "mapping": mapping} if mapping else dict(discriminator)
-
-    def _schema(self, base: Document) -> Document | None:
-        return self.schemas.get(base.get("$ref", "").removeprefix(_SCHEMAS))
 
     def _reference(self, reference: str) -> str:
         """A reference, to the place of its target in the merged document."""

@@ -256,10 +256,9 @@ async def _fetch(place: _Place, mount: Mount, site: Site, path: str, scope: Scop
     await mount.serve(Resolution(mount, root_path, prefix, path, {}), asked, receive, send)
     status = sent[0]["status"] if sent else 0
     body = b"".join(message.get("body", b"") for message in sent[1:])
-    try:
-        document: Document = json.loads(body)
-    except ValueError:
-        document = {}
+    document: Document = {}
+    with suppress(ValueError):
+        document = json.loads(body)
     version = document.get("openapi") if isinstance(document, dict) else None
     if status != 200 or not str(version).startswith("3."):
         what = "a Swagger 2 document" if "swagger" in document else "no OpenAPI document"
