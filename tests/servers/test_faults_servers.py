@@ -587,10 +587,11 @@ def test_what_an_app_does_to_its_scope(server: Server) -> None:
 
 
 def test_context_variables_of_pipelined_requests(server: Server) -> None:
-    """Each request starts with what the server has, whoever was served before."""
+    """With `ContextMiddleware` each request starts with what the server has, whatever was served
+    before."""
     hosts = ("acme.example.com", "x.com", "other.example.com", "xn--bcher-kva.de")
     requests = [
-        raw.request("/", host=host, headers=to("hosts"), keep_alive=host != hosts[-1])
+        raw.request("/", host=host, headers=to("apart"), keep_alive=host != hosts[-1])
         for host in hosts
     ]
     found = pipelined(server, *requests)

@@ -133,11 +133,11 @@ def paths() -> list[Mount]:
     ]
 
 
-def hosts() -> list[Mount]:
+def hosts(*layers: Middleware) -> list[Mount]:
     return [
-        Mount("/", Says("x"), host="x.com"),
-        Mount("/", Says("books"), host="bücher.de"),
-        Mount("/", Says("tenant"), host="{tenant}.example.com"),
+        Mount("/", Says("x"), host="x.com", middleware=layers),
+        Mount("/", Says("books"), host="bücher.de", middleware=layers),
+        Mount("/", Says("tenant"), host="{tenant}.example.com", middleware=layers),
         Mount("/", Says("three"), host="{a}.{b}.{c}.org"),
         Mount("/", Says("v6"), host="[::1]"),
         Mount("/", Says("port"), host="ports.com:8443"),
@@ -175,6 +175,7 @@ tables: dict[str, ASGIApp] = {
     "paths": Dispatcher(paths()),
     "rooted": Dispatcher([*paths(), Mount("/", Says("root"))]),
     "hosts": Dispatcher(hosts(), default=Says("default"), unknown_host=421),
+    "apart": Dispatcher(hosts(Middleware(ContextMiddleware))),
     "hosts-404": Dispatcher(hosts(), default=Says("default"), unknown_host=404),
     "hosts-default": Dispatcher(hosts(), default=Says("default")),
     "redirects": Dispatcher(redirects()),
