@@ -306,7 +306,8 @@ def test_below_middleware_of_starlette(
     with client(contained(raising(SystemExit(3)))) as session:
         assert session.get("/bad").status_code == 500
         assert session.get("/well").text == "well"
-    assert caplog.records[0].getMessage() == "The app at '/bad' raised and answers 500."
+    messages = [record.getMessage() for record in caplog.records if record.name == "mountkit"]
+    assert messages == ["The app at '/bad' raised and answers 500."]
 
 
 def test_an_answer_for_the_app_above(client: ClientFactory) -> None:

@@ -131,7 +131,7 @@ def target(data: bytes) -> None:
     mount, root_path, prefix, rest = found.mount, found.root_path, found.prefix, found.rest
     assert root_path + prefix + rest == path
     assert not set(path.encode("utf-8", "surrogatepass")) & (CONTROLS | {0x09})
-    child = mount._child_scope(scope, found, None)
+    child, _ = mount.preview(found, scope)
     assert child["path"].startswith(child["root_path"])
     cut = cut_raw_path(raw_path, root_path + prefix, rest)
     assert unquote(cut.decode("ascii")) in (rest, unquote(encode_path(rest)))
