@@ -1,5 +1,4 @@
 """What one app or function raises ends neither its neighbours nor the server; and cancellations
-from mountkit import Lifespan, Lifespan
 from outside stop what was started."""
 
 from __future__ import annotations
@@ -16,8 +15,16 @@ import anyio.lowlevel
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit import Dispatcher, DispatchMiddleware, LifespanError, LifespanMiddleware, Mount
+from mountkit import (
+    Dispatcher,
+    DispatchMiddleware,
+    Lifespan,
+    LifespanError,
+    LifespanMiddleware,
+    Mount,
+)
 from mountkit.lifespans.runners import LifespanRunner
+from mountkit.lifespans.supervisors import Supervisor
 from mountkit.tasks import guarded
 from tests.support.actors import Log, actor
 from tests.support.lifespans import Server, running
@@ -130,7 +137,7 @@ async def test_in_a_retry(make: Callable[[], BaseException]) -> None:
 async def test_in_a_preparation(make: Callable[[], BaseException]) -> None:
     """The server is not started; what was, is stopped."""
 
-    async def prepare() -> None:
+    async def prepare(supervisor: Supervisor) -> None:
         raise make()
 
     with pytest.raises(RuntimeError, match=r"prepare raised .*, which would end the server"):

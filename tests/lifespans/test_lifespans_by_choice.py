@@ -84,5 +84,5 @@ async def test_a_lifespan_that_is_somebody_elses(caplog: pytest.LogCaptureFixtur
 
 def test_a_lifespan_that_is_not_known() -> None:
     """The message has the choice."""
-    with pytest.raises(PatternError, match="write one of 'on', 'startup-only', 'off'"):
+    with pytest.raises(PatternError, match="write one of 'on', 'off'"):
         Mount("/a", Starlette(), lifespan="maybe")  # type: ignore[arg-type]

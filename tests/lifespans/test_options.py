@@ -9,8 +9,8 @@ import pytest
 from mountkit import Lifespan, PatternError
 from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.runners import LifespanRunner
-from tests.reference import scope_of
-from tests.test_supervision import running
+from tests.support.lifespans import running
+from tests.support.scopes import scope_of
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,9 @@ from mountkit import Dispatcher, Mount
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.registers import MARK, Register
 from mountkit.lifespans.runs import Run
-from tests.test_lifespans import Log, actor
-from tests.test_supervision import running, until
+from tests.support.actors import Log, actor
+from tests.support.lifespans import running
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +80,7 @@ async def test_the_order_holds_if_an_app_is_being_stopped_already() -> None:
         last = Mount("/last", stops_slow)
         app = Dispatcher([Mount("/a", actor("a", log)), slow_mount, last])
         async with running(app) as server:
-            [supervisor] = app._supervisors
+            [supervisor] = app._lifespans.supervisors
             server.stopping.set()
             await until(lambda: last.health.status == "starting")
             await anyio.wait_all_tasks_blocked()
