@@ -21,7 +21,7 @@ import anyio.abc
 from anyio.lowlevel import current_token
 from starlette.types import Scope
 
-from mountkit.lifespans.runs import PASSING, Health, Run
+from mountkit.lifespans.runs import Health, Run
 
 #: The key of a lifespan scope that holds the `Register` of the server, and the identities of the
 #: apps above, which may still be starting.
@@ -48,7 +48,7 @@ class Register:
     Attributes:
         runs: by the identity of the app.
         reports: the health of the mounts, a function for each dispatcher.
-        mark: what requests of this server carry; `None` is nothing.
+        mark: what requests of this server carry, if anything.
         token: the event loop of the server.
         is_over: the server has stopped.
     """
@@ -85,13 +85,12 @@ class Register:
         if self.is_over:  # no task can be started any more, and no app is left
             await work()
             return
-        job = Job(shield=True)
-        job.start(self, work, "mountkit stop")
+        ended = Job(self, work, "mountkit stop", shield=True).ended
         cancelled: BaseException | None = None
         with anyio.CancelScope(shield=True):
-            while not job.ended.is_set():
+            while not ended.is_set():
                 try:
-                    await job.ended.wait()
+                    await ended.wait()
                 except asyncio.CancelledError as exc:
                     cancelled = exc
         if cancelled is not None:
@@ -102,8 +101,7 @@ class Register:
         everything was stopped."""
         try:
             for run in [*self.runs.values()][::-1]:
-                while run.phase in PASSING:
-                    await run.change()
+                await run.settled()
                 if run.task is not None:
                     run.apply("stop")
                     await run.task.abandon()
@@ -113,21 +111,29 @@ class Register:
 
 
 class Job:
-    """Some work in a task of its own, until it has ended or is cancelled.
+    """Some work in a task of its own, which has started when this is made.
 
     Args:
         shield: it goes on if the server is cancelled.
+        among: holds the job until it has ended.
 
     Attributes:
-        ended: set then.
+        ended: set when the work is done or cancelled.
     """
 
-    def __init__(self, *, shield: bool = False) -> None:
+    def __init__(
+        self,
+        register: Register,
+        work: Callable[[], Awaitable[None]],
+        name: str,
+        *,
+        shield: bool = False,
+        among: set[Job] | None = None,
+    ) -> None:
         self._cancel_scope = anyio.CancelScope(shield=shield)
+        self._among = set[Job]() if among is None else among
+        self._among.add(self)
         self.ended = anyio.Event()
-
-    def start(self, register: Register, work: Callable[[], Awaitable[None]], name: str) -> None:
-        """Begin the work."""
         register.start_soon(self._run, work, name=name)
 
     async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -135,6 +141,7 @@ class Job:
             with self._cancel_scope:
                 await work()
         finally:
+            self._among.discard(self)
             self.ended.set()
 
     async def end(self) -> None:

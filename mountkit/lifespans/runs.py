@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,6 +15,7 @@ from mountkit.exceptions import LifespanError
 
 if TYPE_CHECKING:
     from mountkit.lifespans.protocol import LifespanTask
+    from mountkit.lifespans.registers import Job
 
 Event: TypeAlias = Literal["start", "up", "fail", "isolate", "lose", "stop", "end"]
 Status: TypeAlias = Literal["starting", "serving", "draining", "failed"]
@@ -90,10 +90,10 @@ class Run:
         error: why it has failed.
         failure: what failed its first start, if it is not isolated.
         retry_at: while its mount answers 503, the time (`time.monotonic()`) of the next start.
-        users: how many mounts hold it.
+        users: how many mounts hold it; 0 once the last has begun to stop it.
         task: the talk with the app, if it is up and supports lifespans.
         starting: around its first start.
-        end_retries: ends the starts of an isolated app.
+        retries: the further starts of an isolated app.
     """
 
     app: Any
@@ -106,7 +106,7 @@ class Run:
     users: int = 0
     task: LifespanTask | None = None
     starting: anyio.CancelScope | None = None
-    end_retries: Callable[[], Awaitable[None]] | None = None
+    retries: Job | None = None
     _changed: anyio.Event | None = None  # made by the first that waits
 
     @property
@@ -145,3 +145,8 @@ class Run:
         if self._changed is None:
             self._changed = anyio.Event()
         await self._changed.wait()
+
+    async def settled(self) -> None:
+        """Wait until it is in a state that lasts."""
+        while self.phase in PASSING:
+            await self.change()

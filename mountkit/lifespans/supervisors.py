@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 
 import anyio
@@ -50,43 +49,33 @@ class Supervisor:
         self._scope = scope
         self._timeouts = timeouts
         self.register: Register
-        self._above: frozenset[int]
+        self._above: frozenset[int]  # the apps above, which hold and stop themselves
         own = (Register(task_group, scope), frozenset[int]())
         self.register, self._above = scope.get(REGISTER, own)
-        self._held: dict[int, Child] = {}  # by identity, in the order of their start
-        self._echoes: set[int] = set()  # held ones whose app stands above, which stops it
-        self._queues: list[deque[Child]] = []  # of those that are not started yet
+        self._held: dict[Child, Run | None] = {}  # in order; `None`: its turn to start is to come
         self.is_stopped = False
         self._work: set[Job] = set()
 
-    async def start_all(self, children: Sequence[Child]) -> None:
+    async def start_all(self, children: Iterable[Child]) -> None:
         """Start apps in their order; neighbours that are independent at the same time.
 
         Raises:
             LifespanError: one did not start. Those that did are left for `stop_all`.
         """
-        queue = deque(children)
-        self._queues.append(queue)
+        groups = _groups(children)
+        waiting = [child for group in groups for child in group if child not in self._held]
+        self._held |= dict.fromkeys(waiting)
         try:
-            while queue:
-                group = [queue.popleft()]
-                apps = {id(group[0].app)}
-                # One app is started once, so that another mount of it is for the next group.
-                while (
-                    queue
-                    and group[0].lifespan.independent
-                    and queue[0].lifespan.independent
-                    and id(queue[0].app) not in apps
-                ):
-                    group.append(queue.popleft())
-                    apps.add(id(group[-1].app))
-                await (self._start_together(group) if group[1:] else self.start(group[0]))
+            for group in groups:
+                # `stop` may have taken some out.
+                await self._start_together([child for child in group if child in self._held])
         finally:
-            self._queues.remove(queue)
+            for child in waiting:
+                if self._held.get(child, child) is None:
+                    del self._held[child]
 
-    async def _start_together(self, children: Sequence[Child]) -> None:
+    async def _start_together(self, children: Iterable[Child]) -> None:
         errors: list[LifespanError] = []
-        coming = [id(child) for child in children if id(child) not in self._held]
 
         async def start(child: Child) -> None:
             try:
@@ -95,14 +84,9 @@ class Supervisor:
                 errors.append(exc)
                 task_group.cancel_scope.cancel()  # the others would come up for nothing
 
-        try:
-            async with anyio.create_task_group() as task_group:
-                for child in children:
-                    task_group.start_soon(start, child)
-        finally:
-            # They stop in the reverse of their order, whichever was up first.
-            for key in [key for key in coming if key in self._held]:
-                self._held[key] = self._held.pop(key)
+        async with anyio.create_task_group() as task_group:
+            for child in children:
+                task_group.start_soon(start, child)
         if errors:
             raise several(errors)
 
@@ -123,20 +107,28 @@ class Supervisor:
                 f"{child.name} is mounted into itself and would start itself without end; "
                 "mount another app."
             )
-        if id(child) in self._held:
-            return None
+        run = self._held.get(child)
+        if run is not None:
+            if run.users:
+                return None
+            del self._held[child]  # it is being stopped; when it comes back, it is the last
         child.is_started = True
-        self._held[id(child)] = child
-        register, key = self.register, id(child.app)
-        if key in self._above and key in register.runs:  # that one waits for this
-            self._echoes.add(id(child))
-            child.hold(register.runs[key], register)
+        if id(child.app) in self._above:  # that run waits for this one
+            self._hold(child, self.register.runs.get(id(child.app), child.run))
             return None
-        own = Run(child.app)
-        own.users = 1
+        own = Run(child.app, users=1)
         own.apply("start")
-        child.hold(own, register)
+        self._hold(child, own)
         return await self._first_start(child, own, scope)
+
+    def _hold(self, child: Child, run: Run) -> None:
+        self._held[child] = run
+        child.hold(run, self.register)
+
+    def _release(self, child: Child, run: Run) -> None:
+        if self._held.get(child) is run:
+            del self._held[child]
+        child.release(run, self.register)
 
     async def _first_start(
         self, child: Child, own: Run, scope: Scope | None
@@ -147,7 +139,7 @@ class Supervisor:
                 other = await self._other_run(child)
                 if other is not None:
                     other.users += 1
-                    child.hold(other, self.register)
+                    self._hold(child, other)
                     return None
                 runs[key] = own
                 refusal = await self._start(child, own, scope)
@@ -155,12 +147,11 @@ class Supervisor:
             failure = exc if isinstance(exc, LifespanError) else None
             is_first = failure and own.phase == "starting" and runs.get(key) is own
             if is_first and child.lifespan.on_failure == "isolate":
-                self._isolate(child, own, _FIRST_DELAY, str(exc), exc.__cause__)
+                self._isolate(child, own, str(exc), exc.__cause__)
                 return None
             own.failure = failure
             own.apply("fail" if failure else "end", str(exc))
-            self._held.pop(id(child), None)
-            child.release(own, self.register)
+            self._release(child, own)
             raise
         finally:
             own.starting = None
@@ -209,7 +200,7 @@ class Supervisor:
         except BaseException:  # cancelled, perhaps just as it came up
             await self.register.outlast(lambda: _logged(self._stop_task(child, task)))
             raise
-        run.end_retries = None
+        run.retries = None
         run.apply("up")
         if not is_supported:
             return task.exception
@@ -229,31 +220,20 @@ class Supervisor:
         """An app's lifespan has ended while it was serving."""
         run.task = None
         if child.lifespan.on_failure == "isolate":
-            self._isolate(child, run, _FIRST_DELAY, error, exception)
-        else:
-            run.apply("lose", error)
-            logger.error(
-                "%s has failed, and is still served. %s", child.name, error, exc_info=exception
-            )
-
-    def _isolate(
-        self, child: Child, run: Run, delay: float, error: str, exception: BaseException | None
-    ) -> None:
-        run.apply("isolate", error, retry_at=time.monotonic() + delay)
+            self._isolate(child, run, error, exception)
+            return
+        run.apply("lose", error)
         logger.error(
-            "%s is not up and answers 503; it is started again in %g seconds. %s",
-            child.name,
-            delay,
-            error,
-            exc_info=exception,
+            "%s has failed, and is still served. %s", child.name, error, exc_info=exception
         )
-        if run.end_retries is None:
-            retries, restart = Job(), partial(self._restart, child, run, delay)
-            run.end_retries = retries.end
-            retries.start(self.register, restart, f"mountkit restart of {child.name}")
+
+    def _isolate(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
+        """Have an app answer 503, and start it again until it is up."""
+        _set_down(child, run, _FIRST_DELAY, error, exception)
+        restart = partial(self._restart, child, run, _FIRST_DELAY)
+        run.retries = Job(self.register, restart, f"mountkit restart of {child.name}")
 
     async def _restart(self, child: Child, run: Run, delay: float) -> None:
-        """Start an app again and again, after longer and longer pauses, until it is up."""
         while True:
             await anyio.sleep(delay)
             try:
@@ -261,13 +241,14 @@ class Supervisor:
             except LifespanError as exc:
                 await checkpoint_if_cancelled()  # it may be stopping by now
                 delay = min(delay * 2, _LONGEST_DELAY)
-                self._isolate(child, run, delay, str(exc), exc.__cause__)
+                _set_down(child, run, delay, str(exc), exc.__cause__)
             else:
                 logger.warning("%s is up again.", child.name)
                 return
 
     async def stop(self, child: Child, seconds: float = math.inf) -> None:
-        """Let go of an app that `start` has started, and stop it if no other mount holds it.
+        """Let go of an app that `start` has started, and stop it if no other mount holds it. If
+        another task is stopping it, wait for that.
 
         Args:
             seconds: the most that it may take, besides what the mount and the dispatcher say.
@@ -275,21 +256,22 @@ class Supervisor:
         Raises:
             LifespanError: it failed to stop. It is let go of all the same.
         """
-        for queue in self._queues:
-            if child in queue:
-                queue.remove(child)
-        if self._held.pop(id(child), None) is None:
+        run = self._held.get(child)
+        if run is None:
+            self._held.pop(child, None)
             return
-        run = child.run_in(self.register)
+        is_above = id(child.app) in self._above
+        if not is_above and not run.users:
+            with anyio.move_on_after(seconds):
+                await run.settled()
+            return
         try:
-            if id(child) in self._echoes:
-                self._echoes.remove(id(child))
-                return
-            run.users -= 1
-            if run.users == 0:
-                await self._stop(child, run, seconds)
+            if not is_above:
+                run.users -= 1
+                if not run.users:
+                    await self._stop(child, run, seconds)
         finally:
-            child.release(run, self.register)
+            self._release(child, run)
             child.close()
 
     async def _stop(self, child: Child, run: Run, seconds: float) -> None:
@@ -298,12 +280,11 @@ class Supervisor:
         run.apply("stop")
         if run.starting is not None:  # `_first_start` does the rest
             run.starting.cancel()
-            while run.phase == "aborting":
-                await run.change()
+            await run.settled()
             return
         try:
-            if run.end_retries is not None:
-                await run.end_retries()
+            if run.retries is not None:
+                await run.retries.end()
             if run.task is not None:
                 await self._stop_task(child, run.task, seconds)
         finally:
@@ -323,19 +304,9 @@ class Supervisor:
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> Job:
         """Do some work in a task of its own, until `stop_all` cancels it."""
-        job = Job()
-        self._work.add(job)
+        return Job(self.register, work, "mountkit change", among=self._work)
 
-        async def run() -> None:
-            try:
-                await work()
-            finally:
-                self._work.discard(job)
-
-        job.start(self.register, run, "mountkit change")
-        return job
-
-    async def stop_all(self, seconds: float | None = None) -> list[tuple[Child, LifespanError]]:
+    async def stop_all(self, seconds: float | None = None) -> dict[Child, LifespanError]:
         """Let go of every app, the last one first.
 
         Args:
@@ -345,33 +316,59 @@ class Supervisor:
             What went wrong. Whatever one app does, the others are stopped.
         """
         self.is_stopped = True
-        errors: list[tuple[Child, LifespanError]] = []
+        errors: dict[Child, LifespanError] = {}
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while self._work:
             async with anyio.create_task_group() as task_group:
                 for job in [*self._work]:
                     task_group.start_soon(job.end)
-        for child in [*self._held.values()][::-1]:
-            run, left = child.run_in(self.register), max(0.0, deadline - time.monotonic())
-            is_echo = id(child) in self._echoes
+        for child in [*self._held][::-1]:
             try:
-                await self.stop(child, left)
+                await self.stop(child, max(0.0, deadline - time.monotonic()))
             except LifespanError as exc:
-                errors.append((child, exc))
-            with anyio.move_on_after(left):
-                # A change that was given up may be stopping it. One above waits for this.
-                while run.phase in PASSING and not is_echo:
-                    await run.change()
+                errors[child] = exc
         return errors
 
 
-def several(errors: Sequence[LifespanError]) -> LifespanError:
+def _groups(children: Iterable[Child]) -> list[list[Child]]:
+    """Those that start at the same time. One app is started once, so that another mount of it is
+    in a later group."""
+    groups: list[list[Child]] = []
+    apps: set[int] = set()  # of the last group
+    for child in children:
+        if not (
+            groups
+            and child.lifespan.independent
+            and groups[-1][-1].lifespan.independent
+            and id(child.app) not in apps
+        ):
+            groups.append([])
+            apps.clear()
+        groups[-1].append(child)
+        apps.add(id(child.app))
+    return groups
+
+
+def several(errors: Collection[LifespanError]) -> LifespanError:
     """Several failures as one."""
     if len(errors) == 1:
-        return errors[0]
+        return next(iter(errors))
     error = LifespanError("\n".join(map(str, errors)))
-    error.__cause__ = ExceptionGroup("The failures one by one", errors)
+    error.__cause__ = ExceptionGroup("The failures one by one", [*errors])
     return error
+
+
+def _set_down(
+    child: Child, run: Run, delay: float, error: str, exception: BaseException | None
+) -> None:
+    run.apply("isolate", error, retry_at=time.monotonic() + delay)
+    logger.error(
+        "%s is not up and answers 503; it is started again in %g seconds. %s",
+        child.name,
+        delay,
+        error,
+        exc_info=exception,
+    )
 
 
 async def _logged(stop: Awaitable[None]) -> None:
