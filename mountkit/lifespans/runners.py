@@ -15,7 +15,6 @@ from starlette.types import Message, Receive, Scope, Send
 from mountkit.exceptions import LifespanError, MountkitError
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
-from mountkit.lifespans.registers import REGISTER
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor, several
 from mountkit.tasks import guarded
@@ -88,8 +87,8 @@ class LifespanRunner:
         is_answered = False
         try:
             async with anyio.create_task_group() as task_group:
-                supervisor = Supervisor(scope, task_group, self._timeouts)
-                await self._run(supervisor, scope, receive, send, outcome)
+                supervisor = Supervisor(scope, task_group, self._timeouts, self._wrapped)
+                await self._run(supervisor, outcome, receive, send)
                 task_group.cancel_scope.cancel()
                 # Now, as an app that does not heed its end may hold up that of the task group.
                 if outcome.answer is not None:
@@ -106,17 +105,17 @@ class LifespanRunner:
             raise outcome.error
 
     async def _run(
-        self, supervisor: Supervisor, scope: Scope, receive: Receive, send: Send, outcome: _Outcome
+        self, supervisor: Supervisor, outcome: _Outcome, receive: Receive, send: Send
     ) -> None:
         """Start all, wait for the server's shutdown, and stop all."""
-        register, report = supervisor.register, partial(self._report, scope)
+        register, report = supervisor.register, partial(self._report, supervisor.scope)
         if any(other.register is not register for other in self.supervisors):
             register.marked()
         self.supervisors.append(supervisor)
         register.reports.append(report)
         try:
             with anyio.move_on_after(self._timeouts.total_startup_timeout) as limit:
-                await self._start(supervisor, scope, outcome)
+                await self._start(supervisor, outcome)
             if limit.cancelled_caught:
                 seconds = self._timeouts.total_startup_timeout
                 raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.")
@@ -131,24 +130,24 @@ class LifespanRunner:
         finally:
             self.supervisors.remove(supervisor)
             try:
-                await self._stop(supervisor, REGISTER not in scope, outcome)
+                await self._stop(supervisor, outcome)
             finally:
                 register.reports.remove(report)
 
-    async def _start(self, supervisor: Supervisor, scope: Scope, outcome: _Outcome) -> None:
-        refusal: BaseException | None = None
+    async def _start(self, supervisor: Supervisor, outcome: _Outcome) -> None:
         if self._wrapped is not None:
             outcome.is_wrapped_starting = True
-            refusal = await supervisor.start(self._wrapped, scope)
+            await supervisor.start(self._wrapped)
             outcome.is_wrapped_starting = False
-        await supervisor.start_all(self._children(scope))
+        await supervisor.start_all(self._children(supervisor.scope))
         if self._prepare is not None:
             await guarded(partial(self._prepare, supervisor))
-        if refusal is not None and self._is_transparent and REGISTER not in scope:
-            if not any(run.task for run in supervisor.register.runs.values()):
-                raise refusal
+        is_seen = self._is_transparent and supervisor.is_outermost
+        is_any_up = any(run.task for run in supervisor.register.runs.values())
+        if is_seen and supervisor.refusal is not None and not is_any_up:
+            raise supervisor.refusal
 
-    async def _stop(self, supervisor: Supervisor, is_outermost: bool, outcome: _Outcome) -> None:
+    async def _stop(self, supervisor: Supervisor, outcome: _Outcome) -> None:
         """Stop all, whatever happens to this task meanwhile."""
         failures: dict[Child, LifespanError] = {}
 
@@ -156,13 +155,13 @@ class LifespanRunner:
             try:
                 failures.update(await supervisor.stop_all(self._timeouts.total_shutdown_timeout))
             finally:
-                if is_outermost:
+                if supervisor.is_outermost:
                     await supervisor.register.end()
 
         await supervisor.register.outlast(stop)
         is_told = outcome.answer is not None and outcome.answer["type"] == _STOPPED
         # The log has them in any case: not every server tells of a failed shutdown.
-        if is_outermost or not is_told:
+        if supervisor.is_outermost or not is_told:
             for failure in failures.values():
                 logger.error("%s", failure, exc_info=failure.__cause__)
         if failures and is_told:

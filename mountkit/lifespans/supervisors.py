@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
+from itertools import groupby
 
 import anyio
 import anyio.abc
@@ -39,22 +40,33 @@ class Supervisor:
         scope: the lifespan scope that the dispatcher was called with.
         task_group: for the register, if there is none from above.
         timeouts: for apps that set none themselves.
+        wrapped: the app that is called with that scope; others have a scope of their own.
 
     Attributes:
         register: of its server.
-        is_stopped: it starts nothing any more.
+        refusal: what the wrapped app raised, if that showed that it supports no lifespans.
     """
 
-    def __init__(self, scope: Scope, task_group: anyio.abc.TaskGroup, timeouts: Timeouts) -> None:
-        self._scope = scope
+    def __init__(
+        self,
+        scope: Scope,
+        task_group: anyio.abc.TaskGroup,
+        timeouts: Timeouts,
+        wrapped: Child | None,
+    ) -> None:
+        self.scope = scope
         self._timeouts = timeouts
+        self._wrapped = wrapped
+        self.is_outermost = REGISTER not in scope
         self.register: Register
         self._above: frozenset[int]  # the apps above, which hold and stop themselves
         own = (Register(task_group, scope), frozenset[int]())
         self.register, self._above = scope.get(REGISTER, own)
-        self._held: dict[Child, Run | None] = {}  # in order; `None`: its turn to start is to come
-        self.is_stopped = False
+        self.refusal: BaseException | None = None
+        self._held: dict[Child, Run | None] = {}  # in order; `None`: its start is still to come
+        self._leaving: dict[Child, Run] = {}
         self._work: set[Job] = set()
+        self._is_stopped = False
 
     async def start_all(self, children: Iterable[Child]) -> None:
         """Start apps in their order; neighbours that are independent at the same time.
@@ -62,13 +74,12 @@ class Supervisor:
         Raises:
             LifespanError: one did not start. Those that did are left for `stop_all`.
         """
-        groups = _groups(children)
-        waiting = [child for group in groups for child in group if child not in self._held]
+        waiting = [child for child in children if child not in self._held]
         self._held |= dict.fromkeys(waiting)
         try:
-            for group in groups:
-                # `stop` may have taken some out.
-                await self._start_together([child for child in group if child in self._held])
+            for independent, group in groupby(waiting, lambda child: child.lifespan.independent):
+                for some in [[*group]] if independent else [[child] for child in group]:
+                    await self._start_together(some)
         finally:
             for child in waiting:
                 if self._held.get(child, child) is None:
@@ -86,72 +97,58 @@ class Supervisor:
 
         async with anyio.create_task_group() as task_group:
             for child in children:
-                task_group.start_soon(start, child)
+                if child in self._held:  # not stopped since
+                    task_group.start_soon(start, child)
         if errors:
             raise several(errors)
 
-    async def start(self, child: Child, scope: Scope | None = None) -> BaseException | None:
+    async def start(self, child: Child) -> None:
         """Hold an app, and start it unless it runs already.
-
-        Args:
-            scope: what to call it with, instead of a scope with a state of its own.
-
-        Returns:
-            What it raised, if that is how it showed that it does not support lifespans.
 
         Raises:
             LifespanError: it did not start, and is not to be isolated.
         """
-        if child.app is self._scope.get("app"):
+        if child.app is self.scope.get("app"):
             raise LifespanError(
                 f"{child.name} is mounted into itself and would start itself without end; "
                 "mount another app."
             )
-        run = self._held.get(child)
-        if run is not None:
-            if run.users:
-                return None
-            del self._held[child]  # it is being stopped; when it comes back, it is the last
+        if self._held.get(child) is not None:
+            return
         child.is_started = True
         if id(child.app) in self._above:  # that run waits for this one
             self._hold(child, self.register.runs.get(id(child.app), child.run))
-            return None
+            return
         own = Run(child.app, users=1)
         own.apply("start")
         self._hold(child, own)
-        return await self._first_start(child, own, scope)
+        await self._first_start(child, own)
 
     def _hold(self, child: Child, run: Run) -> None:
         self._held[child] = run
         child.hold(run, self.register)
 
-    def _release(self, child: Child, run: Run) -> None:
-        if self._held.get(child) is run:
-            del self._held[child]
-        child.release(run, self.register)
-
-    async def _first_start(
-        self, child: Child, own: Run, scope: Scope | None
-    ) -> BaseException | None:
-        refusal, runs, key = None, self.register.runs, id(child.app)
+    async def _first_start(self, child: Child, own: Run) -> None:
+        runs, key = self.register.runs, id(child.app)
         try:
             with anyio.CancelScope() as own.starting:
                 other = await self._other_run(child)
                 if other is not None:
                     other.users += 1
                     self._hold(child, other)
-                    return None
+                    return
                 runs[key] = own
-                refusal = await self._start(child, own, scope)
+                await self._start(child, own)
         except BaseException as exc:
             failure = exc if isinstance(exc, LifespanError) else None
             is_first = failure and own.phase == "starting" and runs.get(key) is own
             if is_first and child.lifespan.on_failure == "isolate":
                 self._isolate(child, own, str(exc), exc.__cause__)
-                return None
+                return
             own.failure = failure
             own.apply("fail" if failure else "end", str(exc))
-            self._release(child, own)
+            self._held.pop(child, None)
+            child.release(own, self.register)
             raise
         finally:
             own.starting = None
@@ -159,9 +156,8 @@ class Supervisor:
                 own.apply("end")
             if own.phase in ("failed", "stopped") and runs.get(key) is own:
                 del runs[key]
-        if own.phase == "stopped" and self.is_stopped:
+        if own.phase == "stopped" and self._is_stopped:
             raise _shutting_down(child)
-        return refusal
 
     async def _other_run(self, child: Child) -> Run | None:
         """The run of the app that another mount has started; `None` if it is to be started.
@@ -178,15 +174,15 @@ class Supervisor:
                 raise LifespanError(str(run.failure)) from run.failure.__cause__
             run = runs.get(id(child.app))
         await checkpoint_if_cancelled()
-        if self.is_stopped:
+        if self._is_stopped:
             raise _shutting_down(child)
         return run
 
-    async def _start(self, child: Child, run: Run, scope: Scope | None) -> BaseException | None:
+    async def _start(self, child: Child, run: Run) -> None:
         if not child.has_lifespan:
             run.apply("up")
-            return None
-        scope = self._child_scope(child) if scope is None else scope
+            return
+        scope = self.scope if child is self._wrapped else self._child_scope(child)
         run.state = scope.get("state", {})
         scope = {**scope, REGISTER: (self.register, self._above | {id(child.app)})}
         task = LifespanTask(child.asgi, child.name, scope)
@@ -202,18 +198,18 @@ class Supervisor:
             raise
         run.retries = None
         run.apply("up")
-        if not is_supported:
-            return task.exception
-        run.task = task
-        task.watch(partial(self._lost, child, run))
-        return None
+        if is_supported:
+            run.task = task
+            task.watch(partial(self._lost, child, run))
+        elif child is self._wrapped:
+            self.refusal = task.exception
 
     def _child_scope(self, child: Child) -> Scope:
-        parent = self._scope.get("state") or {}
+        parent = self.scope.get("state") or {}
         state = {**child.state, **{k: parent[k] for k in child.lifespan.share if k in parent}}
         if self.register.mark is not None:
             state[MARK] = self.register.mark
-        asgi = self._scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
+        asgi = self.scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
         return {"type": "lifespan", "asgi": asgi, "state": state}
 
     def _lost(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
@@ -237,7 +233,7 @@ class Supervisor:
         while True:
             await anyio.sleep(delay)
             try:
-                await self._start(child, run, None)
+                await self._start(child, run)
             except LifespanError as exc:
                 await checkpoint_if_cancelled()  # it may be stopping by now
                 delay = min(delay * 2, _LONGEST_DELAY)
@@ -256,22 +252,21 @@ class Supervisor:
         Raises:
             LifespanError: it failed to stop. It is let go of all the same.
         """
-        run = self._held.get(child)
+        run = self._held.pop(child, None)
         if run is None:
-            self._held.pop(child, None)
-            return
-        is_above = id(child.app) in self._above
-        if not is_above and not run.users:
-            with anyio.move_on_after(seconds):
-                await run.settled()
+            if child in self._leaving:
+                with anyio.move_on_after(seconds):
+                    await self._leaving[child].settled()
             return
         try:
-            if not is_above:
+            if id(child.app) not in self._above:
                 run.users -= 1
                 if not run.users:
+                    self._leaving[child] = run
                     await self._stop(child, run, seconds)
         finally:
-            self._release(child, run)
+            self._leaving.pop(child, None)
+            child.release(run, self.register)
             child.close()
 
     async def _stop(self, child: Child, run: Run, seconds: float) -> None:
@@ -315,14 +310,14 @@ class Supervisor:
         Returns:
             What went wrong. Whatever one app does, the others are stopped.
         """
-        self.is_stopped = True
+        self._is_stopped = True
         errors: dict[Child, LifespanError] = {}
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while self._work:
             async with anyio.create_task_group() as task_group:
                 for job in [*self._work]:
                     task_group.start_soon(job.end)
-        for child in [*self._held][::-1]:
+        for child in [*self._held, *self._leaving][::-1]:
             try:
                 await self.stop(child, max(0.0, deadline - time.monotonic()))
             except LifespanError as exc:
@@ -330,30 +325,12 @@ class Supervisor:
         return errors
 
 
-def _groups(children: Iterable[Child]) -> list[list[Child]]:
-    """Those that start at the same time. One app is started once, so that another mount of it is
-    in a later group."""
-    groups: list[list[Child]] = []
-    apps: set[int] = set()  # of the last group
-    for child in children:
-        if not (
-            groups
-            and child.lifespan.independent
-            and groups[-1][-1].lifespan.independent
-            and id(child.app) not in apps
-        ):
-            groups.append([])
-            apps.clear()
-        groups[-1].append(child)
-        apps.add(id(child.app))
-    return groups
-
-
 def several(errors: Collection[LifespanError]) -> LifespanError:
-    """Several failures as one."""
-    if len(errors) == 1:
+    """Several failures as one, each told once."""
+    messages = dict.fromkeys(map(str, errors))
+    if len(messages) == 1:
         return next(iter(errors))
-    error = LifespanError("\n".join(map(str, errors)))
+    error = LifespanError("\n".join(messages))
     error.__cause__ = ExceptionGroup("The failures one by one", [*errors])
     return error
 
