@@ -1,10 +1,9 @@
 """What all dispatchers below one server share, and how requests of several servers are told apart.
 
 A server copies its lifespan's `state` into the scope of each request (ASGI spec, "Lifespan
-State"). One server alone needs no mark: no key of mountkit is in any state. When a second server
-starts what the first is running, the second puts `MARK` into its state and into that of every app
-that it starts, so that its requests, at any depth, show which server they came through. Requests
-without a mark belong to the server without one.
+State"). A server that starts what another is running puts `MARK` into its state and into that of
+every app that it starts, so that its requests show it at any depth. The first has no mark: one
+server alone has no key of mountkit in any state.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ def mark_of(scope: Scope) -> int | None:
 
 
 class Register:
-    """All apps that run below one server: those of a dispatcher and of the ones below it.
+    """All apps that run below one server, at any depth.
 
     Args:
-        task_group: the outermost dispatcher's; every lifespan has a task in it.
+        task_group: for the lifespans, a task for each.
         scope: of the server's lifespan.
 
     Attributes:
@@ -79,9 +78,11 @@ class Register:
         context.run(partial(self._task_group.start_soon, function, *args, name=name))
 
     async def outlast(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do some work to its end however often this task is cancelled, then let the cancellation
-        go on. A shield does not do that: `asyncio.timeout`, asgi-lifespan and test fixtures call
-        asyncio's `Task.cancel`, which anyio knows nothing of."""
+        """Do some work to its end however often this task is cancelled; then let that go on.
+
+        A shield is not enough: `asyncio.timeout`, asgi-lifespan and test fixtures call asyncio's
+        `Task.cancel`, which anyio does not see.
+        """
         if self.is_over:  # no task can be started any more, and no app is left
             await work()
             return
@@ -97,8 +98,7 @@ class Register:
             raise cancelled
 
     async def end(self) -> None:
-        """Wait for the apps that are still stopping, and end the tasks of those that were kept when
-        everything was stopped."""
+        """Wait for the apps that are still stopping, and end the tasks of those that were kept."""
         try:
             for run in [*self.runs.values()][::-1]:
                 await run.settled()

@@ -90,15 +90,15 @@ class Supervisor:
 
         async def start(child: Child) -> None:
             try:
-                await self.start(child)
+                if child in self._held:  # not stopped since
+                    await self.start(child)
             except LifespanError as exc:
                 errors.append(exc)
                 task_group.cancel_scope.cancel()  # the others would come up for nothing
 
         async with anyio.create_task_group() as task_group:
             for child in children:
-                if child in self._held:  # not stopped since
-                    task_group.start_soon(start, child)
+                task_group.start_soon(start, child)
         if errors:
             raise several(errors)
 
@@ -143,7 +143,7 @@ class Supervisor:
             failure = exc if isinstance(exc, LifespanError) else None
             is_first = failure and own.phase == "starting" and runs.get(key) is own
             if is_first and child.lifespan.on_failure == "isolate":
-                self._isolate(child, own, str(exc), exc.__cause__)
+                self._isolate(child, own, _FIRST_DELAY, str(exc), exc.__cause__)
                 return
             own.failure = failure
             own.apply("fail" if failure else "end", str(exc))
@@ -160,12 +160,7 @@ class Supervisor:
             raise _shutting_down(child)
 
     async def _other_run(self, child: Child) -> Run | None:
-        """The run of the app that another mount has started; `None` if it is to be started.
-
-        Raises:
-            LifespanError: another mount has just failed to start it, or the server is shutting
-                down.
-        """
+        """The run of the app that another mount has started; `None` if it is to be started."""
         runs = self.register.runs
         run = runs.get(id(child.app))
         while run is not None and run.phase in PASSING:
@@ -216,20 +211,24 @@ class Supervisor:
         """An app's lifespan has ended while it was serving."""
         run.task = None
         if child.lifespan.on_failure == "isolate":
-            self._isolate(child, run, error, exception)
-            return
-        run.apply("lose", error)
-        logger.error(
-            "%s has failed, and is still served. %s", child.name, error, exc_info=exception
-        )
+            self._isolate(child, run, _FIRST_DELAY, error, exception)
+        else:
+            run.apply("lose", error)
+            message = "%s has failed, and is still served. %s"
+            logger.error(message, child.name, error, exc_info=exception)
 
-    def _isolate(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
-        """Have an app answer 503, and start it again until it is up."""
-        _set_down(child, run, _FIRST_DELAY, error, exception)
-        restart = partial(self._restart, child, run, _FIRST_DELAY)
-        run.retries = Job(self.register, restart, f"mountkit restart of {child.name}")
+    def _isolate(
+        self, child: Child, run: Run, delay: float, error: str, exception: BaseException | None
+    ) -> None:
+        run.apply("isolate", error, retry_at=time.monotonic() + delay)
+        message = "%s is not up and answers 503; it is started again in %g seconds. %s"
+        logger.error(message, child.name, delay, error, exc_info=exception)
+        if run.retries is None:
+            restart = partial(self._restart, child, run, delay)
+            run.retries = Job(self.register, restart, f"mountkit restart of {child.name}")
 
     async def _restart(self, child: Child, run: Run, delay: float) -> None:
+        """Start an app again and again, after longer and longer pauses, until it is up."""
         while True:
             await anyio.sleep(delay)
             try:
@@ -237,7 +236,7 @@ class Supervisor:
             except LifespanError as exc:
                 await checkpoint_if_cancelled()  # it may be stopping by now
                 delay = min(delay * 2, _LONGEST_DELAY)
-                _set_down(child, run, delay, str(exc), exc.__cause__)
+                self._isolate(child, run, delay, str(exc), exc.__cause__)
             else:
                 logger.warning("%s is up again.", child.name)
                 return
@@ -333,19 +332,6 @@ def several(errors: Collection[LifespanError]) -> LifespanError:
     error = LifespanError("\n".join(messages))
     error.__cause__ = ExceptionGroup("The failures one by one", [*errors])
     return error
-
-
-def _set_down(
-    child: Child, run: Run, delay: float, error: str, exception: BaseException | None
-) -> None:
-    run.apply("isolate", error, retry_at=time.monotonic() + delay)
-    logger.error(
-        "%s is not up and answers 503; it is started again in %g seconds. %s",
-        child.name,
-        delay,
-        error,
-        exc_info=exception,
-    )
 
 
 async def _logged(stop: Awaitable[None]) -> None:
