@@ -211,9 +211,10 @@ class LifespanRunner:
             async with lock:
                 if not is_done:
                     await work()
-                    is_done = True
+                is_done = True
 
-        jobs = [supervisor.spawn(once) for supervisor in self._reachable()[::-1]]
+        running = [one for one in self._reachable()[::-1] if not one.is_stopped]
+        jobs = [supervisor.spawn(once) for supervisor in running]
         for job in jobs:
             await job.ended.wait()
         if not jobs:

@@ -44,6 +44,7 @@ class Supervisor:
 
     Attributes:
         register: of its server.
+        is_stopped: it starts nothing any more.
         refusal: what the wrapped app raised, if that showed that it supports no lifespans.
     """
 
@@ -66,7 +67,7 @@ class Supervisor:
         self._held: dict[Child, Run | None] = {}  # in order; `None`: its start is still to come
         self._leaving: dict[Child, Run] = {}
         self._work: set[Job] = set()
-        self._is_stopped = False
+        self.is_stopped = False
 
     async def start_all(self, children: Iterable[Child]) -> None:
         """Start apps in their order; neighbours that are independent at the same time.
@@ -103,7 +104,7 @@ class Supervisor:
             raise several(errors)
 
     async def start(self, child: Child) -> None:
-        """Hold an app, and start it unless it runs already.
+        """Hold an app, and start it unless another mount has.
 
         Raises:
             LifespanError: it did not start, and is not to be isolated.
@@ -113,8 +114,6 @@ class Supervisor:
                 f"{child.name} is mounted into itself and would start itself without end; "
                 "mount another app."
             )
-        if self._held.get(child) is not None:
-            return
         child.is_started = True
         if id(child.app) in self._above:  # that run waits for this one
             self._hold(child, self.register.runs.get(id(child.app), child.run))
@@ -156,7 +155,7 @@ class Supervisor:
                 own.apply("end")
             if own.phase in ("failed", "stopped") and runs.get(key) is own:
                 del runs[key]
-        if own.phase == "stopped" and self._is_stopped:
+        if own.phase == "stopped" and self.is_stopped:
             raise _shutting_down(child)
 
     async def _other_run(self, child: Child) -> Run | None:
@@ -169,7 +168,7 @@ class Supervisor:
                 raise LifespanError(str(run.failure)) from run.failure.__cause__
             run = runs.get(id(child.app))
         await checkpoint_if_cancelled()
-        if self._is_stopped:
+        if self.is_stopped:
             raise _shutting_down(child)
         return run
 
@@ -309,7 +308,7 @@ class Supervisor:
         Returns:
             What went wrong. Whatever one app does, the others are stopped.
         """
-        self._is_stopped = True
+        self.is_stopped = True
         errors: dict[Child, LifespanError] = {}
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while self._work:

@@ -9,12 +9,12 @@ import anyio.abc
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from mountkit import Dispatcher, Mount
+from mountkit import Dispatcher, LifespanError, Mount
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.registers import MARK, Register
 from mountkit.lifespans.runs import Run
 from tests.support.actors import Log, actor
-from tests.support.lifespans import running
+from tests.support.lifespans import Server, running
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -89,6 +89,27 @@ async def test_the_order_holds_if_an_app_is_being_stopped_already() -> None:
             assert "a down" not in log
             slow.go.set()
     assert log == ["a up", "slow stops", "slow down", "a down"]
+
+
+async def test_apps_below_a_dispatcher_that_was_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They have their own time to stop; the server hears when all have."""
+    monkeypatch.setattr("mountkit.lifespans.protocol._EXIT_GRACE", 0.02)
+    log: Log = []
+    slow = SlowToStop(log)
+    app = Dispatcher({"/": Dispatcher({"/slow": slow})}, shutdown_timeout=0.02)
+
+    async def serve() -> None:
+        with pytest.raises(LifespanError, match=r"did not stop within 0\.02 seconds"):
+            await Server(log).run(app)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve)
+        await until(lambda: "its task is left behind" in caplog.text)
+        await anyio.wait_all_tasks_blocked()
+        slow.go.set()
+    assert log[-3:] == ["slow stops", "slow down", "shutdown.failed"]
 
 
 async def test_an_app_that_comes_back_while_it_stops() -> None:
