@@ -6,7 +6,7 @@ first: `options`, `protocol` (one talk with one app), `runs` (the states of a ru
 `supervisors` (the apps of one dispatcher in one server), `runners` (the answer to a server),
 `middleware` and `probes` (for users).
 
-An app of apps makes one `LifespanRunner` and awaits it for each scope of type "lifespan". A new
-option is a field of `options.Lifespan`, read in `supervisors`; a new state is a row of
+An app of apps makes one `LifespanRunner` and awaits it for each scope of type "lifespan". To add an
+option, add a field to `options.Lifespan` and read it in `supervisors`; to add a state, add a row to
 `runs.STATES`.
 """

@@ -55,6 +55,10 @@ class Child:
             return self.run
         return self.others.get(mark_of(scope), self.run)
 
+    def run_in(self, register: Register) -> Run:
+        """Its run for a server."""
+        return self._runs.get(register, self.run)
+
     def hold(self, run: Run, register: Register) -> None:
         """Use a run for the requests of a server, which gets a mark if another holds this app."""
         with _lock:
