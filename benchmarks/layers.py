@@ -1,7 +1,6 @@
-"""What each layer costs: the time of a request through it, less that of the bare child, in U.
+"""What each layer costs: a request through a mount with it, less one through a mount without, in U.
 
-**U** is an `async def` that copies the scope, sets `root_path` and awaits the child; see
-`benchmarks.dispatch`. Coroutines are driven by hand, inside a running loop.
+See `benchmarks.driving` for U and for how it is measured.
 
     scripts/bench layers
 """
@@ -9,114 +8,89 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.middleware import Middleware
 
-from benchmarks.measuring import table
-from mountkit.middleware.checks import CheckMiddleware
-from mountkit.middleware.contexts import ContextMiddleware
-from mountkit.middleware.cookies import CookiePathMiddleware
-from mountkit.middleware.errors import ContainMiddleware
-from mountkit.middleware.limits import LimitMiddleware
-from mountkit.middleware.redirects import LocationMiddleware, RedirectMiddleware
-from mountkit.middleware.timeouts import TimeoutMiddleware
+from benchmarks.driving import CALLS, WARM_UP, Works, calling, child, floor, scope_of, timed
+from benchmarks.measuring import DOCS, quote, table, write
+from mountkit import (
+    CheckMiddleware,
+    ContainMiddleware,
+    ContextMiddleware,
+    CookiePathMiddleware,
+    Dispatcher,
+    LimitMiddleware,
+    LocationMiddleware,
+    Mount,
+    RedirectMiddleware,
+    TimeoutMiddleware,
+)
 
-ROUNDS = 2_000
-CALLS = 50
+PAGE_OF_DOCS = DOCS / "limits.md"
 
-
-async def child(scope: Scope, receive: Receive, send: Send) -> None:
-    """The app behind every layer: it answers, and does nothing else."""
-    headers = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"hello"})
-
-
-async def floor(scope: Scope, receive: Receive, send: Send) -> None:
-    scope = scope.copy()
-    scope["root_path"] = "/m0"
-    await child(scope, receive, send)
-
-
-async def receive() -> Message:
-    return {"type": "http.request"}
-
-
-async def send(message: Message) -> None:
-    return None
-
-
-def scope_of() -> Scope:
-    """As uvicorn makes it; of new objects for each request."""
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "server": ("127.0.0.1", 8000),
-        "client": ("127.0.0.1", 50000),
-        "scheme": "http",
-        "method": "GET",
-        "root_path": "/m0",
-        "path": "/m0/x",
-        "raw_path": b"/m0/x",
-        "query_string": b"",
-        "headers": [(b"host", b"example.com"), (b"accept", b"text/html")],
-        "state": {},
-    }
-
-
-LAYERS: dict[str, Callable[[ASGIApp], ASGIApp]] = {
-    "limit": lambda app: LimitMiddleware(app, max_concurrency=100),
-    "timeout, total": lambda app: TimeoutMiddleware(app, total=30),
-    "timeout, both": lambda app: TimeoutMiddleware(app, response=10, total=30),
-    "check": CheckMiddleware,
-    "context": ContextMiddleware,
-    "contain": ContainMiddleware,
-    "redirect": RedirectMiddleware,
-    "cookie path": CookiePathMiddleware,
-    "location": LocationMiddleware,
+#: What a mount is given, and the most that it may cost.
+LAYERS: dict[str, tuple[dict[str, Any], float | None]] = {
+    "CheckMiddleware": ({"middleware": [Middleware(CheckMiddleware)]}, 2.5),
+    "ContextMiddleware": ({"middleware": [Middleware(ContextMiddleware)]}, 1.2),
+    "ContainMiddleware": ({"middleware": [Middleware(ContainMiddleware)]}, 0.8),
+    'errors="contain"': ({"errors": "contain"}, 0.8),
+    "TimeoutMiddleware, total": (
+        {"middleware": [Middleware(TimeoutMiddleware, total=30)]},
+        6.0,
+    ),
+    "TimeoutMiddleware, response": (
+        {"middleware": [Middleware(TimeoutMiddleware, response=10)]},
+        6.0,
+    ),
+    "TimeoutMiddleware, both": (
+        {"middleware": [Middleware(TimeoutMiddleware, response=10, total=30)]},
+        6.0,
+    ),
+    "LimitMiddleware": ({"middleware": [Middleware(LimitMiddleware, max_concurrency=100)]}, None),
+    "RedirectMiddleware": ({"middleware": [Middleware(RedirectMiddleware)]}, None),
+    "CookiePathMiddleware": ({"middleware": [Middleware(CookiePathMiddleware)]}, None),
+    "LocationMiddleware": ({"middleware": [Middleware(LocationMiddleware)]}, None),
 }
 
 
-async def by_layer(rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
-    """The cost of each layer over the bare child, in U: medians of interleaved rounds."""
-    apps = {"U": floor, "child": child, **{name: make(child) for name, make in LAYERS.items()}}
-    times: dict[str, list[float]] = {name: [] for name in apps}
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            for name, app in apps.items():
-                times[name].append(_seconds(app))
-            gc.collect(0)
-            await asyncio.sleep(0)  # the loop drops the timers that were cancelled
-    finally:
-        gc.enable()
-    medians = {name: statistics.median(taken) for name, taken in times.items()}
-    return {
-        name: {"over the child": (medians[name] - medians["child"]) / medians["U"]}
-        for name in LAYERS
+async def by_layer(rounds: int) -> dict[str, dict[str, float]]:
+    """The cost of each layer over a mount without, in U."""
+    given = {"": {}, **{name: options for name, (options, _) in LAYERS.items()}}
+    works: Works = {
+        "U": (calling(floor), lambda: scope_of("/m0/x")),
+        **{
+            name: (calling(Dispatcher([Mount("/m0", child, **options)])), lambda: scope_of("/m0/x"))
+            for name, options in given.items()
+        },
     }
+    times = await timed(works, rounds)
+    unit, plain = times["U"]["median"], times[""]["median"]
+    rows = {}
+    for name, (_, goal) in LAYERS.items():
+        rows[name] = {"reached": (times[name]["median"] - plain) / unit}
+        if goal is not None:
+            rows[name]["goal"] = goal
+    return rows
 
 
-def _seconds(app: ASGIApp) -> float:
-    """For one call, over some."""
-    scopes = [scope_of() for _ in range(CALLS)]
-    start = time.perf_counter()
-    for scope in scopes:
-        try:
-            app(scope, receive, send).send(None)  # type: ignore[attr-defined]
-        except StopIteration:
-            continue
-    return (time.perf_counter() - start) / CALLS
+def tables(figures: Mapping[str, Any]) -> str:
+    """The figures as the documentation shows them."""
+    return table("over a mount without the layer, in U, at most", figures["layers"])
 
 
-def main() -> None:
-    print(table("a layer", asyncio.run(by_layer())))
+def main(rounds: int = 500) -> None:
+    started = time.monotonic()
+    figures = {"layers": asyncio.run(by_layer(rounds))}
+    write("layers", figures)
+    text = tables(figures)
+    quote(PAGE_OF_DOCS, "layers", text)
+    print(text)
+    print(
+        f"{rounds} rounds of {WARM_UP} and {CALLS} calls. {time.monotonic() - started:.0f} s",
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Through servers: the same app by the bridge and by the server's own WSGI, over l
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -161,8 +162,8 @@ asgi = WSGIBridge(hello)
 
 
 @asynccontextmanager
-async def served(command: list[str]) -> AsyncIterator[int]:
-    """The port of a server that runs."""
+async def served(command: list[str], cores: set[int] | None = None) -> AsyncIterator[int]:
+    """The port of a server that runs, on these cores if they are given."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     process = subprocess.Popen(  # noqa: ASYNC220
@@ -170,6 +171,8 @@ async def served(command: list[str]) -> AsyncIterator[int]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    if cores:
+        os.sched_setaffinity(process.pid, cores)  # its own processes have what it has
     deadline = time.monotonic() + 120
     try:
         while True:

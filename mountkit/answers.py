@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 from http import HTTPStatus
 from time import monotonic
+from typing import Literal
 
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import Receive, Scope, Send
+
+from mountkit.matching.locations import slash_location
 
 
 async def answer(
@@ -63,3 +66,37 @@ async def refuse_websocket(
         await send({"type": "websocket.http.response.body", "body": b""})
     else:
         await send({"type": "websocket.close", "code": 1000, "reason": ""})
+
+
+async def redirected(
+    when: bool | Literal["navigate"], path: str, scope: Scope, receive: Receive, send: Send
+) -> bool:
+    """Redirect a request for the bare prefix of a mount to the same with a slash (307), which
+    nothing may keep, as it depends on the headers; or do nothing.
+
+    Args:
+        when: see `Mount(redirect_slashes=)`.
+        path: the prefix, with all that comes before it.
+
+    Returns:
+        Whether it was redirected.
+    """
+    location = redirect_location(when, path, scope)
+    if location is None:
+        return False
+    response = RedirectResponse(location, 307, {"cache-control": "no-store"})
+    await response(scope, receive, send)
+    return True
+
+
+def redirect_location(when: bool | Literal["navigate"], path: str, scope: Scope) -> str | None:
+    """Where `redirected` redirects to; `None` if it does nothing."""
+    if scope["type"] != "http" or not when:
+        return None
+    # Fetch Metadata (W3C), section 2.3: sent by browsers, and not by the scripts in them.
+    is_navigation = scope["method"] == "GET" and any(
+        name == b"sec-fetch-mode" and value == b"navigate" for name, value in scope["headers"]
+    )
+    if when is not True and not is_navigation:
+        return None
+    return slash_location(path, scope.get("query_string", b""))

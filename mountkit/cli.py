@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Returns:
-        The exit status: 0; 1 if `check` has findings; 2 if the command line is wrong.
-    """
+    """Run a command; the exit status is 1 if `check` has findings, 2 if the command is wrong."""
     options = _parser().parse_args(argv)
     try:
         app = load(options.app, is_factory=options.factory)
@@ -48,31 +44,22 @@ def _parser() -> argparse.ArgumentParser:
         ("check", "report mounts that hide others, overlap, or cannot work; exit 1 if any"),
     ):
         command = commands.add_parser(name, help=help_text, description=help_text)
-        command.add_argument("app", help="where the app is, as for uvicorn: module:attribute")
+        add = command.add_argument
+        add("app", help="where the app is, as for uvicorn: module:attribute")
         if name == "explain":
-            command.add_argument("url", help="absolute, or a path; ws:// makes a websocket")
-            command.add_argument("-X", "--method", default="GET", help="default: GET")
-            command.add_argument(
-                *("-H", "--header"),
-                dest="headers",
-                action="append",
-                default=[],
-                metavar="'NAME: VALUE'",
-                help="may be given several times",
-            )
-            command.add_argument("--client", default="127.0.0.1", help="the peer's address")
-            command.add_argument("--root-path", default="", help="as the server's --root-path")
-        command.add_argument("--factory", action="store_true", help="call the attribute first")
-        command.add_argument("--json", action="store_true", help="for machines")
+            add("url", help="absolute, or a path; ws:// makes a websocket")
+            add("-X", "--method", default="GET", help="default: GET")
+            several: Any = {"action": "append", "default": [], "dest": "headers"}
+            add("-H", "--header", metavar="'NAME: VALUE'", help="may be repeated", **several)
+            add("--client", default="127.0.0.1", help="the peer's address")
+            add("--root-path", default="", help="as the server's --root-path")
+        add("--factory", action="store_true", help="call the attribute first")
+        add("--json", action="store_true", help="for machines")
     return parser
 
 
 def load(target: str, *, is_factory: bool = False) -> Any:
-    """Import `module:attribute`, as uvicorn does.
-
-    Raises:
-        MountkitError: the module or the attribute does not exist.
-    """
+    """Import `module:attribute`, as uvicorn does; MountkitError if one of them does not exist."""
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise MountkitError(f"App {target!r} lacks a module or an attribute; write 'main:app'.")
@@ -93,7 +80,16 @@ def load(target: str, *, is_factory: bool = False) -> Any:
 def _routes(app: Any, options: argparse.Namespace) -> int:
     layers = list(_nested(app, "", set()))
     if options.json:
-        print(json.dumps([_layer_as_dict(layer) for layer in layers], indent=2))
+        keys = ("route", "app", "where")
+        found = [
+            {
+                "layer": layer.label,
+                "order": "specificity" if layer.table is not None else "declaration",
+                "routes": [dict(zip(keys, row, strict=True)) for row in _rows(layer)],
+            }
+            for layer in layers
+        ]
+        print(json.dumps(found, indent=2))
         return 0
     console = _console()
     for layer in layers:
@@ -124,12 +120,6 @@ def _rows(layer: Layer) -> Iterator[tuple[str, str, str]]:
         yield "default", describe_app(layer.underneath), ""
 
 
-def _layer_as_dict(layer: Layer) -> dict[str, Any]:
-    order = "specificity" if layer.table is not None else "declaration"
-    rows = [{"route": r, "app": app, "where": where} for r, app, where in _rows(layer)]
-    return {"layer": layer.label, "order": order, "routes": rows}
-
-
 def _print_layer(console: Console, layer: Layer) -> None:
     from rich.table import Table
 
@@ -137,7 +127,9 @@ def _print_layer(console: Console, layer: Layer) -> None:
     table = Table("#", "route", "app", "defined at", title=f"{layer.label}: {order}")
     table.title_justify = "left"
     for number, (route, app, where) in enumerate(_rows(layer), 1):
-        table.add_row(str(number), _plain(route), _plain(app), _plain(_short(where)))
+        path, _, line = where.rpartition(":")
+        short = f"{os.path.relpath(path)}:{line}" if path else ""
+        table.add_row(str(number), route, app, short)
     console.print(table)
 
 
@@ -163,25 +155,22 @@ def _print_explanation(console: Console, explanation: Explanation) -> None:
     from rich.table import Table
 
     if explanation.request:
-        console.print(_plain(explanation.request), style="bold")
+        console.print(explanation.request, style="bold")
     if explanation.route is not None:
-        console.print(f"-> {_plain(describe(explanation.route))}", style="bold green")
+        console.print(f"-> {describe(explanation.route)}", style="bold green")
     else:
-        console.print(
-            "-> default" if explanation.target else "No mount takes it.", style="bold red"
-        )
+        line = "-> default" if explanation.target else "No mount takes it."
+        console.print(line, style="bold red")
     seen = Table.grid(padding=(0, 2))
     for name, value in _seen(explanation):
-        seen.add_row(f"   {name}", _plain(value))
-    if seen.rows:
-        console.print(seen)
+        seen.add_row(f"   {name}", value)
     table = Table("outcome", "route", "reason")
     styles = {"chosen": "bold green", "outranked": "yellow", "refused": "dim"}
-    for candidate in explanation.candidates:
-        cells = (candidate.outcome, describe(candidate.route), candidate.reason)
-        table.add_row(*map(_plain, cells), style=styles[candidate.outcome])
-    if explanation.candidates:
-        console.print(table)
+    for route, outcome, reason in explanation.candidates:
+        table.add_row(outcome, describe(route), reason, style=styles[outcome])
+    for part in (seen, table):
+        if part.rows:
+            console.print(part)
     if explanation.below is not None:
         console.print("Below it:")
         _print_explanation(console, explanation.below)
@@ -204,19 +193,19 @@ def _seen(explanation: Explanation) -> Iterator[tuple[str, str]]:
 def _check(app: Any, options: argparse.Namespace) -> int:
     findings = check(app)
     if options.json:
-        fields = ("code", "message", "request")
         found = [
-            {name: getattr(finding, name) for name in fields}
-            | {"where": [rule.where for rule in finding.rules]}
-            for finding in findings
+            {"code": one.code, "message": one.message, "request": one.request}
+            | {"where": [rule.where for rule in one.rules]}
+            for one in findings
         ]
         print(json.dumps(found, indent=2))
-    else:
-        console = _console()
-        for finding in findings:
-            console.print(f"[bold red]{finding.code}[/]  {_plain(finding.message)}")
-        count = len(findings)
-        console.print("Nothing found." if not count else f"{count} finding{'s' * (count > 1)}.")
+        return 1 if findings else 0
+    console = _console()
+    for finding in findings:
+        console.print(finding.code, style="bold red", end="  ")
+        console.print(finding.message)
+    count = len(findings)
+    console.print("Nothing found." if not count else f"{count} finding{'s' * (count > 1)}.")
     return 1 if findings else 0
 
 
@@ -228,19 +217,7 @@ def _console() -> Console:
             "Printing needs rich, which is not installed; run pip install 'mountkit[cli]', or add "
             "--json."
         ) from exc
-    console = Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 160  # not a screen: do not break lines early
     return console
-
-
-def _plain(text: str) -> str:
-    """`text` with rich's markup escaped."""
-    from rich.markup import escape
-
-    return escape(text)
-
-
-def _short(where: str) -> str:
-    path, _, line = where.rpartition(":")
-    return f"{os.path.relpath(path)}:{line}" if path else ""

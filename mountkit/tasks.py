@@ -46,7 +46,7 @@ def is_outside(exc: BaseException, task: Any = None) -> bool:
         return False
     if isinstance(exc, GeneratorExit):
         return not _is_in_task(task)
-    if isinstance(exc, anyio.get_cancelled_exc_class()):
+    if _is_in_task(None) and isinstance(exc, anyio.get_cancelled_exc_class()):
         task = current_task()  # none on trio, where an app cannot raise a cancellation of its own
         return task is None or task.cancelling() > 0
     if isinstance(exc, BaseExceptionGroup):
@@ -79,7 +79,7 @@ def describe(exc: BaseException) -> str:
     """An exception in one line."""
     name = type(exc).__name__
     try:
-        return f"{name}: {exc}"
+        return f"{name}: {exc}".removesuffix(": ")
     except Exception:  # the exception's own `__str__` may raise
         return name
 

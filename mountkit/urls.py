@@ -1,7 +1,6 @@
 """URLs across apps: of a named route of any mount, from anywhere in a request.
 
-May import: `serving` and everything below it. To learn how another framework reverses names, see
-`mountkit.frameworks`.
+May import: `serving` and below. How frameworks reverse names: see `mountkit.frameworks`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _UNFIT = (AssertionError, TypeError, ValueError)
 
 
 class URLNotFound(MountkitError, NoMatchFound):
-    """No route has the name, or none that takes these parameters; the message has near names."""
+    """No route has the name and takes these parameters; the message has near names."""
 
     def __init__(self, name: str, params: dict[str, Any], known: list[str]) -> None:
         given = ", ".join(f"{key}={value!r}" for key, value in params.items()) or "none"
@@ -48,15 +47,14 @@ def url_for(where: Any, name: str, /, **params: Any) -> URL:
         url_for(request, "shop:item", id=3)  # https://example.com/shop/item/3
         url_for(request, "tenant:home", tenant="acme")  # https://acme.example.com/
 
+    A mount without a host is at the host of this request, and a host without a port has its port.
+
     Args:
         where: Starlette's request or websocket, a connection scope, the request of a WSGI
             framework, or its environ.
         name: the names of the mounts from the outside in, then the route's: `"mount:route"`.
             Mounts without a name are left out.
         params: the placeholders of host and path.
-
-    A mount without a host is at the host of this request, and a host without a port has the port
-    of this request.
 
     Raises:
         URLNotFound: no route has the name and these parameters.
@@ -69,11 +67,7 @@ def url_for(where: Any, name: str, /, **params: Any) -> URL:
 
 def path_for(where: Any, name: str, /, **params: Any) -> str:
     """As `url_for`, but without the scheme, and without the host if the route is at the host of
-    this request: `/shop/item/3`, `//acme.example.com/`.
-
-    Args:
-        where, name, params: as for `url_for`, and so are the errors.
-    """
+    this request: `/shop/item/3`, `//acme.example.com/`."""
     scope, url, path = _locate(where, name, params)
     host = _netloc(scope, url.host)
     return path if host == _netloc(scope, "") else f"//{host}{path}"
@@ -84,31 +78,24 @@ def url_context(request: Request) -> dict[str, Any]:
 
     Jinja2Templates("templates", context_processors=[url_context])
     """
-    return {
-        "mount_url_for": partial(url_for, request),
-        "mount_path_for": partial(path_for, request),
-    }
+    functions = {"mount_url_for": url_for, "mount_path_for": path_for}
+    return {name: partial(function, request) for name, function in functions.items()}
 
 
 # Starlette and its kin; Flask, Bottle, WebOb; Django; Falcon; CherryPy.
 _HOLDERS = ("scope", "environ", "META", "env", "wsgi_environ")
 
 
-def _scope_of(where: Any) -> Scope:
-    """The connection scope behind a request of any framework."""
-    for attribute in _HOLDERS:
-        where = getattr(where, attribute, where)
-    scope = where.get("asgi.scope", where) if isinstance(where, dict) else {}
-    if "type" in scope:
-        return scope
-    raise MountkitError(
-        f"{where!r} has no connection scope; pass the request, its scope or its environ."
-    )
-
-
 def _locate(where: Any, name: str, params: dict[str, Any]) -> tuple[Scope, Any, str]:
     """The scope of a request; a route's `URLPath`; and its path, encoded, below the site's."""
-    scope = _scope_of(where)
+    found = where
+    for attribute in _HOLDERS:
+        found = getattr(found, attribute, found)
+    scope = found.get("asgi.scope", found) if isinstance(found, dict) else {}
+    if "type" not in scope:
+        raise MountkitError(
+            f"{found!r} has no connection scope; pass the request, its scope or its environ."
+        )
     site = Site(*site_of(scope, scope.get("root_path", "").rstrip("/"), None))
     routers = [router for router in (site.router, site.app) if router is not None]
     cause: Exception | None = None

@@ -89,7 +89,7 @@ class Admin:
             tenant = await self.control.add_tenant(slug.strip().lower(), name, colour, password)
         except Refused as exc:
             return await self._page(request, str(exc), filled=await request.form())
-        # Somebody may have asked for it before, and been told that it is nobody's.
+        # A request may have asked for it before, and got the answer for unknown hosts.
         self.resolver.invalidate(self.control.host_of(tenant))
         return RedirectResponse(request.url_for("index"), 303)
 

@@ -137,7 +137,7 @@ class Control:
         return tenant
 
     async def remove_tenant(self, tenant_id: str) -> Tenant | None:
-        """Its hosts are nobody's from now on. Its database is still there."""
+        """Its hosts are unknown from now on. Its database is still there."""
         async with self.sessions.begin() as session:
             tenant = await session.get(Tenant, tenant_id, options=[selectinload(Tenant.domains)])
             if tenant is not None:

@@ -45,7 +45,7 @@ def make_site(domain: str) -> Flask:
 
 
 class NoShop:
-    """Sends those who ask for a host that is nobody's to the marketing site."""
+    """Sends requests for unknown hosts to the marketing site."""
 
     def __init__(self, domain: str) -> None:
         self.domain = domain

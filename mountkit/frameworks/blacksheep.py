@@ -1,6 +1,6 @@
 """BlackSheep. It compares the decoded `root_path` with the encoded `raw_path`."""
 
-from mountkit.frameworks.base import Framework
+from mountkit.frameworks import Framework
 
 BLACKSHEEP = Framework(
     name="BlackSheep",

@@ -1,5 +1,5 @@
 """Django Channels. Its routers put what is left of the path into the scope."""
 
-from mountkit.frameworks.base import Framework
+from mountkit.frameworks import Framework
 
 CHANNELS = Framework(name="Channels", left_keys="path_remaining url_route")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from mountkit.frameworks.base import Framework, is_a
-from mountkit.frameworks.starlette import middleware_of
+from mountkit.frameworks import Framework, is_a, unless_told
+from mountkit.frameworks.starlette import APP
 
 
 def _find(app: Any) -> Any:
@@ -16,15 +16,17 @@ def _find(app: Any) -> Any:
 
 def _find_on_fastapi(app: Any) -> Any:
     """Its middleware there compares the whole path with `routes_pathname_prefix`."""
-    modules = {getattr(layer.cls, "__module__", "") for layer in middleware_of(app)}
+    modules = {getattr(layer.cls, "__module__", "") for layer in app.user_middleware}
     return app if "dash.backends._fastapi" in modules else None
 
 
 DASH = Framework(
     name="Dash",
     find=_find,
-    told=lambda app: app.config.requests_pathname_prefix,
-    advice="Dash asks for its scripts below requests_pathname_prefix={told!r}; write "
-    "Dash(requests_pathname_prefix='{prefix}/', routes_pathname_prefix='/')",
+    advice=unless_told(
+        lambda app: app.config.requests_pathname_prefix,
+        "Dash asks for its scripts below requests_pathname_prefix={told!r}; write "
+        "Dash(requests_pathname_prefix='{prefix}/', routes_pathname_prefix='/')",
+    ),
 )
-ON_FASTAPI = Framework(name="Dash on FastAPI", find=_find_on_fastapi, convention="strip")
+ON_FASTAPI = Framework(name="Dash on FastAPI", app=APP, find=_find_on_fastapi, convention="strip")

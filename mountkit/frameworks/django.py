@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from mountkit.frameworks.base import Framework, Reversal, inner, is_a, is_told
+from mountkit.frameworks import Framework, Reversal, inner, is_a, is_told
 
 _HANDLER = ("django.core.handlers.base", "BaseHandler")
 _STATIC_HANDLERS = ("ASGIStaticFilesHandler", "StaticFilesHandler")
@@ -19,16 +19,15 @@ def _find(app: Any) -> Any:
 def _advice(app: Any, prefix: str) -> str:
     settings = sys.modules["django.conf"].settings
     forced = settings.FORCE_SCRIPT_NAME
-    if forced is not None:
-        if is_told(forced, prefix):
-            return ""
+    if forced is not None and not is_told(forced, prefix):
         return (
             f"Django has FORCE_SCRIPT_NAME={forced!r} and makes its URLs with it wherever it is "
             f"mounted; write {prefix!r}, or leave it out"
         )
     # As it was written: to read the setting would fix it (`LazySettings.__getattr__`).
-    static = getattr(settings._wrapped, "STATIC_URL", None)
-    if "django.contrib.staticfiles" not in settings.INSTALLED_APPS or static is None:
+    static: str | None = getattr(settings._wrapped, "STATIC_URL", None)
+    has_files = "django.contrib.staticfiles" in settings.INSTALLED_APPS
+    if forced is not None or static is None or not has_files:
         return ""
     chain = inner(app, "application", "app")
     serves = any(type(one).__name__ in _STATIC_HANDLERS for one in chain)
@@ -41,12 +40,8 @@ def _advice(app: Any, prefix: str) -> str:
     return ""
 
 
-def _reversal(app: Any) -> Reversal | None:
-    """By the name of the pattern, `index`, `admin:index`. Wrappers may have routes of their own."""
-    return Reversal(_path_for, _names) if is_a(app, *_HANDLER) else None
-
-
 def _path_for(name: str, params: Mapping[str, Any]) -> str:
+    """By the name of the pattern, `index`, `admin:index`."""
     from django.urls import get_script_prefix, reverse
 
     path = unquote(reverse(name, kwargs=dict(params)))
@@ -62,4 +57,8 @@ def _names(resolver: Any = None, namespace: str = "") -> Iterable[str]:
         yield from _names(below, f"{namespace}{key}:")
 
 
-DJANGO = Framework(name="Django", find=_find, advice=_advice, reversal=_reversal)
+DJANGO = Framework(name="Django", find=_find, advice=_advice)
+# Not the wrappers, which may have routes of their own.
+HANDLER = Framework(
+    name="Django's handler", app=_HANDLER, reversal=lambda app: Reversal(_path_for, _names)
+)

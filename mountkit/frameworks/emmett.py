@@ -1,5 +1,5 @@
 """Emmett and Emmett55. They route on `path` alone."""
 
-from mountkit.frameworks.base import Framework
+from mountkit.frameworks import Framework
 
 EMMETT = Framework(name="Emmett", app=("emmett_core.app", "App"), convention="strip")

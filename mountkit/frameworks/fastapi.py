@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mountkit.frameworks.base import Framework, Place, Problem
+from mountkit.frameworks import Framework, Place, Problem
 
 
 def _problems(app: Any, place: Place) -> Iterator[Problem]:

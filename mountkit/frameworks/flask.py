@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from mountkit.frameworks.base import Framework, Reversal, SessionCookie, WSGIRoute
+from mountkit.frameworks import Framework, Reversal, SessionCookie, WSGIRoute
 
 
 def _reversal(app: Any) -> Reversal:

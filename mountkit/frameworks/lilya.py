@@ -1,7 +1,7 @@
 """Lilya, and Ravyn, which is built on it and asked first. Their OpenAPI documents keep the first
 prefix in the list of servers."""
 
-from mountkit.frameworks.base import Framework
+from mountkit.frameworks import Framework
 
 RAVYN = Framework(
     name="Ravyn",

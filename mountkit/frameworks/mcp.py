@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from mountkit.frameworks.base import Framework, Place, Problem
+from mountkit.frameworks import Framework, Place, Problem
 
 
 def _find(app: Any) -> Any:

@@ -1,5 +1,5 @@
 """Microdot. ASGI apps route on `path` alone; they are a subclass of its plain apps."""
 
-from mountkit.frameworks.base import Framework
+from mountkit.frameworks import Framework
 
 MICRODOT = Framework(name="Microdot", app=("microdot.asgi", "Microdot"), convention="strip")

@@ -1,5 +1,5 @@
 """Responder. It routes on `path` alone (`routes.py:Router._dispatch`)."""
 
-from mountkit.frameworks.base import Framework
+from mountkit.frameworks import Framework
 
 RESPONDER = Framework(name="Responder", app=("responder", "API"), convention="strip")

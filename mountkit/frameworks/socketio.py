@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mountkit.frameworks.base import Framework, Stripped
+from mountkit.frameworks import Framework, Stripped
 
 
 def _convention(app: Any, prefix: str) -> Stripped | None:

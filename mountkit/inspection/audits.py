@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import combinations
 from typing import Any, TypeAlias
 
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from mountkit.frameworks import base, keeps_first_prefix, problems, session_cookie
-from mountkit.frameworks.base import Place, SessionCookie
+from mountkit.frameworks import Place, inner, keeps_first_prefix, problems, session_cookie
 from mountkit.inspection.layers import Layer, candidates_of, describe, layers_of
 from mountkit.matching.findings import Finding, shown
 from mountkit.matching.rules import Rule
@@ -28,7 +29,7 @@ def check(app: Any) -> list[Finding]:
     app, or are mounted into themselves.
 
     Args:
-        app: what `mountkit.explain` takes.
+        app: as for `mountkit.explain`.
     """
     return list(dict.fromkeys(_check(app, "", (), {})))
 
@@ -42,7 +43,7 @@ def _check(app: Any, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator
         if layer.table is not None:
             yield from layer.table.check()
         else:
-            yield from _check_order(layer)
+            yield from _check_routes(layer.routes)
         for mount in _mounts(layer):
             yield from _check_app(mount, prefix + mount.path, (*above, app), met)
     yield from _check_cookies(app)
@@ -54,19 +55,13 @@ def _mounts(layer: Layer) -> Iterator[Mount]:
 
 def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator[Finding]:
     if any(mount.target is app for app in above):
-        yield Finding(
-            "mounted-into-itself",
-            f"{shown(mount.rule)} mounts an app into itself; mount another app.",
-            (mount.rule,),
-        )
+        message = f"{shown(mount.rule)} mounts an app into itself; mount another app."
+        yield Finding("mounted-into-itself", message, (mount.rule,))
         return
     child = mount.child
-    place = Place(
-        prefix,
-        None if mount.rule.host is None else mount.rule.host.host,
-        mount.convention,
-        child is not None and child.has_lifespan and child.lifespan.shutdown,
-    )
+    is_stopped = child is not None and child.has_lifespan and child.lifespan.shutdown
+    host = None if mount.rule.host is None else mount.rule.host.host
+    place = Place(prefix, host, mount.convention, is_stopped)
     for problem in problems(mount.target, place):
         message = f"The app of {shown(mount.rule)}: {problem.message}."
         yield Finding(problem.code, message, (mount.rule,))
@@ -96,56 +91,43 @@ def _check_prefixes(mount: Mount, prefix: str, met: _Met) -> Iterator[Finding]:
 
 def _check_cookies(app: Any) -> Iterator[Finding]:
     """Two apps on one host that overwrite each other's session."""
+    mounts = [mount for layer in layers_of(app) for mount in _mounts(layer)]
     sites: list[tuple[Mount | None, Any]] = [(None, app)]
-    for layer in layers_of(app):
-        sites += [(mount, mount.target) for mount in _mounts(layer)]
-    underneath = getattr(app, "underneath", None)
-    if underneath is not None:
-        sites.append((None, underneath))
-    found: list[tuple[Mount | None, Any, SessionCookie]] = []
-    for mount, target in sites:
-        cookie = session_cookie(target)
-        if cookie is None or _has_own_cookies(mount):
+    sites += [(mount, mount.target) for mount in mounts if not _has_own_cookies(mount)]
+    sites.append((None, getattr(app, "underneath", None)))
+    found = [(mount, target, session_cookie(target)) for mount, target in sites]
+    for (mount, target, cookie), (later, later_target, other) in combinations(found, 2):
+        if cookie is None or other is None or target is later_target or cookie == other:
             continue
-        for other, other_target, known in found:
-            if target is other_target or cookie.name != known.name or cookie == known:
-                continue
-            if _are_at_one_host(mount, other):
-                rules = tuple(one.rule for one in (mount, other) if one is not None)
-                who = " and ".join(
-                    "the app underneath" if one is None else shown(one.rule)
-                    for one in (mount, other)
-                )
-                yield Finding(
-                    "shared-cookie",
-                    f"{who} both keep their sessions in the cookie {cookie.name!r} with Path=/, "
-                    "and each loses what the other has written; add CookiePathMiddleware to one of "
-                    "them, or give the cookies names of their own.",
-                    rules,
-                )
-        found.append((mount, target, cookie))
+        if cookie.name == other.name and _are_at_one_host(mount, later):
+            both = (later, mount)
+            names = ("the app underneath" if one is None else shown(one.rule) for one in both)
+            yield Finding(
+                "shared-cookie",
+                f"{' and '.join(names)} both keep their sessions in the cookie {cookie.name!r} "
+                "with Path=/, and each loses what the other has written; add CookiePathMiddleware "
+                "to one of them, or give the cookies names of their own.",
+                tuple(one.rule for one in both if one is not None),
+            )
 
 
-def _has_own_cookies(mount: Mount | None) -> bool:
+def _has_own_cookies(mount: Mount) -> bool:
     """Whether a layer of the mount keeps its cookies to the prefix."""
-    layers = base.inner(None if mount is None else mount.app, "app")
-    return any(isinstance(layer, CookiePathMiddleware) for layer in layers)
+    return any(isinstance(layer, CookiePathMiddleware) for layer in inner(mount.app, "app"))
 
 
 def _are_at_one_host(one: Mount | None, other: Mount | None) -> bool:
     """Whether a browser sends cookies of one to the other."""
     hosts = [None if mount is None else mount.rule.host for mount in (one, other)]
-    keys = {host.key for host in hosts if host is not None}
-    return None in hosts or len(keys) == 1
+    return None in hosts or len({host.key for host in hosts if host is not None}) == 1
 
 
-def _check_order(layer: Layer) -> Iterator[Finding]:
-    for route in layer.routes:
+def _check_routes(routes: tuple[BaseRoute, ...]) -> Iterator[Finding]:
+    for position, route in enumerate(routes):
         if isinstance(route, MountTable):
             yield from route.table.check()
-    for position, route in enumerate(layer.routes):
-        if isinstance(route, Mount):
-            yield from _check_hidden(route, layer.routes[:position])
+        elif isinstance(route, Mount):
+            yield from _check_hidden(route, routes[:position])
 
 
 def _check_hidden(mount: Mount, before: tuple[BaseRoute, ...]) -> Iterator[Finding]:
@@ -159,10 +141,9 @@ def _check_hidden(mount: Mount, before: tuple[BaseRoute, ...]) -> Iterator[Findi
                 return route.rule if isinstance(route, Mount) else None
         return mount.rule
 
-    try:
+    found: object = None
+    with suppress(Undecided):
         found = reach(mount.rule, resolve)
-    except Undecided:
-        return
     if isinstance(found, list):
         names = " or ".join(map(describe, takers.values()))
         yield Finding(

@@ -1,14 +1,12 @@
 """Why a request goes where it goes, found without serving it.
 
-    >>> print(explain(app, "https://acme.example.com/api/x", headers={"x-api-version": "2"}))
-
 The answer comes from the tables and routes that serve requests, so the two cannot differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -16,7 +14,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
-from mountkit.inspection.layers import Layer, describe, describe_app, layers_of
+from mountkit.inspection.layers import describe, describe_app, layers_of
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.hosts import request_host
 from mountkit.matching.locations import encode_path
@@ -29,10 +27,9 @@ Outcome: TypeAlias = Literal["chosen", "outranked", "refused"]
 
 
 class Candidate(NamedTuple):
-    """One mount or route that was considered.
+    """A mount, or another route of a router, that was considered.
 
     Attributes:
-        route: the `Mount`, or another route of a router.
         outcome: `"chosen"`; `"outranked"`: it matches, but another came first; `"refused"`.
         reason: what came first and why, or the first condition that failed.
     """
@@ -53,9 +50,8 @@ class Explanation:
         candidates: every mount and route that was considered, the chosen one first.
         path, root_path, path_params: what the app that gets the request sees.
         convention: which of the four scopes that is; see `mountkit.serving.scopes.Convention`.
-        target: the app that gets the request: its class, or the shares of a `Split`. If `route`
-            is `None`, this is the app underneath; `""` if there is none, or if it does not get
-            the request.
+        target: the class of the app that gets the request, be it the app underneath, or the shares
+            of a `Split`; `""` if no app gets it.
         location: where the request is redirected to instead of being served, or `None`.
         below: the decision that the chosen mount's own mounts make, if it has any.
     """
@@ -105,11 +101,8 @@ class Explanation:
             lines.append("  is taken by no mount")
         if self.location is not None:
             lines.append(f"  redirected to {self.location!r}")
-        lines += [
-            f"  {c.outcome:<9}  {describe(c.route)}: {c.reason}"
-            for c in self.candidates
-            if c.outcome != "chosen"
-        ]
+        others = (c for c in self.candidates if c.outcome != "chosen")
+        lines += [f"  {c.outcome:<9}  {describe(c.route)}: {c.reason}" for c in others]
         if self.below is not None:
             lines += ["  below it:", *("  " + line for line in str(self.below).splitlines())]
         return "\n".join(lines)
@@ -141,11 +134,6 @@ def explain(
     return explain_scope(app, scope, f"{scope.get('method', 'WEBSOCKET')} {url}")
 
 
-def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
-    """The same for a scope that exists already; `scope` is not changed."""
-    return _explain(layers_of(app), scope, request)
-
-
 def request_scope(
     url: str,
     *,
@@ -170,23 +158,42 @@ def request_scope(
     if parts.netloc and all(name != b"host" for name, _ in raw):
         raw.insert(0, (b"host", parts.netloc.rpartition("@")[2].encode("ascii", "replace")))
     path = unquote(parts.path) or "/"
-    raw_path = parts.path if parts.path.isascii() else encode_path(path)
-    is_websocket = scheme.startswith("ws")
+    raw_path = (parts.path or "/") if parts.path.isascii() else encode_path(path)
+    own = {"type": "websocket"} if "ws" in scheme else {"type": "http", "method": method.upper()}
     return {
-        "type": "websocket" if is_websocket else "http",
+        **own,
         "asgi": {"version": "3.0"},
         # HTTP/1.1 requires a Host (RFC 9112, section 3.2); HTTP/1.0 does not.
         "http_version": "1.1" if any(name == b"host" for name, _ in raw) else "1.0",
         "scheme": scheme,
         "path": path,
-        "raw_path": (raw_path or "/").encode("ascii"),
+        "raw_path": raw_path.encode("ascii"),
         "query_string": parts.query.encode("ascii", "replace"),
         "root_path": root_path,
         "headers": raw,
         "client": (client, 0),
         "server": (parts.hostname or "localhost", port or 80),
-        **({} if is_websocket else {"method": method.upper()}),
     }
+
+
+def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
+    """As `explain`, for a scope that exists already; `scope` is not changed."""
+    candidates: list[Candidate] = []
+    seen: dict[str, Any] = {}
+    for layer in layers_of(app):
+        if layer.table is not None:
+            taken = _explain_table(layer.table, scope, candidates)
+        else:
+            taken = _explain_routes(layer.routes, scope, candidates)
+        if isinstance(taken, tuple):
+            candidates.sort(key=lambda candidate: candidate.outcome != "chosen")
+            return Explanation(request, taken[0], tuple(candidates), **_seen(*taken, scope))
+        if taken is not None or not layer.passes_on(scope):
+            return Explanation(request, None, tuple(candidates))
+        if layer.underneath is not None:
+            seen = {"path": scope["path"], "root_path": scope.get("root_path", "")}
+            seen["target"] = describe_app(layer.underneath)
+    return Explanation(request, None, tuple(candidates), **seen)
 
 
 # What takes a request: a route, with the decision or what its `matches` returned; a refusal's
@@ -194,28 +201,6 @@ def request_scope(
 _Taken: TypeAlias = tuple[Any, Any] | str | None
 
 _NO_PATH = "path: does not start with '/'"
-
-
-def _explain(layers: Iterable[Layer], scope: Scope, request: str) -> Explanation:
-    candidates: list[Candidate] = []
-    underneath: Any = None
-    for layer in layers:
-        if layer.table is not None:
-            taken = _explain_table(layer.table, scope, candidates)
-        else:
-            taken = _explain_routes(layer.routes, scope, candidates)
-        if isinstance(taken, tuple):
-            candidates.sort(key=lambda candidate: candidate.outcome != "chosen")
-            return _with_child(*taken, scope, request, tuple(candidates))
-        if taken is not None or not layer.passes_on(scope):
-            return Explanation(request, None, tuple(candidates))
-        if layer.underneath is not None:
-            underneath = layer.underneath
-    explanation = Explanation(request, None, tuple(candidates))
-    if underneath is None:
-        return explanation
-    seen = {"path": scope["path"], "root_path": scope.get("root_path", "")}
-    return replace(explanation, target=describe_app(underneath), **seen)
 
 
 def _explain_table(table: Table[Any], scope: Scope, candidates: list[Candidate]) -> _Taken:
@@ -269,9 +254,8 @@ def _refusal(route: BaseRoute, scope: Scope, match: Match) -> str:
     return "method: not allowed here" if match is Match.PARTIAL else "path: does not match"
 
 
-def _with_child(
-    route: Any, found: Any, scope: Scope, request: str, candidates: tuple[Candidate, ...]
-) -> Explanation:
+def _seen(route: Any, found: Any, scope: Scope) -> dict[str, Any]:
+    """The part of an `Explanation` that is about the app that gets the request."""
     location, convention = None, ""
     if isinstance(found, Resolution):
         child, location = found.mount.preview(found, scope)
@@ -280,16 +264,13 @@ def _with_child(
     else:
         child = {**scope, **found}
         target = getattr(route, "app", None) or getattr(route, "endpoint", None)
-    below = list(layers_of(target)) if location is None else []
-    return Explanation(
-        request,
-        route,
-        candidates,
-        path=child["path"],
-        root_path=child["root_path"],
-        path_params=child.get("path_params", {}),
-        convention=convention,
-        target=describe_app(target),
-        location=location,
-        below=_explain(below, child, "") if below else None,
-    )
+    has_mounts = location is None and any(layers_of(target))
+    return {
+        "path": child["path"],
+        "root_path": child["root_path"],
+        "path_params": child.get("path_params", {}),
+        "convention": convention,
+        "target": describe_app(target),
+        "location": location,
+        "below": explain_scope(target, child) if has_mounts else None,
+    }

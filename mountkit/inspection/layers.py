@@ -10,7 +10,7 @@ import starlette.routing
 from starlette.routing import BaseRoute, Router
 from starlette.types import Scope
 
-from mountkit.frameworks.base import is_a
+from mountkit.frameworks import is_a
 from mountkit.matching.tables import Table
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.splits import Split
@@ -21,7 +21,7 @@ class Layer(NamedTuple):
     """One place where a choice is made.
 
     Attributes:
-        label: what it is, for messages.
+        label: for messages.
         table: the table that decides, or `None` where routes are tried in their order.
         routes: the mounts of the table in the order in which they are tried, or the routes.
         underneath: the app that gets what no mount takes, or `None`: the answer is 404.
@@ -40,22 +40,16 @@ class Layer(NamedTuple):
 
 
 def layers_of(app: Any) -> Iterator[Layer]:
-    """The places where `app` chooses between mounts, the outermost first. A router without mounts
-    is not one of them."""
+    """The places where `app` chooses between mounts, the outermost first."""
     seen: set[int] = set()
     wrapped: Any = None  # the app whose middleware is being walked
     while app is not None and id(app) not in seen:
         seen.add(id(app))
         if isinstance(app, Dispatcher):
+            name, mounts, below = type(app).__name__, tuple(app.table.mounts), app.underneath
             if app.routes:
-                yield Layer(
-                    type(app).__name__,
-                    app.table,
-                    tuple(app.table.mounts),
-                    wrapped or app.underneath,
-                    app.unknown_host,
-                )
-            app = app.underneath
+                yield Layer(name, app.table, mounts, wrapped or below, app.unknown_host)
+            app = below
         elif isinstance(app, Router):
             routes = tuple(flatten(app.routes))
             if any(isinstance(route, (starlette.routing.Mount, MountTable)) for route in routes):
@@ -75,8 +69,7 @@ def flatten(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
         if contexts is None:
             yield route
         else:
-            for context in contexts():
-                yield getattr(context, "starlette_route", None) or context
+            yield from (getattr(one, "starlette_route", None) or one for one in contexts())
 
 
 def candidates_of(layer: Layer) -> Iterator[BaseRoute]:

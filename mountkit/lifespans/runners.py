@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from mountkit.exceptions import LifespanError, MountkitError
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
+from mountkit.lifespans.registers import Job
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor, several
 from mountkit.tasks import guarded
@@ -204,17 +205,20 @@ class LifespanRunner:
     async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work to its end even if the caller is cancelled. The shutdown of the server that
         does it cancels it; then the next server does it anew, if there is one."""
-        lock, is_done = anyio.Lock(), False
+        jobs: list[Job] = []
+        is_done = False
 
-        async def once() -> None:
+        async def do_after(others: list[Job]) -> None:
             nonlocal is_done
-            async with lock:
-                if not is_done:
-                    await work()
+            for job in others:
+                await job.ended.wait()
+            if not is_done:
+                await work()
                 is_done = True
 
-        running = [one for one in self._reachable()[::-1] if not one.is_stopped]
-        jobs = [supervisor.spawn(once) for supervisor in running]
+        for supervisor in self._reachable()[::-1]:
+            if not supervisor.is_stopped:
+                jobs.append(supervisor.spawn(partial(do_after, [*jobs])))
         for job in jobs:
             await job.ended.wait()
         if not jobs:

@@ -3,7 +3,6 @@ the connection, end the process, or send it as it is, so that one response becom
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
@@ -11,54 +10,45 @@ from typing import Final, TypeAlias
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import answer
-from mountkit.exceptions import ImproperResponseError
 from mountkit.middleware.exchanges import (
     ACCEPTED,
     ENDED,
     STARTED,
     UNANSWERED,
     coroutine_function,
-    end_websocket,
+    end_socket,
+    logger,
     note_error,
-    where,
 )
-from mountkit.middleware.headers import checked_accept, checked_start, short
-
-logger: logging.Logger = logging.getLogger("mountkit")
+from mountkit.middleware.headers import checked_accept, checked_start, refuse
 
 _START = "http.response.start"
+_BODY = "http.response.body"
+_BODIES = (_BODY, "http.response.pathsend", "http.response.zerocopysend")
+_ANY_TIME = {"http.response.debug", "http.response.push", "http.response.early_hint"}
 _BYTES = (bytes, bytearray, memoryview)
 # RFC 6455, section 7.4, and IANA's registry: the close codes that an endpoint may send.
-_CODES = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
-_REASON_LENGTH = 123
-_SILENT = "It returned without an answer."
-_WHEN = {
-    UNANSWERED: "before the start",
-    STARTED: "after the start",
-    ACCEPTED: "after the start",
-    ENDED: "after the end",
-}
+_CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+_WHEN = {UNANSWERED: "before the start", ENDED: "after the end"}
 _ORDER = {
-    "http": ("response", "send 'http.response.start' once, then the body."),
-    "websocket": ("websocket", "accept or close it once, and send 'websocket.send' in between."),
+    "http": "response; send 'http.response.start' once, then the body.",
+    "websocket": "websocket; accept or close it once, and send 'websocket.send' in between.",
 }
 
 
 class CheckMiddleware:
     """Lets nothing out that would make a response another than it says, or two of one.
 
-        Middleware(CheckMiddleware)
-
     Checks status, headers, the length of the body and the order of messages, also of tasks that
     send at the same time, and the same for websockets. A fault raises `ImproperResponseError` in
-    the app's call of `send`, and nothing of that message goes out; messages of a later version of
-    ASGI are left to the server. What can be put right is: a 204 or 304 loses its body and the
-    headers of a body, a Content-Length that is sent twice is sent once, and an app that answers a
-    handshake as if it were an HTTP request denies the websocket.
+    the app's call of `send`, and nothing of that message goes out. Three are put right instead: a
+    204 or 304 loses its body and the headers of a body, a Content-Length that is sent twice is sent
+    once, and an app that answers a handshake like an HTTP request denies the websocket. Messages of
+    a later version of ASGI are left to the server.
 
-    Completes the exchange if the app returned early: with 500 and a warning, once, if it has sent
-    nothing; an open websocket is closed with 1011. A response that has started is left to the
-    server, which breaks the connection.
+    If the app returns without an answer, the client gets 500, and one warning is logged; an open
+    websocket is closed with 1011. A response that has started is left to the server, which breaks
+    the connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -71,22 +61,18 @@ class CheckMiddleware:
             return
         checked = Checked(scope, send)
         await self.app(scope, receive, checked.send)
-        if checked.state != ENDED:
-            await self._complete(checked, scope, receive, send)
-
-    async def _complete(self, checked: Checked, scope: Scope, receive: Receive, send: Send) -> None:
         state = checked.state
         if state == UNANSWERED:
             checked.state = ENDED  # a task that the app has left behind comes too late
-            note_error(scope, _SILENT)
+            app = note_error(scope, "It returned without an answer.")
             if not self._has_warned:
                 self._has_warned = True
-                logger.warning("%s returned without an answer and answers 500.", where(scope))
+                logger.warning("%s returned without an answer and answers 500.", app)
             with suppress(Exception):  # the client may have gone
                 await answer(500, scope, receive, send, was_called=True)
-        elif scope["type"] == "websocket":
+        elif state != ENDED and scope["type"] == "websocket":
             checked.state = ENDED
-            await end_websocket(state, send)
+            await end_socket(state, send)
 
 
 class Checked:
@@ -94,9 +80,7 @@ class Checked:
     that no other task can send the same meanwhile.
 
     Attributes:
-        state: how far the answer is.
-        left: how many bytes of the body are to come; `None` if that is not known, -1 if the
-            response has no body.
+        left: bytes of the body to come; `None` if that is not known, -1 if there is no body.
     """
 
     __slots__ = ("_send", "_turns", "left", "scope", "state")
@@ -121,15 +105,16 @@ class Checked:
         check, after = turn
         if check is not None:
             message = check(self, message)
-        if not message.get("more_body"):
+        if after != ENDED or not message.get("more_body"):
             self.state = after
         return self._send(message)
 
     async def _send_unexpected(self, message: Message) -> None:
         kind = message["type"]
         if self.scope["type"] == "http":
-            if self.state == STARTED and kind.startswith("http.") and kind != _START:
-                await self._send(message)  # of a later version of ASGI
+            is_later = self.state == STARTED and kind.startswith("http.") and kind != _START
+            if is_later or kind in _ANY_TIME:  # of a later version of ASGI, or an extension
+                await self._send(message)
                 return
         elif kind.startswith("http.response.") and self.state != ACCEPTED:
             # Sanic, Muffin and Socket.IO answer a handshake as if it were an HTTP request, and no
@@ -142,8 +127,8 @@ class Checked:
             if kind == _START:
                 await self.send({"type": "websocket.close", "code": 1000, "reason": ""})
                 return
-        when, subject, fix = _WHEN[self.state], *_ORDER[self.scope["type"]]
-        raise ImproperResponseError(f"{kind!r} was sent {when} of the {subject}; {fix}")
+        when = _WHEN.get(self.state, "after the start")
+        refuse("{} was sent " + when + " of the " + _ORDER[self.scope["type"]], kind)
 
 
 def _check_start(checked: Checked, message: Message) -> Message:
@@ -156,78 +141,50 @@ def _check_start(checked: Checked, message: Message) -> Message:
 def _check_body(checked: Checked, message: Message) -> Message:
     body = message.get("body", b"")
     if not isinstance(body, _BYTES):
-        raise ImproperResponseError(f"Body {short(body)} is not bytes; encode it.")
+        refuse("Body {} is not bytes; encode it.", body)
     left = checked.left
-    if left is None:
+    if left is not None and left < 0:
+        return {**message, "type": _BODY, "body": b""}
+    if left is None or message["type"] != _BODY:  # a file, which the server reads
         return message
-    if left < 0:
-        return {**message, "body": b""} if body else message
     left -= len(body)
     if left < 0 or (left and not message.get("more_body")):
-        raise ImproperResponseError(
-            f"The body is {abs(left)} bytes {'longer' if left < 0 else 'shorter'} than its "
-            "Content-Length; leave this header to the framework."
-        )
+        size = f"{abs(left)} bytes {'longer' if left < 0 else 'shorter'}"
+        refuse(f"The body is {size} than its Content-Length; leave this header to the framework.")
     checked.left = left
     return message
-
-
-def _check_file(checked: Checked, message: Message) -> Message:
-    if checked.left != -1:
-        return message
-    return {**message, "type": "http.response.body", "body": b""}
 
 
 def _check_data(checked: Checked, message: Message) -> Message:
     text, data = message.get("text"), message.get("bytes")
     if not (isinstance(data, _BYTES) if text is None else isinstance(text, str)):
-        raise ImproperResponseError(
-            f"A message with text={short(text)} and bytes={short(data)} has no data; send a str as "
-            "text or bytes as bytes."
-        )
+        fix = "send a str as text or bytes as bytes."
+        refuse("A message with text={} and bytes={} has no data; " + fix, text, data)
     return message
 
 
 def _check_close(checked: Checked, message: Message) -> Message:
     code, reason = message.get("code", 1000), message.get("reason") or ""
-    if not isinstance(code, int) or not any(code in codes for codes in _CODES):
-        raise ImproperResponseError(
-            f"Close code {short(code)} is not valid; send 1000, or a number from 3000 to 4999."
-        )
-    if not isinstance(reason, str) or len(reason.encode()) > _REASON_LENGTH:
-        raise ImproperResponseError(
-            f"Close reason {short(reason)} is not text of up to {_REASON_LENGTH} bytes; shorten it."
-        )
+    if not isinstance(code, int) or code not in _CODES:
+        refuse("Close code {} is not valid; send 1000, or a number from 3000 to 4999.", code)
+    if not isinstance(reason, str) or len(reason.encode()) > 123:
+        refuse("Close reason {} is not text of up to 123 bytes; shorten it.", reason)
     return message
 
 
 # What may come in a state: how it is checked, and the state after it.
 _Turn: TypeAlias = tuple[Callable[[Checked, Message], Message] | None, str]
 
-
-def _any_time(state: str) -> dict[str, _Turn]:
-    kinds = ("http.response.debug", "http.response.push", "http.response.early_hint")
-    return dict.fromkeys(kinds, (None, state))
-
-
 _TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
     "http": {
-        UNANSWERED: {_START: (_check_start, STARTED), **_any_time(UNANSWERED)},
-        STARTED: {
-            "http.response.body": (_check_body, ENDED),
-            "http.response.pathsend": (_check_file, ENDED),
-            "http.response.zerocopysend": (_check_file, ENDED),
-            **_any_time(STARTED),
-        },
-        ENDED: {"http.response.trailers": (None, ENDED), **_any_time(ENDED)},
+        UNANSWERED: {_START: (_check_start, STARTED)},
+        STARTED: dict.fromkeys(_BODIES, (_check_body, ENDED)),
+        ENDED: {"http.response.trailers": (None, ENDED)},
     },
     "websocket": {
         UNANSWERED: {
             "websocket.accept": (lambda _, message: checked_accept(message), ACCEPTED),
-            "websocket.http.response.start": (
-                lambda _, message: checked_start(message)[0],
-                STARTED,
-            ),
+            "websocket.http.response.start": (_check_start, STARTED),
             "websocket.close": (None, ENDED),
         },
         STARTED: dict.fromkeys(("websocket.http.response.body", "websocket.close"), (None, ENDED)),

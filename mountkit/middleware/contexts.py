@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from types import coroutine
 from typing import Any
@@ -11,22 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # After these, without `more_body` or `more_trailers`, a server may start the next request of the
 # connection, and uvicorn does so within `send`.
-_ENDS = frozenset(
-    (
-        "http.response.body",
-        "http.response.pathsend",
-        "http.response.zerocopysend",
-        "http.response.trailers",
-        "websocket.http.response.body",
-        "websocket.close",
-    )
-)
+_ENDS = {f"http.response.{part}" for part in ("body", "pathsend", "zerocopysend", "trailers")}
+_ENDS |= {"websocket.http.response.body", "websocket.close"}
 
 
 class ContextMiddleware:
     """Keeps the context variables that an app sets from the rest of the server.
-
-        Middleware(ContextMiddleware)
 
     Servers call an app in a task that they may use again, and uvicorn starts the next request of a
     connection while the end of the response before is sent. So the end is sent in the context from
@@ -53,30 +43,27 @@ class ContextMiddleware:
             await self.app(scope, receive, send_outside)
         finally:
             if not is_current(context):
-                restore(context)
+                for variable, value in context.items():
+                    if variable.get(value) is not value:
+                        variable.set(value)
 
 
 def is_current(context: Context) -> bool:
-    """Whether all variables have the values that they have in `context`. This is quick if nothing
-    was set since it was copied: both share their storage then."""
+    """Whether all variables have their values of `context`; quick if none was set since."""
     try:
         return copy_context() == context
     except Exception:  # raised by the `__eq__` of a value
         return False
 
 
-async def send_in(context: Context, send: Send, message: Message) -> None:
-    """Send a message in another context, but in the same task."""
-    await _in_context(context, _sent(send, message))
-
-
-async def _sent(send: Send, message: Message) -> None:
-    await send(message)  # granian returns an awaitable that is not a coroutine
-
-
 @coroutine
-def _in_context(context: Context, call: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
-    """Drives a coroutine as `await` does (PEP 380), with each step in a context."""
+def send_in(context: Context, send: Send, message: Message) -> Generator[Any, Any, None]:
+    """Send in another context, but in the same task: runs each step of `await` (PEP 380) there."""
+
+    async def sent() -> None:
+        await send(message)  # granian returns an awaitable that is not a coroutine
+
+    call = sent()
     step: Callable[[Any], Any] = call.send
     value: Any = None
     while True:
@@ -89,11 +76,3 @@ def _in_context(context: Context, call: Coroutine[Any, Any, None]) -> Generator[
             step = call.send
         except BaseException as exc:
             step, value = call.throw, exc
-
-
-def restore(context: Context) -> None:
-    """Give variables the values that they have in `context`. Those that it does not hold keep
-    theirs: a variable cannot be unset."""
-    for variable, value in context.items():
-        if variable.get(value) is not value:
-            variable.set(value)

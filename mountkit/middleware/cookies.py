@@ -4,48 +4,39 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from mountkit.matching.locations import ascii_location, encode_path
-from mountkit.middleware.redirects import with_header
+from mountkit.middleware.redirects import HeaderMiddleware, is_below
 
 
-class CookiePathMiddleware:
+class CookiePathMiddleware(HeaderMiddleware):
     """Keeps the cookies of an app below its prefix, the `root_path` of its scope.
-
-        Middleware(CookiePathMiddleware)
 
     A cookie without a path, or with `Path=/`, gets the prefix as its path; another path outside of
     the prefix is put below it. A cookie whose name starts with `__Host-` has to have `Path=/`, and
     keeps it.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    name = b"set-cookie"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def change(self, value: bytes, scope: Scope) -> bytes:
+        """RFC 6265, sections 5.2.4 and 5.1.4: without a path that starts with a slash, a cookie
+        belongs to the directory of the request; the last path counts."""
         prefix = scope.get("root_path", "").rstrip("/")
-        if scope["type"] in ("http", "websocket") and prefix:
-            send = with_header(send, b"set-cookie", lambda value: _cookie(prefix, value))
-        await self.app(scope, receive, send)
-
-
-def _cookie(prefix: str, value: bytes) -> bytes:
-    """RFC 6265, sections 5.2.4 and 5.1.4: without a path that starts with a slash, a cookie belongs
-    to the directory of the request; the last path counts."""
-    pair, *attributes = value.decode("latin-1").split(";")
-    if pair.strip().lower().startswith("__host-"):
-        return value
-    path = ""
-    others = []
-    for attribute in attributes:
-        name, _, text = attribute.partition("=")
-        if name.strip().lower() == "path":
-            path = text.strip()
-        else:
-            others.append(attribute)
-    below = _below(encode_path(prefix), path if path.startswith("/") and path != "/" else "")
-    return ";".join([pair, *others, " Path=" + below.replace(";", "%3B")]).encode("latin-1")
+        pair, *attributes = value.decode("latin-1").split(";")
+        if not prefix or pair.strip().lower().startswith("__host-"):
+            return value
+        path = ""
+        others = []
+        for attribute in attributes:
+            name, _, text = attribute.partition("=")
+            if name.strip().lower() == "path":
+                path = text.strip()
+            else:
+                others.append(attribute)
+        below = _below(encode_path(prefix), path if path.startswith("/") and path != "/" else "")
+        return ";".join([pair, *others, " Path=" + below.replace(";", "%3B")]).encode("latin-1")
 
 
 def _below(prefix: str, path: str) -> str:
@@ -53,7 +44,5 @@ def _below(prefix: str, path: str) -> str:
     match `/sub`."""
     encoded = ascii_location(path.encode("latin-1")).decode()
     segments = (encode_path(unquote(part)).replace("/", "%2F") for part in encoded.split("/"))
-    for known in (encoded, "/".join(segments)):
-        if known == prefix or known.startswith(f"{prefix}/"):
-            return known
-    return prefix + encoded
+    known = (path for path in (encoded, "/".join(segments)) if is_below(prefix, path))
+    return next(known, prefix + encoded)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.formparsers import MultiPartException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,32 +12,28 @@ from mountkit.middleware.exchanges import (
     ENDED,
     UNANSWERED,
     Exchange,
-    end_websocket,
+    end_socket,
+    logger,
     note_error,
-    where,
 )
 from mountkit.tasks import describe, is_outside
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 #: Answers for the app above, as Starlette's `StaticFiles` raises them.
 ANSWERS = (HTTPException, WebSocketException, MultiPartException)
 
 
 class ContainMiddleware:
-    """Answers 500 for an app that raises before it has answered, and logs the exception once.
+    """Answers 500 for an app that raises before it has answered, closes an open websocket with code
+    1011, and logs the exception once.
 
-        Middleware(ContainMiddleware)
+    After the start of a response the exception goes up, because only the server can break the
+    connection. `SystemExit`, `KeyboardInterrupt`, `GeneratorExit`, a cancellation that the app has
+    raised by itself (on asyncio; trio has none) and groups of them are handled alike, but go up as
+    the cause of a `MountkitError`.
 
-    An open websocket is closed with code 1011, and the exception logged. After the start of a
-    response the exception is raised again, because only the server can break the connection.
-    `SystemExit`, `KeyboardInterrupt`, `GeneratorExit`, a cancellation that the app has raised by
-    itself (on asyncio; trio has none) and groups of them are handled alike; if they come too late
-    for an answer, `MountkitError` is raised from them.
-
-    `HTTPException`, `WebSocketException` and `MultiPartException` go up: they are answers for the
-    app above. So does what does not come from the app: Ctrl-C, a cancelled request, a coroutine
-    that is closed.
+    What is an answer for the app above goes up: `HTTPException`, `WebSocketException` and
+    `MultiPartException`; so does what does not come from the app: Ctrl-C, a cancelled request, a
+    coroutine that is closed.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -52,10 +46,8 @@ class ContainMiddleware:
         exchange = Exchange(send)
         try:
             await self.app(scope, receive, exchange.send)
-        except ANSWERS:
-            raise
         except BaseException as exc:
-            if is_outside(exc):
+            if isinstance(exc, ANSWERS) or is_outside(exc):
                 raise
             await contain(exc, exchange.state, scope, receive, send)
 
@@ -68,18 +60,15 @@ async def contain(
     Args:
         state: how far its answer is; see `exchanges`.
         scope: the app's own.
-
-    Raises:
-        Exception: the exception, if it comes too late for an answer.
     """
-    note_error(scope, describe(exc))
+    app = note_error(scope, describe(exc))
     if state == UNANSWERED:
-        logger.error("%s raised and answers 500.", where(scope), exc_info=exc)
+        logger.error("%s raised and answers 500.", app, exc_info=exc)
         await answer(500, scope, receive, send, was_called=True)
     elif scope["type"] == "websocket" and state != ENDED:
-        logger.error("%s raised and is closed with 1011.", where(scope), exc_info=exc)
-        await end_websocket(state, send)
+        logger.error("%s raised and is closed with 1011.", app, exc_info=exc)
+        await end_socket(state, send)
     elif isinstance(exc, Exception):
         raise exc
     else:
-        raise MountkitError(f"{where(scope)} was ended by {describe(exc)}.") from exc
+        raise MountkitError(f"{app} was ended by {describe(exc)}.") from exc

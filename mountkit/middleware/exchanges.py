@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
 from starlette.types import Message, Scope, Send
+
+logger: logging.Logger = logging.getLogger("mountkit")
 
 # How far an answer is. A response that denies a websocket is `STARTED` too.
 UNANSWERED: Final = "unanswered"
@@ -16,26 +19,22 @@ STARTED: Final = "started"
 ACCEPTED: Final = "accepted"
 ENDED: Final = "ended"
 
-#: Messages that have headers.
-STARTS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
-_AFTER: Final = {
+#: Messages that have headers, and the state after them.
+STARTS: Final = {
     "http.response.start": STARTED,
     "websocket.accept": ACCEPTED,
     "websocket.http.response.start": STARTED,
-    "websocket.close": ENDED,
 }
-
+_AFTER: Final = {**STARTS, "websocket.close": ENDED}
 
 _Function = TypeVar("_Function", bound=Callable[..., Awaitable[None]])
 
 
 def coroutine_function(function: _Function) -> _Function:
-    """A plain function that passes for an `async def`: asgiref's `async_to_sync`, and Channels with
-    it, asks whether `send` is one. A coroutine for each message costs as much as all that a
-    layer does with it."""
+    """A plain function that passes for an `async def`, which asgiref's `async_to_sync`, and so
+    Channels, wants of `send`. A coroutine for each message would double the cost of a layer."""
     vars(function)["_is_coroutine"] = getattr(asyncio.coroutines, "_is_coroutine", None)  # 3.11
-    mark = getattr(inspect, "markcoroutinefunction", lambda marked: marked)
-    mark(function)
+    getattr(inspect, "markcoroutinefunction", id)(function)
     return function
 
 
@@ -66,19 +65,20 @@ class Exchange:
         return sent
 
 
-def where(scope: Scope) -> str:
-    """The app that a scope belongs to, for messages: the mount and its line if there is one."""
+def note_error(scope: Scope, error: str) -> str:
+    """Tell the mount, if there is one, that a layer has answered in its app's place.
+
+    Returns:
+        The app, for messages: its mount and the line of that, or else its prefix.
+    """
     mount = scope.get("mountkit.mount")
-    return f"The app at {scope.get('root_path') or '/'!r}" if mount is None else mount.where
+    if mount is None:
+        return f"The app at {scope.get('root_path') or '/'!r}"
+    mount.error = error
+    return str(mount.where)
 
 
-def note_error(scope: Scope, error: str) -> None:
-    """Tell the mount, if there is one, that a layer has answered in its app's place."""
-    if "mountkit.mount" in scope:
-        scope["mountkit.mount"].error = error
-
-
-async def end_websocket(state: str, send: Send) -> None:
+async def end_socket(state: str, send: Send) -> None:
     """Close an open websocket with 1011 (RFC 6455, section 7.4.1), or end the response that denies
     it. Does nothing if the client has gone."""
     message: Message = {"type": "websocket.close", "code": 1011, "reason": ""}

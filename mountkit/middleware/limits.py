@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from typing import Literal
 
@@ -11,9 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import PatternError
-from mountkit.middleware.exchanges import note_error, where
-
-logger: logging.Logger = logging.getLogger("mountkit")
+from mountkit.middleware.exchanges import logger, note_error
 
 
 class LimitMiddleware:
@@ -21,17 +18,16 @@ class LimitMiddleware:
 
         Middleware(LimitMiddleware, max_concurrency=100)
 
+    Put a `TimeoutMiddleware` in front to bound the wait.
+
     Args:
         app: any ASGI app.
         max_concurrency: how many it serves at a time.
-        when_full: what one more gets: `503` (with `Retry-After: 1`), `429` (the same), or
-            `"wait"`: it waits for its turn, first come first served. A websocket is denied with
-            that status if the server can do so, and closed otherwise.
+        when_full: what one more gets: `503` or `429` with `Retry-After: 1` (a websocket is closed
+            if the server cannot send a status), or `"wait"`: its turn, first come first served.
 
     Raises:
         PatternError: an option has another value.
-
-    Put a `TimeoutMiddleware` in front to bound the wait.
     """
 
     def __init__(
@@ -61,7 +57,9 @@ class LimitMiddleware:
         elif self.when_full == "wait":
             await self._wait()
         else:
-            await self._refuse(self.when_full, scope, receive, send)
+            error = f"It is full: it serves {self.max_concurrency} at a time."
+            logger.info("%s answers %d: %s", note_error(scope, error), self.when_full, error)
+            await answer(self.when_full, scope, receive, send)
             return
         try:
             await self.app(scope, receive, send)
@@ -82,13 +80,6 @@ class LimitMiddleware:
 
     def _give_back(self) -> None:
         if self._waiting:
-            turn, _ = self._waiting.popitem(last=False)
-            turn.set()
+            self._waiting.popitem(last=False)[0].set()
         else:
             self._free += 1
-
-    async def _refuse(self, status: int, scope: Scope, receive: Receive, send: Send) -> None:
-        error = f"It is full: it serves {self.max_concurrency} at a time."
-        note_error(scope, error)
-        logger.info("%s answers %d: %s", where(scope), status, error)
-        await answer(status, scope, receive, send)

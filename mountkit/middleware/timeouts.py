@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from typing import Any
 
@@ -18,12 +17,10 @@ from mountkit.middleware.exchanges import (
     STARTS,
     UNANSWERED,
     Exchange,
+    logger,
     note_error,
-    where,
 )
 from mountkit.tasks import current_task
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 
 class TimeoutMiddleware:
@@ -31,19 +28,17 @@ class TimeoutMiddleware:
 
         Middleware(TimeoutMiddleware, response=10, total=60)
 
-    If nothing was answered in time, the client gets 504 and one warning is logged. If a response
-    has started, the connection is broken, so that the client does not take what it has for the
-    whole: `MountkitError` is raised, which makes the server do so. An open websocket is closed
-    with code 1011. If the response is out and the app goes on, as with a background task, it is
-    only cancelled.
+    If nothing was answered in time, the client gets 504 and one warning is logged. An open
+    websocket is closed with code 1011. If a response has started, `MountkitError` makes the server
+    break the connection, so that the client does not take what it has for the whole. An app that
+    goes on after its response, as with a background task, is only cancelled.
 
     An app is cancelled once on asyncio, as `asyncio.timeout` does it: if it catches the
     cancellation and goes on, its answer counts. On trio it is cancelled at each checkpoint.
 
     Args:
         app: any ASGI app.
-        response: seconds until the response starts or the websocket is accepted; a stream may take
-            longer.
+        response: seconds until the response starts or the websocket is accepted.
         total: seconds until the app returns.
 
     Raises:
@@ -65,87 +60,76 @@ class TimeoutMiddleware:
         if scope["type"] not in ("http", "websocket") or self.first == math.inf:
             await self.app(scope, receive, send)
             return
-        exchange = Exchange(send)
         task = current_task()
+        timer: _Timer | anyio.CancelScope
         if task is None:
-            is_late = await self._call_on_trio(exchange, scope, receive)
+            now = anyio.current_time()
+            timer = anyio.CancelScope(deadline=now + self.first)
+            exchange = Exchange(_prolonging(send, timer, now + self.total))
         else:
-            is_late = await self._call_on_asyncio(task, exchange, scope, receive)
-        if is_late:
+            exchange = Exchange(send)
+            timer = _Timer(task, exchange, self.first, self.total - self.first)
+        with timer:
+            await self.app(scope, receive, exchange.send)
+        if timer.cancelled_caught:
             await self._end(exchange.state, scope, receive, send)
 
-    async def _call_on_asyncio(
-        self, task: asyncio.Task[Any], exchange: Exchange, scope: Scope, receive: Receive
-    ) -> bool:
-        """Call the app, and return whether its time has run out.
-
-        An anyio cancel scope with a deadline costs four times as much as this timer.
-        """
-        timer = _Timer(task, exchange, self.first, self.total)
-        try:
-            await self.app(scope, receive, exchange.send)
-        except BaseException as exc:
-            if timer.stop() and isinstance(exc, asyncio.CancelledError):
-                return True
-            raise
-        return timer.stop() and exchange.state == UNANSWERED
-
-    async def _call_on_trio(self, exchange: Exchange, scope: Scope, receive: Receive) -> bool:
-        now = anyio.current_time()
-        with anyio.CancelScope(deadline=now + self.first) as cancel_scope:
-
-            async def send(message: Message) -> None:
-                if message["type"] in STARTS:
-                    cancel_scope.deadline = now + self.total
-                await exchange.send(message)
-
-            await self.app(scope, receive, send)
-        return cancel_scope.cancelled_caught
-
     async def _end(self, state: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer in the place of an app whose time has run out, or break the connection."""
+        verb, seconds = ("answer", self.first) if state == UNANSWERED else ("end", self.total)
+        error = f"It did not {verb} within {seconds:g} seconds."
+        app = note_error(scope, error)
         if state == UNANSWERED:
-            error = f"It did not answer within {self.first:g} seconds."
-            logger.warning("%s answers 504: %s", where(scope), error)
-        else:
-            error = f"It did not end within {self.total:g} seconds."
-        note_error(scope, error)
-        if state == UNANSWERED:
+            logger.warning("%s answers 504: %s", app, error)
             await answer(504, scope, receive, send, was_called=True)
         elif state == ACCEPTED:
             await send({"type": "websocket.close", "code": 1011, "reason": error})
         elif state != ENDED:  # ASGI has no message that breaks a connection
-            raise MountkitError(f"{where(scope)} was broken off: {error}")
+            raise MountkitError(f"{app} was broken off: {error}")
+
+
+def _prolonging(send: Send, cancel_scope: anyio.CancelScope, deadline: float) -> Send:
+    """A `send` that sets the second deadline of a cancel scope when the answer starts."""
+
+    async def send_in_time(message: Message) -> None:
+        if message["type"] in STARTS:
+            cancel_scope.deadline = deadline
+        await send(message)
+
+    return send_in_time
 
 
 class _Timer:
-    """Cancels a task when its time has run out; what `asyncio.timeout` does, for two deadlines."""
+    """A cancel scope of a task of asyncio, with two deadlines; one of anyio costs four times as
+    much. Most requests have ended before the first one, so the second is set then."""
 
-    __slots__ = ("_cancelling", "_exchange", "_handle", "_has_fired", "_left", "_task")
+    cancelled_caught = False
+    _has_fired = False
 
     def __init__(
-        self, task: asyncio.Task[Any], exchange: Exchange, first: float, total: float
+        self, task: asyncio.Task[Any], exchange: Exchange, first: float, left: float
     ) -> None:
         self._task = task
         self._cancelling = task.cancelling()
         self._exchange = exchange
-        self._left = total - first  # seconds from the first deadline to the second
-        self._has_fired = False
+        self._left = left  # seconds from the first deadline to the second
         self._handle = task.get_loop().call_later(first, self._check)
 
     def _check(self) -> None:
-        """At the first deadline: most requests have ended before it, so the second one is set
-        here, and not when the response starts."""
-        if self._exchange.state == UNANSWERED or not self._left:
-            self._cancel()
-        elif self._left < math.inf:
-            self._handle = self._task.get_loop().call_later(self._left, self._cancel)
+        left = self._left
+        if self._exchange.state == UNANSWERED or not left:
+            self._has_fired = True
+            self._task.cancel()
+        elif left < math.inf:
+            self._left = 0
+            self._handle = self._task.get_loop().call_later(left, self._check)
 
-    def _cancel(self) -> None:
-        self._has_fired = True
-        self._task.cancel()
+    def __enter__(self) -> None:
+        pass
 
-    def stop(self) -> bool:
-        """Leave nothing behind; return whether it has cancelled the task, and nothing else has."""
+    def __exit__(self, _: Any, exc: BaseException | None, __: Any) -> bool:
+        """Leave nothing behind, and go on if the timer alone has cancelled the task."""
         self._handle.cancel()
-        return self._has_fired and self._task.uncancel() <= self._cancelling
+        if self._has_fired and self._task.uncancel() <= self._cancelling:
+            is_silent = exc is None and self._exchange.state == UNANSWERED
+            self.cancelled_caught = is_silent or isinstance(exc, asyncio.CancelledError)
+        return self.cancelled_caught

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import traceback
@@ -13,8 +12,7 @@ import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import PatternError
-
-logger: logging.Logger = logging.getLogger("mountkit")
+from mountkit.middleware.exchanges import logger
 
 #: Functions whose frames are on the stack while a mounted app runs, and which of their local
 #: variables is the mount. What serves mounts registers itself.
@@ -26,9 +24,9 @@ class Watchdog:
 
         app = Watchdog(dispatcher, seconds=0.5)
 
-    An app does that by work without an `await`, or by a call that blocks. A thread watches the loop
-    while the lifespan runs; requests cost nothing. The app goes on: nothing can interrupt it. What
-    runs in threads, as WSGI apps do, does not block the loop.
+    An app does that by work without an `await`, or by a call that blocks; WSGI apps run in threads.
+    A thread watches the loop while the lifespan runs, and requests cost nothing. It only reports:
+    nothing can interrupt the app.
 
     Args:
         app: any ASGI app; its lifespan goes through.
@@ -49,11 +47,10 @@ class Watchdog:
             await self.app(scope, receive, send)
             return
         watch = _Watch(self.seconds)
-        thread = threading.Thread(target=watch.run, name="mountkit watchdog", daemon=True)
         error: Exception | None = None
         async with anyio.create_task_group() as task_group:
             task_group.start_soon(watch.beat)
-            thread.start()
+            watch.start()
             try:
                 await self.app(scope, receive, send)
             except Exception as exc:  # not in a group: servers look for their own classes
@@ -65,13 +62,14 @@ class Watchdog:
             raise error
 
 
-class _Watch:
-    """One run of a loop."""
+class _Watch(threading.Thread):
+    """Watches one run of the loop of the thread that makes it."""
 
     def __init__(self, seconds: float) -> None:
+        super().__init__(name="mountkit watchdog", daemon=True)
         self.seconds = seconds
         self.last_beat = monotonic()
-        self.thread_id = threading.get_ident()
+        self.of_loop = threading.get_ident()
         self.ended = threading.Event()
 
     async def beat(self) -> None:
@@ -88,20 +86,15 @@ class _Watch:
             late = monotonic() - last_beat
             if late > self.seconds and last_beat != reported:
                 reported = last_beat
-                frame = sys._current_frames().get(self.thread_id)
-                logger.warning(
-                    "%s has blocked the event loop for %.1f seconds:\n%s",
-                    _where(frame),
-                    late,
-                    "".join(traceback.format_stack(frame, limit=10)),
-                )
+                frame = sys._current_frames().get(self.of_loop)
+                stack = "".join(traceback.format_stack(frame, limit=10))
+                text = "%s has blocked the event loop for %.1f seconds:\n%s"
+                logger.warning(text, _where(frame), late, stack)
 
 
 def _where(frame: FrameType | None) -> str:
     """The innermost mount whose app is on the stack."""
-    while frame is not None:
-        mount = frame.f_locals[SERVING[frame.f_code]] if frame.f_code in SERVING else None
-        if mount is not None:
-            return str(mount.where)
-        frame = frame.f_back
+    for called, _ in traceback.walk_stack(frame):
+        if called.f_code in SERVING:
+            return str(called.f_locals[SERVING[called.f_code]].where)
     return "Something outside the mounts"

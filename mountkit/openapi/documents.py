@@ -1,14 +1,15 @@
 """Merges OpenAPI documents (OpenAPI Specification 3.0 to 3.2).
 
-Paths get the prefix of their app; its components, operations and tags get names that no other app
-has; a host becomes a server.
+Paths get the prefix of their app; components, operations and tags get names that no other app has;
+a host becomes a server.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from mountkit.matching.locations import encode_path
@@ -29,7 +30,7 @@ _MAPS = frozenset(
 )
 _URLS = ("authorizationUrl", "deviceAuthorizationUrl", "refreshUrl", "tokenUrl")
 _SCHEMAS = "#/components/schemas/"
-_PLACEHOLDER = re.compile(r"{([^{}]*)}")
+_PLACEHOLDER = re.compile(r"{([a-zA-Z_]\w*)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,10 @@ class Published:
 
 
 def merge(apps: Iterable[Published], root_path: str, title: str, version: str) -> Document:
-    """Merge documents into one, of the newest version among them.
+    """Merge documents into one, of the newest version of OpenAPI among them.
 
     Args:
         root_path: where the site is; the server of the document.
-        title, version: of the document.
     """
     apps = sorted(apps, key=lambda app: bool(app.hosts))  # paths at any host come first
     minor = max((_minor(app.document) for app in apps), default=0)
@@ -91,45 +91,35 @@ class _Part:
     """The document of one app, rewritten for the merged document.
 
     Args:
-        app: the document and its place.
-        root_path: where the site is.
         taken: the paths of the apps before it.
         is_upgraded: the document is older than the merged one.
     """
 
     def __init__(
-        self, app: Published, root_path: str, taken: Mapping[str, Any], *, is_upgraded: bool
+        self, app: Published, root_path: str, taken: Collection[str], *, is_upgraded: bool
     ) -> None:
         self.app = app
         self.document = app.document
         self.schemas: Document = app.document.get("components", {}).get("schemas", {})
         self.is_upgraded = is_upgraded
-        self._places = {
-            path: self._place(path, taken)
-            for path in app.document.get("paths", {})
-            if path[:1] == "/"
-        }
+        paths = [path for path in app.document.get("paths", {}) if path[:1] == "/"]
+        self._places = {path: self._place(path, taken) for path in paths}
         server = app.hosts[0]["url"] if len(app.hosts) == 1 else encode_path(root_path)
         self._base = f"{server}{_encoded(app.prefix)}/"
 
-    def _place(self, path: str, taken: Mapping[str, Any]) -> tuple[str, list[Document]]:
+    def _place(self, path: str, taken: Collection[str]) -> tuple[str, list[Document]]:
         """The whole path, and the parameters of its mounts. A placeholder of theirs that the path
         has too gets a number."""
-        names = set(_PLACEHOLDER.findall(path))
-        prefix, params = self.app.prefix, []
-        for param in self.app.params[::-1]:  # the one nearer to the app keeps its name
-            name, number = param["name"], 2
-            while name in names:
-                name, number = f"{param['name']}_{number}", number + 1
-            names.add(name)
-            before, _, after = prefix.rpartition(f"{{{param['name']}}}")
-            # Marked, so that it is not found a second time.
-            prefix = f"{before}\0{name}\0{after}"
-            params.append({**param, "name": name})
-        full = _encoded(re.sub("\0(.*?)\0", r"{\1}", prefix) + path)
+        parts, names = _PLACEHOLDER.split(self.app.prefix), _PLACEHOLDER.findall(path)
+        for place in range(len(parts) - 2, 0, -2):  # the one nearer to the app keeps its name
+            parts[place] = unused(parts[place], names, "_")
+            names.append(parts[place])
+        new = parts[1::2]
+        parts[1::2] = [f"{{{name}}}" for name in new]
+        full = _encoded("".join(parts) + path)
         if full in taken:  # by an app at another host; what follows a "#" is not sent
             full = f"{full}#{self.app.key}"
-        return full, params[::-1]
+        return full, [{**p, "name": name} for p, name in zip(self.app.params, new, strict=True)]
 
     def paths(self) -> Document:
         result: Document = {}
@@ -181,30 +171,22 @@ class _Part:
 
     def _item(self, item: Document) -> Document:
         """A Path Item Object."""
-        result = self._object(
-            {k: v for k, v in item.items() if k not in _METHODS and k != "additionalOperations"}
-        )
-        for method in _METHODS & item.keys():
-            result[method] = self._operation(item[method])
+        own: Document = {k: self._operation(v) for k, v in item.items() if k in _METHODS}
         if "additionalOperations" in item:
             more = item["additionalOperations"]
-            result["additionalOperations"] = {k: self._operation(v) for k, v in more.items()}
-        return result
+            own["additionalOperations"] = {k: self._operation(v) for k, v in more.items()}
+        return self._object({k: v for k, v in item.items() if k not in own}) | own
 
     def _operation(self, operation: Document) -> Document:
-        special = ("callbacks", "security", "tags")
-        result = self._object({k: v for k, v in operation.items() if k not in special})
-        result["tags"] = list(map(self._tag, operation.get("tags", ()))) or [self.app.title]
+        tags = [self._tag(tag) for tag in operation.get("tags", ())]
+        own: Document = {"tags": tags or [self.app.title]}
         requirements = operation.get("security", self.document.get("security"))
         if requirements is not None:
-            result["security"] = [
-                {self._named(name): scopes for name, scopes in requirement.items()}
-                for requirement in requirements
-            ]
+            own["security"] = [{self._named(k): v for k, v in one.items()} for one in requirements]
         if "callbacks" in operation:
             found = operation["callbacks"].items()
-            result["callbacks"] = {name: self._callback(callback) for name, callback in found}
-        return result
+            own["callbacks"] = {name: self._callback(callback) for name, callback in found}
+        return self._object({k: v for k, v in operation.items() if k not in own}) | own
 
     def _callback(self, callback: Document) -> Document:
         """A Callback Object, or a reference to one."""
@@ -251,19 +233,17 @@ class _Part:
         options = [*schema.get("oneOf", ()), *schema.get("anyOf", ())]
         references = [option["$ref"] for option in options if "$ref" in option]
         if not references:  # a base that others name in their allOf
+            own = [_SCHEMAS + name for name, other in self.schemas.items() if other is schema]
             references = [
-                f"{_SCHEMAS}{name}"
+                _SCHEMAS + name
                 for name, other in self.schemas.items()
-                if any(self._schema(base) is schema for base in other.get("allOf", ()))
+                if any(base.get("$ref") in own for base in other.get("allOf", ()))
             ]
         for reference in map(self._reference, references):
             if reference not in mapping.values():
                 name = reference.rpartition("/")[2].removeprefix(f"{self.app.key}.")
                 mapping.setdefault(name, reference)
         return {**discriminator, "mapping": mapping} if mapping else dict(discriminator)
-
-    def _schema(self, base: Document) -> Document | None:
-        return self.schemas.get(base.get("$ref", "").removeprefix(_SCHEMAS))
 
     def _reference(self, reference: str) -> str:
         """A reference, to the place of its target in the merged document."""
@@ -278,6 +258,12 @@ class _Part:
                 full = self._places[path][0].replace("~", "~0").replace("/", "~1")
                 return "/".join(["#", "paths", full, *parts[3:]])
         return reference
+
+
+def unused(name: str, taken: Collection[str], mark: str) -> str:
+    """The name, with a number after the mark if it is taken."""
+    names = chain([name], (f"{name}{mark}{number}" for number in count(2)))
+    return next(one for one in names if one not in taken)
 
 
 def _encoded(path: str) -> str:

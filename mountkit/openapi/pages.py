@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import starlette.routing
@@ -22,7 +23,7 @@ from mountkit.inspection.layers import flatten
 from mountkit.matching.hosts import HostPattern
 from mountkit.matching.locations import encode_path
 from mountkit.matching.tables import Resolution
-from mountkit.openapi.documents import Document, Published, merge
+from mountkit.openapi.documents import Document, Published, merge, unused
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount
 from mountkit.serving.sites import SITE, Site
@@ -32,8 +33,6 @@ from mountkit.serving.tables import MountTable
 SWAGGER_UI = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5"
 
 _TYPES = {"IntegerConvertor": "integer", "FloatConvertor": "number"}
-# How deep mounts are followed; apps may be mounted in each other.
-_DEPTH = 10
 
 
 class OpenAPI:
@@ -42,11 +41,9 @@ class OpenAPI:
         Mount("/docs", OpenAPI(title="Our APIs"))
 
     `/docs/` is a page with a choice of apps, `/docs/openapi.json` one document of all of them, and
-    `/docs/apps/<name>.json` the document of one. They are made anew for each request, so changes
-    of mounts show at once.
-
-    FastAPI and Litestar apps, and the app underneath if it is one, are found wherever they are
-    mounted.
+    `/docs/apps/<name>.json` the document of one. They are made for each request, so changes of
+    mounts show at once. FastAPI and Litestar apps are found wherever they are mounted, and if they
+    are the app underneath.
 
     Args:
         title, version: of the one document.
@@ -86,23 +83,22 @@ class OpenAPI:
             )
         site = Site(*scope[SITE])
         rest = scope["path"].removeprefix(scope["root_path"])
-        if rest not in ("/", "/openapi.json") and not re.fullmatch(r"/apps/[^/]+\.json", rest):
-            return PlainTextResponse("Not Found", 404)
-        apps = await self._published(site, scope)
-        if rest == "/":
-            return HTMLResponse(self._page(apps, site.root_path))
-        documents = {"/openapi.json": (apps, self.title, self.version)}
-        for app in apps:
-            version = str(app.document.get("info", {}).get("version", "1"))
-            documents[f"/apps/{app.key}.json"] = ([app], app.title, version)
-        if rest not in documents:
-            return PlainTextResponse("Not Found", 404)
-        shown, title, version = documents[rest]
-        return JSONResponse(merge(shown, site.root_path, title, version))
+        if re.fullmatch(r"/(openapi\.json|apps/[^/]+\.json)?", rest):
+            apps = await self._published(site, scope)
+            if rest == "/":
+                return HTMLResponse(self._page(apps, site.root_path))
+            if rest == "/openapi.json":
+                return JSONResponse(merge(apps, site.root_path, self.title, self.version))
+            for app in apps:
+                if rest == f"/apps/{app.key}.json":
+                    version = str(app.document.get("info", {}).get("version", "1"))
+                    return JSONResponse(merge([app], site.root_path, app.title, version))
+        return PlainTextResponse("Not Found", 404)
 
     async def _published(self, site: Site, scope: Scope) -> list[Published]:
         found: list[Published] = []
-        for place in _places(site):
+        roots = {id(app): app for app in (site.router, site.app) if app is not None}
+        for place in chain.from_iterable(_places(_Place(app)) for app in reversed(roots.values())):
             document = await self._document(place, site, scope)
             if document is None:
                 continue
@@ -113,11 +109,12 @@ class OpenAPI:
                 found[twin] = replace(found[twin], hosts=found[twin].hosts + hosts)
                 continue
             title = str(document.get("info", {}).get("title") or place.name or "API")
-            key = _key(place.name or title, {app.key for app in found})
+            key = re.sub(r"[^A-Za-z0-9_-]+", "-", place.name or title).strip("-") or "app"
+            key = unused(key, {app.key for app in found}, "-")
             found.append(Published(key, title, place.prefix, place.params, hosts, document))
-        titles = Counter(app.title for app in found)
+        titles = [app.title for app in found]
         return [
-            app if titles[app.title] == 1 else replace(app, title=f"{app.title} ({app.key})")
+            app if titles.count(app.title) == 1 else replace(app, title=f"{app.title} ({app.key})")
             for app in found
         ]
 
@@ -167,15 +164,6 @@ window.ui = SwaggerUIBundle({{
 """
 
 
-def _key(name: str, taken: set[str]) -> str:
-    """A name for URLs and components, with a number if it is taken."""
-    key = base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "app"
-    number = 2
-    while key in taken:
-        key, number = f"{base}-{number}", number + 1
-    return key
-
-
 @dataclass(frozen=True, slots=True)
 class _Place:
     """An app, where it is, and the `mountkit.Mount` that serves it, if one does."""
@@ -186,70 +174,58 @@ class _Place:
     params: tuple[Document, ...] = ()
     hosts: tuple[HostPattern, ...] = ()
     mount: Mount | None = None
-    depth: int = 0
 
 
-def _places(site: Site) -> Iterator[_Place]:
-    """All apps of a site, once for each place where they are mounted."""
-    roots = {id(app): app for app in (site.router, site.app) if app is not None}
-    pending = [_Place(app) for app in roots.values()]
-    while pending:
-        place = pending.pop()
-        yield place
-        if place.depth == _DEPTH:
-            continue
-        below = [
-            _below(place, route) for route in flatten(getattr(place.app, "routes", None) or ())
-        ]
+def _places(place: _Place, depth: int = 10) -> Iterator[_Place]:
+    """An app and all that are mounted in it, once for each place. Apps may be mounted in each
+    other: mounts are followed so deep."""
+    yield place
+    if depth:
+        for route in flatten(getattr(place.app, "routes", None) or ()):
+            below = _below(place, route)
+            if below is not None:
+                yield from _places(below, depth - 1)
         if isinstance(place.app, Dispatcher):
-            below.append(replace(place, app=place.app.underneath, depth=place.depth + 1))
-        pending += [one for one in below if one is not None][::-1]
+            yield from _places(replace(place, app=place.app.underneath), depth - 1)
 
 
 def _below(place: _Place, route: BaseRoute) -> _Place | None:
     """The app that a route mounts, if it mounts one."""
     if isinstance(route, MountTable):
-        return replace(place, app=route, depth=place.depth + 1)
-    if not isinstance(route, (starlette.routing.Mount, starlette.routing.Host)):
-        return None
-    mount = route if isinstance(route, Mount) else None
-    prefix, name = "", route.name or ""
-    host = _pattern_of(route.host) if isinstance(route, starlette.routing.Host) else None
-    if isinstance(route, starlette.routing.Mount):
+        return replace(place, app=route)
+    prefix, name, host, mount = "", getattr(route, "name", None) or "", None, None
+    if isinstance(route, starlette.routing.Host):
+        with suppress(PatternError):  # Starlette's hosts may hold any regular expression
+            host = HostPattern(route.host)
+    elif isinstance(route, starlette.routing.Mount):
         prefix = route.path_format.removesuffix("/{path}")
         name = name or prefix.strip("/")
-    if mount is not None:
-        host = mount.rule.host
-        name = mount.name or mount.label.strip("/")
+    else:
+        return None
+    if isinstance(route, Mount):
+        mount, host = route, route.rule.host
+        name = route.name or route.label.strip("/")
     elif isinstance(route.app, Router):
         name = ""  # Starlette's way to write a prefix once
+    types = {key: type(convertor).__name__ for key, convertor in route.param_convertors.items()}
+    params: list[Document] = [
+        {
+            "name": key,
+            "in": "path",
+            "required": True,
+            "schema": {"type": _TYPES.get(kind, "string")},
+        }
+        for key, kind in types.items()
+        if f"{{{key}}}" in prefix
+    ]
     return _Place(
         route.app if mount is None else mount.target,
         ":".join(filter(None, (place.name, name))),
         place.prefix + prefix,
-        (*place.params, *_parameters(route, prefix)),
+        (*place.params, *params),
         place.hosts if host is None else (host,),
         mount,
-        place.depth + 1,
     )
-
-
-def _parameters(
-    route: starlette.routing.Mount | starlette.routing.Host, prefix: str
-) -> Iterator[Document]:
-    """OpenAPI's Parameter Objects for the placeholders of a prefix."""
-    for name, convertor in route.param_convertors.items():
-        if f"{{{name}}}" in prefix:
-            schema = {"type": _TYPES.get(type(convertor).__name__, "string")}
-            yield {"name": name, "in": "path", "required": True, "schema": schema}
-
-
-def _pattern_of(host: str) -> HostPattern | None:
-    """The pattern of one of Starlette's hosts, which may hold any regular expression."""
-    try:
-        return HostPattern(host)
-    except PatternError:
-        return None
 
 
 async def _fetch(place: _Place, mount: Mount, site: Site, path: str, scope: Scope) -> Document:
@@ -280,10 +256,9 @@ async def _fetch(place: _Place, mount: Mount, site: Site, path: str, scope: Scop
     await mount.serve(Resolution(mount, root_path, prefix, path, {}), asked, receive, send)
     status = sent[0]["status"] if sent else 0
     body = b"".join(message.get("body", b"") for message in sent[1:])
-    try:
-        document: Document = json.loads(body)
-    except ValueError:
-        document = {}
+    document: Document = {}
+    with suppress(ValueError):
+        document = json.loads(body)
     version = document.get("openapi") if isinstance(document, dict) else None
     if status != 200 or not str(version).startswith("3."):
         what = "a Swagger 2 document" if "swagger" in document else "no OpenAPI document"

@@ -19,14 +19,15 @@ from mountkit.lifespans.children import Child, children_of, mounts_of
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
-from mountkit.matching.decisions import Resolution
+from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Table
 from mountkit.serving.changes import DRAIN_TIMEOUT, Changes, checked_mounts
 from mountkit.serving.escapes import EscapeWatch
 from mountkit.serving.exposures import with_exposures
-from mountkit.serving.mounts import Mount, check_one_of
+from mountkit.serving.mounts import Mount
 from mountkit.serving.names import url_path_for, url_path_of
+from mountkit.serving.pipelines import check_one_of
 from mountkit.serving.scopes import same_scope
 from mountkit.serving.sites import SITE, site_of
 from mountkit.types import Application, ASGI3Application
@@ -98,27 +99,19 @@ class Dispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http" or kind == "websocket":
-            found = self.table.decide(scope)
-            if isinstance(found, Resolution):
-                await found.mount.serve(found, scope, receive, send, self)
-            elif found is None:
-                await self._serve_unmatched(scope, receive, send)
-            else:
-                await answer(found.status, scope, receive, send)
-        elif kind == "lifespan":
+        if kind == "lifespan":
             await self._lifespans(scope, receive, send)
-        else:
-            await self._serve_default(scope, receive, send)
-
-    async def _serve_unmatched(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A request that no mount takes."""
-        if self.unknown_host != "default" and not self.table.knows_host(scope):
-            await answer(self.unknown_host, scope, receive, send)
             return
-        if SITE not in scope and self.underneath is not None:
-            scope[SITE] = site_of(scope, scope.get("root_path", "").rstrip("/"), self)
-        await self._fall_through(scope, receive, send)
+        found = self.table.decide(scope) if kind == "http" or kind == "websocket" else None
+        if found is None:
+            if self.unknown_host == "default" or self.table.knows_host(scope):
+                await self._fall_through(scope, receive, send)
+            else:
+                await answer(self.unknown_host, scope, receive, send)
+        elif isinstance(found, Refusal):
+            await answer(found.status, scope, receive, send)
+        else:
+            await found.mount.serve(found, scope, receive, send, self)
 
     async def _serve_default(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The app underneath, if there is one."""
@@ -293,7 +286,6 @@ class DispatchMiddleware(Dispatcher):
             total_shutdown_timeout=total_shutdown_timeout,
         )
         self.app = app
-        self._fall_through = EscapeWatch(app, self.table)
         self._set_lifespans(Child(app, app, "The wrapped app"), is_transparent=True)
 
     @property
@@ -301,6 +293,8 @@ class DispatchMiddleware(Dispatcher):
         return self.app
 
     async def _serve_default(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if SITE not in scope:
+            scope[SITE] = site_of(scope, scope.get("root_path", "").rstrip("/"), self)
         await self.app(scope, receive, send)
 
     def _roots(self, scope: Scope) -> Iterable[Any]:

@@ -1,15 +1,23 @@
-"""What becomes of an exception that a mounted app raises: it goes up, as in Starlette."""
+"""The end of a request that did not end well: an exception goes up, as in Starlette."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.formparsers import MultiPartException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import Receive, Scope, Send
 
+from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
-from mountkit.tasks import describe
+from mountkit.middleware.errors import ANSWERS, contain
+from mountkit.middleware.exchanges import ACCEPTED, STARTED, UNANSWERED
+from mountkit.serving.flights import Flight
+from mountkit.tasks import describe, is_outside
 
+# How far an answer is, by its status.
+_STATES = {0: UNANSWERED, 101: ACCEPTED}
 _NOTE = "mountkit: raised by "
 
 
@@ -53,3 +61,64 @@ async def hand_up(exc: Exception, scope: Scope, receive: Receive, send: Send) ->
     if not isinstance(exc, tuple(kinds)):
         raise exc
     await ExceptionMiddleware(fail, own)({**scope}, receive, send)
+
+
+async def end(
+    mount: Any,
+    exc: BaseException | None,
+    flight: Flight,
+    scope: Scope,
+    child: Scope,
+    receive: Receive,
+    router: Any,
+) -> None:
+    """Deal with an exception of a mounted app, or with a request that was cut: answer, or raise.
+
+    Args:
+        mount: whose app it is.
+        exc: what it raised, if it did.
+        scope, child: the parent's and the app's.
+        router: the dispatcher, whose `errors` counts as well as the mount's.
+    """
+    is_cut = flight.settle(exc)
+    if exc is not None and not is_cut:
+        if is_outside(exc, flight.task):
+            raise exc
+        await _fail(mount, exc, flight, scope, child, receive, router)
+    elif is_cut:
+        await _break_off(mount.where, flight, scope, receive)
+
+
+async def _fail(
+    mount: Any,
+    exc: BaseException,
+    flight: Flight,
+    scope: Scope,
+    child: Scope,
+    receive: Receive,
+    router: Any,
+) -> None:
+    """Deal with an exception of the app's own."""
+    error = annotated(exc, mount.where, has_started=bool(flight.status))
+    if isinstance(exc, ANSWERS) and not flight.status:
+        await hand_up(error, scope, receive, flight.send)
+        return
+    mount.error = describe(exc)
+    if "contain" in (mount.errors, getattr(router, "errors", "raise")):
+        state = _STATES.get(flight.status, STARTED)
+        await contain(exc, state, child, receive, flight.send)
+    elif flight.status:  # nothing may answer a second time: the server breaks the connection
+        raise error
+    else:
+        await hand_up(error, scope, receive, flight.send)
+
+
+async def _break_off(where: str, flight: Flight, scope: Scope, receive: Receive) -> None:
+    """End a request that has outlived its mount."""
+    if flight.status == 101:  # IANA's registry of close codes: service restart
+        reason = "The app was removed."
+        await flight.send({"type": "websocket.close", "code": 1012, "reason": reason})
+    elif flight.status:  # ASGI has no message for it; to raise is what breaks the connection
+        raise MountkitError(f"{where} was removed, and waited no longer for the request to end.")
+    else:
+        await answer(503, scope, receive, flight.send, was_called=True)

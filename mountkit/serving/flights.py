@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -133,17 +132,17 @@ class Traffic:
         names = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
         return {name: count for name, count in zip(names, self.answers, strict=True) if count}
 
-    def count(self, status: Any) -> None:
-        """Record that a request has ended with a status; apps may send one that is not valid."""
-        try:
-            self.answers[status // 100] += 1
-        except (IndexError, TypeError):
-            self.answers[5] += 1
+    def count(self, status: int) -> None:
+        """Record a request that the mount has answered by itself."""
+        self.answers[status // 100] += 1
 
     def end(self, flight: Flight) -> None:
         """Record that a request is no longer in flight, and how it ended."""
         del self.flights[flight]
-        self.count(flight.status)
+        try:
+            self.answers[flight.status // 100] += 1
+        except (IndexError, TypeError):  # apps may send a status that is not valid
+            self.answers[5] += 1
         if self._emptied is not None and not self.flights:
             self._emptied.set()
 

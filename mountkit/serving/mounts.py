@@ -11,46 +11,45 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal
 
 import starlette.routing
 from starlette.datastructures import URLPath
 from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Match, NoMatchFound, Router, compile_path, replace_params
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit.answers import answer, answer_unavailable
-from mountkit.exceptions import MountkitError, PatternError
-from mountkit.frameworks import convention_of
+from mountkit.answers import answer_unavailable, redirect_location, redirected
+from mountkit.frameworks import left_keys
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.runs import Health, Status
 from mountkit.matching.decisions import Resolution
-from mountkit.matching.locations import slash_location
 from mountkit.matching.matchers import Matcher, Wanted
 from mountkit.matching.rules import Rule, call_site
-from mountkit.middleware.errors import ANSWERS, contain
-from mountkit.middleware.exchanges import ACCEPTED, STARTED, UNANSWERED
-from mountkit.middleware.redirects import LocationMiddleware
 from mountkit.middleware.watchdogs import SERVING
-from mountkit.serving.errors import annotated, hand_up
+from mountkit.serving.errors import end
 from mountkit.serving.exposures import Exposure, checked_exposures
 from mountkit.serving.flights import Flight, Traffic
 from mountkit.serving.names import url_path_of
+from mountkit.serving.pipelines import (
+    asgi_app,
+    builder_of,
+    check_one_of,
+    child_of,
+    chosen_convention,
+    with_layers,
+)
 from mountkit.serving.routes import Route, watch
-from mountkit.serving.scopes import BUILDERS, Builder, Convention, routes_scope
+from mountkit.serving.scopes import Convention
 from mountkit.serving.tables import MountTable
-from mountkit.tasks import describe, is_outside
 from mountkit.types import Application, ASGI3Application
 from mountkit.wsgi.bridge import WSGIBridge
-from mountkit.wsgi.detection import Interface, adapt
+from mountkit.wsgi.detection import Interface
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
-# How far an answer is, by its status.
-_STATES = {0: UNANSWERED, 101: ACCEPTED}
 # FastAPI's and Starlette's own telemetry need it too.
 _TRACING = "opentelemetry.trace"
 # Stands for `routes=`: no lifespan of its own, no state.
@@ -117,10 +116,14 @@ class Mount(starlette.routing.Mount):
 
     rule: Rule
     error: str | None = None
-    #: Keys of the parent's state that the app finds in its own.
-    share: tuple[str, ...] = ()
+    #: The app and its lifespan; `None` for `routes=`.
+    child: Child | None = None
+    #: Paths of the app that are served elsewhere too, by where they are served.
+    expose: Mapping[str, str] = MappingProxyType({})
     #: Whether one of its pages was seen to ask for a URL outside the prefix.
     has_escaped: bool = False
+    _exposures: Sequence[Exposure] | None = None
+    _own_table: MountTable | None = None
 
     def __init__(
         self,
@@ -146,51 +149,33 @@ class Mount(starlette.routing.Mount):
         lifespan: Lifespan | Literal["on", "off"] = "on",
         errors: Literal["raise", "contain"] = "raise",
     ) -> None:
-        conditions: dict[str, Any] = {
+        given: dict[str, Any] = {
             "host": host,
             "methods": methods,
             "headers": headers,
             "query": query,
         }
-        rule = Rule(
-            path,
-            **conditions,
-            when=when,
-            priority=priority,
-            exact=exact,
-            where=call_site(),
-        )
+        where = call_site()
+        self.rule = Rule(path, **given, when=when, priority=priority, exact=exact, where=where)
         check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
         check_one_of("errors", errors, ("raise", "contain"))
-        check_one_of("convention", convention, (None, *BUILDERS))
-        self.redirect_slashes = redirect_slashes
+        # An exact path has nothing below it.
+        self.redirect_slashes = False if exact else redirect_slashes
         self.errors: Literal["raise", "contain"] = errors
-        self.expose: dict[str, str] = checked_exposures(rule, expose)
-        self.traffic: Traffic = Traffic()
-        self._since = time.time()
+        if expose:
+            self.expose = checked_exposures(self.rule, expose)
+        self.traffic, self._since = Traffic(), time.time()
         self._own_routes = None if routes is None else list(routes)
-        self._exposures: list[Exposure] | None = None
-        self._own_table: MountTable | None = None
-        asgi, found = _asgi_app(rule, app, self._own_routes, interface, bridge)
-        # As Starlette's own `__init__`, but that it does not compile the path, which is slow.
-        self._base_app = asgi
-        self.app: ASGIApp = _with_layers(asgi, middleware, max_body_size)
-        self.name = name
-        self.rule = rule
-        #: The app and its lifespan; `None` for `routes=`.
-        self.child: Child | None = None
+        asgi, interface = asgi_app(self.rule, app, self._own_routes, interface, bridge)
+        # As Starlette's own `__init__`, but that it compiles no path, which is slow.
+        self._base_app, self.name = asgi, name
+        self.app: ASGIApp = with_layers(asgi, middleware, max_body_size, self.path)
         if app is not None:
-            self.child = _child(app, asgi, self.where, lifespan, found == "wsgi")
-            if self.child.lifespan.share:
-                self.share = tuple(self.child.lifespan.share)
-        #: Whether it is part of the parent app: routes and bare routers see its scope.
-        self.is_part_of_parent: bool = isinstance(asgi, Router)
-        if not self.path.isascii():
-            self.app = LocationMiddleware(self.app)
-        self.convention: Convention = convention or convention_of(asgi, self.path) or "spec"
-        self._build_scope: Builder = BUILDERS[self.convention]
-        if self.is_part_of_parent:
-            self._build_scope = routes_scope
+            self.child = child_of(app, asgi, self.where, lifespan, interface)
+        #: What routers above leave in a scope, which the app must not get.
+        self.left_keys: frozenset[str] = left_keys()
+        self.convention: Convention = chosen_convention(convention, asgi, self.path)
+        self._build_scope = builder_of(self.convention, asgi, self.child)
 
     # Compiled when something asks for it.
     path_regex = cached_property(lambda self: _compiled(self)[0])
@@ -233,17 +218,17 @@ class Mount(starlette.routing.Mount):
         return self._base_app if self.child is None else self.child.app
 
     @property
-    def exposures(self) -> list[Exposure]:
+    def exposures(self) -> Sequence[Exposure]:
         """What of the app is served outside of the prefix too."""
         if self._exposures is None:
-            self._exposures = [Exposure(self, *pair) for pair in self.expose.items()]
+            self._exposures = tuple(Exposure(self, *pair) for pair in self.expose.items())
         return self._exposures
 
     @property
     def _alone(self) -> MountTable:
         """This mount as a table of one, for a router that tries its routes."""
         if self._own_table is None:
-            self._own_table = MountTable([self], [self, *self.exposures])
+            self._own_table = MountTable([self])
         return self._own_table
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -278,11 +263,15 @@ class Mount(starlette.routing.Mount):
                 above.
         """
         holder = self.child or _NO_CHILD
-        run = holder.run if not holder.others else holder.run_for(scope)
+        run = holder.run_for(scope) if holder.others else holder.run
         if run.retry_at is not None:
-            await self._answer_down(run.retry_at, scope, receive, send)
+            await answer_unavailable(run.retry_at, scope, receive, send)
+            self.traffic.count(503)
             return
-        if not found.rest and await self._redirect(found, scope, receive, send):
+        if not found.rest and await redirected(
+            self.redirect_slashes, found.root_path + found.prefix, scope, receive, send
+        ):
+            self.traffic.count(307)
             return
         child = self._build_scope(self, found, scope, run.state, router)
         scope["route"] = Route(self, child)
@@ -296,9 +285,9 @@ class Mount(starlette.routing.Mount):
             else:
                 await flight.carry(self.app, child, receive)
             if flight.cuts:
-                await self._end(None, flight, scope, child, receive, router)
+                await end(self, None, flight, scope, child, receive, router)
         except BaseException as exc:
-            await self._end(exc, flight, scope, child, receive, router)
+            await end(self, exc, flight, scope, child, receive, router)
         finally:
             traffic.end(flight)
             if publish is not None:
@@ -307,80 +296,8 @@ class Mount(starlette.routing.Mount):
     def preview(self, found: Resolution[Any], scope: Scope) -> tuple[dict[str, Any], str | None]:
         """What `serve` would do: the app's scope, and where the request is redirected, if it is."""
         child = self._build_scope(self, found, scope, {}, None)
-        return child, self._slash_redirect(found, scope)
-
-    async def _answer_down(
-        self, retry_at: float, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """503 for an app that is not up, and is started again."""
-        await answer_unavailable(retry_at, scope, receive, send)
-        self.traffic.count(503)
-
-    async def _redirect(
-        self, found: Resolution[Any], scope: Scope, receive: Receive, send: Send
-    ) -> bool:
-        """Redirect a request for the bare prefix, unless it is to be served."""
-        location = self._slash_redirect(found, scope)
-        if location is None:
-            return False
-        response = RedirectResponse(location, 307, {"cache-control": "no-store"})
-        await response(scope, receive, send)
-        self.traffic.count(307)
-        return True
-
-    def _slash_redirect(self, found: Resolution[Any], scope: Scope) -> str | None:
-        """Where a request for the bare prefix is redirected to; `None` if it is served."""
-        if found.rest or self.rule.path.exact or scope["type"] != "http":
-            return None
-        # Fetch Metadata (W3C), section 2.3: sent by browsers, and not by the scripts in them.
-        is_navigation = scope["method"] == "GET" and any(
-            name == b"sec-fetch-mode" and value == b"navigate" for name, value in scope["headers"]
-        )
-        if self.redirect_slashes is True or (self.redirect_slashes and is_navigation):
-            return slash_location(found.root_path + found.prefix, scope.get("query_string", b""))
-        return None
-
-    async def _end(
-        self,
-        exc: BaseException | None,
-        flight: Flight,
-        scope: Scope,
-        child: Scope,
-        receive: Receive,
-        router: Any,
-    ) -> None:
-        """Deal with an exception of the app, or with a request that was cut: answer, or raise."""
-        if flight.settle(exc):
-            await self._break_off(flight, scope, receive)
-            return
-        if exc is None:
-            return
-        if is_outside(exc, flight.task):
-            raise exc
-        error = annotated(exc, self.where, has_started=bool(flight.status))
-        is_answer = isinstance(exc, ANSWERS) and not flight.status
-        if not is_answer:
-            self.error = describe(exc)
-        is_contained = "contain" in (self.errors, getattr(router, "errors", "raise"))
-        if is_contained and not is_answer:
-            state = _STATES.get(flight.status, STARTED)
-            await contain(exc, state, child, receive, flight.send)
-        elif flight.status:  # nothing may answer a second time: the server breaks the connection
-            raise error
-        else:
-            await hand_up(error, scope, receive, flight.send)
-
-    async def _break_off(self, flight: Flight, scope: Scope, receive: Receive) -> None:
-        """End a request that has outlived its mount."""
-        if not flight.status:
-            await answer(503, scope, receive, flight.send, was_called=True)
-        elif flight.status == 101:  # IANA's registry of close codes: service restart
-            reason = "The app was removed."
-            await flight.send({"type": "websocket.close", "code": 1012, "reason": reason})
-        else:  # ASGI has no message for it; to raise is what breaks the connection
-            raise MountkitError(
-                f"{self.where} was removed, and waited no longer for the request to end."
-            )
+        when = False if found.rest else self.redirect_slashes
+        return child, redirect_location(when, found.root_path + found.prefix, scope)
 
     @property
     def health(self) -> Health:
@@ -440,59 +357,6 @@ class Mount(starlette.routing.Mount):
 
 def _compiled(mount: Mount) -> tuple[Any, ...]:
     return compile_path(mount.path + "/{path:path}")
-
-
-def _asgi_app(
-    rule: Rule,
-    app: Any,
-    routes: list[BaseRoute] | None,
-    interface: Interface | Literal["auto"],
-    bridge: Callable[[Any], ASGIApp],
-) -> tuple[ASGIApp, Interface]:
-    """What a mount serves, as an ASGI app, and what it was."""
-    if routes is None:
-        if app is None:
-            raise PatternError(f"Mount({rule!r}) has nothing to serve; pass app= or routes=.")
-        return adapt(app, interface, bridge)
-    if app is not None:
-        raise PatternError(f"Mount({rule!r}) has app= and routes=; pass one of them.")
-    mounts = [route for route in routes if isinstance(route, Mount)]
-    others = [route for route in routes if not isinstance(route, Mount)]
-    if mounts:
-        entries = [entry for mount in mounts for entry in (mount, *mount.exposures)]
-        others.append(MountTable(mounts, entries))
-    return Router(others), "asgi3"
-
-
-def _with_layers(
-    app: ASGIApp, middleware: Sequence[Middleware] | None, max_body_size: int | None
-) -> ASGIApp:
-    """The app with its layers, the first outermost; composed once."""
-    for cls, args, kwargs in reversed(middleware or ()):
-        app = cls(app, *args, **kwargs)
-    return app if max_body_size is None else RequestBodyLimitMiddleware(app, max_body_size)
-
-
-def _child(
-    app: Any, asgi: ASGIApp, name: str, lifespan: Lifespan | Literal["on", "off"], is_wsgi: bool
-) -> Child:
-    if not isinstance(lifespan, Lifespan):
-        check_one_of("lifespan", lifespan, ("on", "off"))
-    return Child(
-        app,
-        asgi,
-        name,
-        has_lifespan=lifespan != "off" and not is_wsgi,
-        lifespan=lifespan if isinstance(lifespan, Lifespan) else Lifespan(),
-        close=asgi.close if isinstance(asgi, WSGIBridge) else lambda: None,
-    )
-
-
-def check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
-    """Refuse a value that is not one of those that are known."""
-    if value not in known:
-        choice = ", ".join(repr(one) for one in known if one is not None)
-        raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
 
 
 SERVING[Mount.serve.__code__] = "self"  # for the watchdog

@@ -123,8 +123,7 @@ class Publisher:
 
 
 def watch(parent: Scope, child: Scope, root_path: str) -> Callable[[], None] | None:
-    """Find what above has to be told of the route that is left in `parent`. OpenTelemetry has been
-    imported.
+    """Find what above has to be told of the route that is left in `parent`.
 
     Args:
         child: the child's scope, before it is called.
@@ -148,7 +147,9 @@ def _shown_method(scope: Scope) -> str:
 
 def _server_span() -> Any:
     """The OpenTelemetry server span that is open here, if any."""
-    trace = sys.modules["opentelemetry.trace"]
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
     span = trace.get_current_span()
     if not span.is_recording() or getattr(span, "kind", None) is not trace.SpanKind.SERVER:
         return None

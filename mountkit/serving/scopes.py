@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeAlias
 
 from starlette.types import Scope
 
-from mountkit.frameworks import left_keys
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.locations import cut_raw_path, encode_path
 from mountkit.serving.sites import MOUNT, SITE, site_of
@@ -54,8 +53,8 @@ def spec_scope(
 ) -> dict[str, Any]:
     """`path` and `root_path` are full (ASGI spec, "HTTP"; Starlette since 0.35)."""
     child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
-    if not LEFT.isdisjoint(child):
-        for key in LEFT.intersection(child):
+    if not mount.left_keys.isdisjoint(child):
+        for key in mount.left_keys.intersection(child):
             del child[key]
     root_path, rest = found.root_path, found.rest
     child["root_path"] = own_root = root_path + found.prefix
@@ -69,22 +68,18 @@ def spec_scope(
         child["path"] = own_root + (rest or "/")  # some frameworks fail on ""
         child["raw_path"] = full_raw_path(scope, found) + (b"" if rest else b"/")
     child["headers"] = [*child["headers"]]
+    if scope["type"] == "websocket":
+        child["subprotocols"] = [*child.get("subprotocols", ())]
     if "extensions" in child:
         child["extensions"] = _copied(child["extensions"])
     if found.params or PARAMS in child:
         child[PARAMS] = child.get(PARAMS, {}) | found.params
         child["path_params"] = child[PARAMS].copy()
     child["state"] = state.copy()
-    if mount.share:
-        parent = scope.get("state", {})
-        child["state"] |= {key: parent[key] for key in mount.share if key in parent}
     if SITE not in child:
         child[SITE] = site_of(scope, root_path, router)
     child[MOUNT] = mount
     return child
-
-
-LEFT = left_keys()
 
 
 def _copied(value: Any) -> Any:
@@ -146,13 +141,25 @@ def routes_scope(
     return child
 
 
+def shared_scope(build: Builder, share: tuple[str, ...]) -> Builder:
+    """A builder whose scopes have keys of the parent's state in their own."""
+
+    def build_shared(
+        mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
+    ) -> dict[str, Any]:
+        parent = scope.get("state", {})
+        shared = {key: parent[key] for key in share if key in parent}
+        return build(mount, found, scope, state | shared, router)
+
+    return build_shared
+
+
 def same_scope(
     mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
 ) -> dict[str, Any]:
     """For the app underneath: the scope as it came."""
-    child = {**scope, MOUNT: mount}
-    child.setdefault("root_path", "")
-    return child
+    site = site_of(scope, found.root_path, router)
+    return {"root_path": "", **scope, SITE: site, MOUNT: mount}
 
 
 #: By convention.

@@ -124,7 +124,10 @@ class Split:
         except BaseException as exc:
             if is_outside(exc, flight.task):
                 raise
-            raise annotated(exc, child.name, has_started=bool(flight.status)) from exc.__cause__
+            error = annotated(exc, child.name, has_started=bool(flight.status))
+            if error is exc:
+                raise
+            raise error from exc
         finally:
             if publish is not None:
                 publish()

@@ -18,6 +18,7 @@ from mountkit.exceptions import MountkitError
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.rules import Rule
 from mountkit.matching.tables import Table
+from mountkit.serving.exposures import with_exposures
 from mountkit.serving.names import url_path_for
 
 # The one key that `matches` adds to what Starlette's own mounts put there.
@@ -55,16 +56,12 @@ class _Matched(NamedTuple):
 class MountTable(BaseRoute):
     """Several mounts as one route: the most specific that matches.
 
-    Args:
-        routes: the mounts.
-        entries: what the table decides between: the mounts, and what they expose.
-
     What the table does not take is left to the other routes: it refuses nothing on their behalf.
     """
 
-    def __init__(self, routes: Sequence[Any], entries: Sequence[Any]) -> None:
-        self.routes = list(routes)
-        self.table: Table[Any] = Table(entries)
+    def __init__(self, mounts: Sequence[Any]) -> None:
+        self.routes = list(mounts)
+        self.table: Table[Any] = Table(with_exposures(mounts))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] not in ("http", "websocket"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from time import monotonic
 from typing import Generic, TypeVar
@@ -15,7 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import answer_unavailable
 from mountkit.exceptions import LifespanError, MountkitError, PatternError, ResolutionError, shown
-from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts, check_seconds
 from mountkit.lifespans.registers import mark_of
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
@@ -23,11 +26,11 @@ from mountkit.lifespans.supervisors import Supervisor
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.paths import split_root_path
 from mountkit.serving.changes import DRAIN_TIMEOUT
+from mountkit.serving.mounts import Mount
 from mountkit.tasks import describe, guarded, is_outside
-from mountkit.tenants.fleets import FIRST_DELAY, Fleet
+from mountkit.tenants.fleets import FIRST_DELAY, Failure, Fleet
 from mountkit.tenants.middleware import TenantMiddleware
-from mountkit.tenants.records import Failure
-from mountkit.tenants.resolvers import TenantResolver
+from mountkit.tenants.resolvers import TenantResolver, call_within
 from mountkit.types import Application
 
 logger: logging.Logger = logging.getLogger("mountkit")
@@ -35,6 +38,7 @@ logger: logging.Logger = logging.getLogger("mountkit")
 T = TypeVar("T")
 
 
+@dataclass(eq=False, repr=False)
 class TenantApps(Generic[T]):
     """An app for each tenant, made and started by its first request.
 
@@ -42,12 +46,12 @@ class TenantApps(Generic[T]):
     while an app starts wait for it. If it does not start, they get 503 with `Retry-After`, and the
     first request after that time starts it again; the time doubles with each failure, up to a
     minute. An app is evicted after `idle_timeout`, or when another app needs its place: the least
-    recently used of the idle apps, else of all. It finishes the requests that it has, then its
-    lifespan is shut down; a later request starts it anew.
+    recently used of the idle apps, else of all. It finishes its requests, then its lifespan is shut
+    down; a later request starts it anew.
 
     Each app has its own lifespan, scope and state, and finds its tenant in `request.state.tenant`
     and in the state of its lifespan. It starts in the server's context, without the context
-    variables of the first request.
+    variables of the first request. Each server that runs this has apps of its own.
 
     Args:
         resolver: finds the tenant of a host.
@@ -55,7 +59,7 @@ class TenantApps(Generic[T]):
             `Mount("", app, …)` with options. If it raises, the app did not start.
         key: a function that returns what identifies a tenant. By default the tenant itself, which
             must then be equal from one look-up to the next: a string, a number, a frozen dataclass.
-            If it raises, the request gets 503.
+            If it raises, the request gets 503, and the methods here raise `ResolutionError`.
         max_apps: the limit of apps at a time for each server, including those that start or leave.
         idle_timeout: seconds without a request after which an app is evicted; `None`: never.
         drain_timeout: seconds that an evicted app's requests have; see `Dispatcher.change`.
@@ -70,48 +74,37 @@ class TenantApps(Generic[T]):
         PatternError: an argument can never work.
     """
 
-    def __init__(
-        self,
-        resolver: TenantResolver[T],
-        factory: Callable[[T], Awaitable[Application]],
-        *,
-        key: Callable[[T], Hashable] | None = None,
-        max_apps: int = 100,
-        idle_timeout: float | None = 600.0,
-        drain_timeout: float | None = DRAIN_TIMEOUT,
-        startup_timeout: float | None = STARTUP_TIMEOUT,
-        shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
-        warm_up: Callable[[], Awaitable[Iterable[T]]] | None = None,
-        state_key: str = "tenant",
-        unknown: Application | None = None,
-    ) -> None:
-        if not callable(factory):
+    resolver: TenantResolver[T]
+    factory: Callable[[T], Awaitable[Application]]
+    _: KW_ONLY
+    key: Callable[[T], Hashable] | None = None
+    max_apps: int = 100
+    idle_timeout: float | None = 600.0
+    drain_timeout: float | None = DRAIN_TIMEOUT
+    startup_timeout: float | None = STARTUP_TIMEOUT
+    shutdown_timeout: float | None = SHUTDOWN_TIMEOUT
+    warm_up: Callable[[], Awaitable[Iterable[T]]] | None = None
+    state_key: str = "tenant"
+    unknown: Application | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.factory):
             raise PatternError(
-                f"factory={factory!r} cannot be called; pass an async function that takes a tenant "
-                "and returns its app."
+                f"factory={self.factory!r} cannot be called; pass an async function that takes a "
+                "tenant and returns its app."
             )
-        for name, value in {"max_apps": max_apps, "idle_timeout": idle_timeout}.items():
-            if value is not None and not value > 0:
-                raise PatternError(f"{name}={value!r} is not above 0; write e.g. 100.")
-        self._door = TenantMiddleware(self._serve, resolver, state_key=state_key, unknown=unknown)
-        self._key = key
-        self._max_apps = max_apps
-        self._pinned: set[Hashable] = set()
+        if not self.max_apps > 0:
+            raise PatternError(f"max_apps={self.max_apps!r} is not above 0; write e.g. 100.")
+        check_seconds("idle_timeout", self.idle_timeout)
+        self._door = TenantMiddleware(
+            self._serve, self.resolver, state_key=self.state_key, unknown=self.unknown
+        )
         self._lifespans = LifespanRunner(
-            lambda scope: (), Timeouts(startup_timeout, shutdown_timeout), prepare=self._prepare
+            lambda scope: (),
+            Timeouts(self.startup_timeout, self.shutdown_timeout),
+            prepare=self._prepare,
         )
-        self._make_fleet: Callable[[Supervisor], Fleet[T]] = partial(
-            Fleet,
-            factory,
-            state_key,
-            max_apps,
-            idle_timeout,
-            drain_timeout,
-            startup_timeout,
-            self._pinned,
-            self._lifespans.supervisors,
-        )
-        self._warm_up = warm_up
+        self._pinned: set[Hashable] = set()
         self._fleets: list[Fleet[T]] = []  # one for each server that runs this
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,7 +112,7 @@ class TenantApps(Generic[T]):
         if kind == "http" or kind == "websocket":
             await self._door(scope, receive, send)
         elif kind == "lifespan":
-            await self._lifespan(scope, receive, send)
+            await self._lifespans(scope, receive, send)
         else:
             raise MountkitError(
                 f"Scope type {kind!r} has no host to find a tenant by; send 'http', 'websocket' or "
@@ -128,7 +121,7 @@ class TenantApps(Generic[T]):
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request whose tenant `TenantMiddleware` has found."""
-        tenant: T = scope["state"][self._door.state_key]
+        tenant: T = scope["state"][self.state_key]
         try:
             key = self._key_of(tenant)
         except ResolutionError:
@@ -140,43 +133,47 @@ class TenantApps(Generic[T]):
             await answer_unavailable(record.retry_at, scope, receive, send)
             return
         try:
-            record.tenant = tenant
             # The request's own state is copied from this before anything else can happen.
-            record.child.run.state[self._door.state_key] = tenant
+            record.run.state[self.state_key] = tenant
             root_path, rest = split_root_path(scope)
-            mount = record.mount
-            found = Resolution(mount, root_path, "", rest, {})
-            await mount.serve(found, scope, receive, send)
+            found = Resolution(record.mount, root_path, "", rest, {})
+            await record.mount.serve(found, scope, receive, send)
         finally:
             fleet.leave(record)
 
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await self._lifespans(scope, receive, send)
-        finally:
-            for fleet in self._fleets:
-                if not fleet.is_running:
-                    fleet.end()
-
     async def _prepare(self, supervisor: Supervisor) -> None:
-        """Start the apps of the tenants that `warm_up` returns."""
-        fleet = self._make_fleet(supervisor)
-        # The last one that has ended stays until then: it answers late requests.
-        self._fleets = [one for one in self._fleets if one.is_running or one.records] + [fleet]
-        fleet.watch_idle()
-        if self._warm_up is None:
+        """Make a server's fleet, with the apps of the tenants that `warm_up` returns."""
+        # The last one that has stopped stays until now: it answers late requests.
+        idle = math.inf if self.idle_timeout is None else self.idle_timeout
+        fleet = Fleet(self._make, self.max_apps, idle, self.drain_timeout, self._pinned, supervisor)
+        self._fleets = [one for one in self._fleets if not one.supervisor.is_stopped] + [fleet]
+        if self.warm_up is None:
             return
         try:
-            tenants = [*await guarded(self._warm_up)]
+            tenants = [*await guarded(self.warm_up)]
         except Exception as exc:
             raise LifespanError(f"warm_up raised {describe(exc)}") from exc
         async with anyio.create_task_group() as task_group:
             for tenant in tenants:
-                task_group.start_soon(self._try_to_start, tenant)
+                with suppress(ResolutionError):  # it was logged
+                    task_group.start_soon(fleet.start, self._key_of(tenant), tenant)
 
-    async def _try_to_start(self, tenant: T) -> None:
-        with suppress(LifespanError, ResolutionError):  # it was logged
-            await self.start(tenant)
+    async def _make(self, tenant: T, name: str) -> tuple[Mount, Child]:
+        """Have the factory make an app, and mount it under a name for messages."""
+        make = partial(self.factory, tenant)
+        app = await call_within(self.startup_timeout, "the factory", make)
+        mount = app if isinstance(app, Mount) else Mount("", app)
+        rule, child = mount.rule, mount.child
+        if child is None or rule.path.segments or rule.host or rule.conditions:
+            raise PatternError(
+                f"{mount!r} cannot serve a tenant: its path and conditions would be ignored; "
+                "return the app, or Mount('', app) without conditions."
+            )
+        rule.where = name
+        mount.traffic.draining_since = None
+        child.name = mount.where
+        child.state = {self.state_key: tenant}
+        return mount, child
 
     def _fleet(self, key: Hashable, scope: Scope | None = None) -> Fleet[T]:
         """The fleet of the server that a request came through, or of the newest."""
@@ -199,11 +196,11 @@ class TenantApps(Generic[T]):
             return self._fleets
         here = current_token()
         fleets = [fleet for fleet in self._fleets if fleet.supervisor.register.token == here]
-        return sorted(fleets, key=lambda fleet: fleet.is_running)
+        return sorted(fleets, key=lambda fleet: not fleet.supervisor.is_stopped)
 
     def _key_of(self, tenant: T) -> Hashable:
         try:
-            key = tenant if self._key is None else self._key(tenant)
+            key = tenant if self.key is None else self.key(tenant)
         except BaseException as exc:
             if is_outside(exc):
                 raise
@@ -222,14 +219,11 @@ class TenantApps(Generic[T]):
 
         Raises:
             LifespanError: it did not start, or failed so recently that it is not tried again yet.
-            ResolutionError: `key` raised.
         """
         key = self._key_of(tenant)
-        fleet = self._fleet(key)
-        record = await fleet.enter(key, tenant)
-        if isinstance(record, Failure):
-            raise LifespanError(record.error)
-        fleet.leave(record)
+        error = await self._fleet(key).start(key, tenant)
+        if error is not None:
+            raise LifespanError(error)
 
     async def evict(self, tenant: T) -> None:
         """Evict a tenant's app, pinned or not, and return once it is down. Call it when what the
@@ -237,9 +231,6 @@ class TenantApps(Generic[T]):
 
         A request of the same app that awaits this waits for its own end, and is cut after
         `drain_timeout`. Call it from another app or a background task.
-
-        Raises:
-            ResolutionError: `key` raised.
         """
         key = self._key_of(tenant)
         for fleet in self._fleets_here():
@@ -250,12 +241,11 @@ class TenantApps(Generic[T]):
 
         Raises:
             PatternError: it would leave no place for the tenants that are not pinned.
-            ResolutionError: `key` raised.
         """
         key = self._key_of(tenant)
-        if len(self._pinned | {key}) >= self._max_apps:
+        if len(self._pinned | {key}) >= self.max_apps:
             raise PatternError(
-                f"Tenant {key!r} cannot be pinned: the last of max_apps={self._max_apps} places is "
+                f"Tenant {key!r} cannot be pinned: the last of max_apps={self.max_apps} places is "
                 "for the tenants that are not pinned; raise max_apps."
             )
         self._pinned.add(key)

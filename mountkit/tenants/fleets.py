@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import anyio
 
-from mountkit.exceptions import LifespanError, MountkitError, PatternError
-from mountkit.lifespans.children import Child
+from mountkit.exceptions import LifespanError, MountkitError
+from mountkit.lifespans.children import Child, children_of
+from mountkit.lifespans.runs import Health, Run
 from mountkit.lifespans.supervisors import Supervisor
 from mountkit.serving.mounts import Mount
-from mountkit.tasks import describe, guarded
-from mountkit.tenants.records import Failure, Record
+from mountkit.tasks import describe
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -27,47 +27,79 @@ T = TypeVar("T")
 # Seconds before an app that did not start is started again: doubled each time.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
-# Failures that are remembered.
+# How many failures are remembered.
 MAX_FAILURES = 10_000
+
+
+class Failure(NamedTuple):
+    """Why an app is not up. It may start again at `retry_at` (`time.monotonic()`), `delay` seconds
+    after it failed."""
+
+    error: str
+    retry_at: float
+    delay: float
+
+
+@dataclass(eq=False)
+class Record:
+    """One tenant's app, from its first request to its end."""
+
+    key: Hashable
+    failure: Failure | None  # why it is not up
+    status: Literal["starting", "serving", "leaving"] = "starting"
+    since: float = field(default_factory=time.time)
+    mount: Mount = field(init=False)  # once its factory has returned
+    run: Run = field(init=False)  # once it is up
+    users: int = 0  # requests that it works on, or that wait until it is up
+    used: float = 0.0  # when the last of them came or ended (`time.monotonic()`)
+    settled: anyio.Event = field(default_factory=anyio.Event)  # it is up or did not start
+    evicted: anyio.Event = field(default_factory=anyio.Event)
+    unused: anyio.Event | None = None  # set when the last user leaves, if an eviction waits for it
+    gone: anyio.Event = field(default_factory=anyio.Event)  # it is down or did not start
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"tenant {self.key!r}"
+
+    @property
+    def health(self) -> Health:
+        """How it is doing."""
+        if self.status == "starting":
+            return Health(self.name, "starting", self.since, self.users, {}, None)
+        return replace(self.mount.health, mount=self.name)
 
 
 @dataclass(eq=False)
 class Fleet(Generic[T]):
-    """The tenants' apps that run below one server, made inside its event loop.
+    """The tenants' apps below one server, made inside its event loop.
 
-    A record's status goes from "starting" to "serving" to "leaving" to "gone", or from "starting"
-    to "gone" if the app does not start. Each record holds one of `max_apps` places from just before
-    its factory is called until it is gone.
+    Each app has a task, which holds one of `max_apps` places from just before the app is made until
+    it is down.
+
+    Args:
+        make: returns the mount of a tenant's app, and its child; given a name for messages.
+        max_apps, idle_timeout, drain_timeout: see `TenantApps`.
+        pinned: the keys of pinned tenants, which `TenantApps` changes.
+        supervisor: runs the apps; its end is the end of all the tasks.
 
     Attributes:
-        factory, …, startup_timeout: see `TenantApps`.
-        pinned: the keys of pinned tenants, which `TenantApps` changes.
-        running: the supervisors of all servers that run now.
-        supervisor: runs the apps of this one.
         records: by key, the least recently used first.
     """
 
-    factory: Callable[[T], Awaitable[Any]]
-    state_key: str
+    make: Callable[[T, str], Awaitable[tuple[Mount, Child]]]
     max_apps: int
-    idle_timeout: float | None
+    idle_timeout: float
     drain_timeout: float | None
-    startup_timeout: float | None
     pinned: set[Hashable]
-    running: list[Supervisor]
     supervisor: Supervisor
-    records: OrderedDict[Hashable, Record[T]] = field(default_factory=OrderedDict)
+    records: OrderedDict[Hashable, Record] = field(default_factory=OrderedDict)
     _failures: OrderedDict[Hashable, Failure] = field(default_factory=OrderedDict)
-    _taken: int = 0  # places
-    _queue: deque[anyio.Event] = field(default_factory=deque)  # starts that wait for a place
-    _leaving: int = 0  # apps that will give theirs back
 
-    @property
-    def is_running(self) -> bool:
-        """Whether it may start apps: the server has not begun to stop."""
-        return self.supervisor in self.running
+    def __post_init__(self) -> None:
+        self._places = anyio.Semaphore(self.max_apps)  # given to those that wait in turn
 
-    async def enter(self, key: Hashable, tenant: T) -> Record[T] | Failure:
+    async def enter(self, key: Hashable, tenant: T) -> Record | Failure:
         """The app of a tenant, up until `leave`; or why it did not start."""
         record = self.records.get(key)
         while record is not None and record.status == "leaving":
@@ -77,13 +109,17 @@ class Fleet(Generic[T]):
             failure = self._failures.get(key)
             if failure is not None and monotonic() < failure.retry_at:
                 return failure
-            if not self.is_running:
-                return shutting_down(key)
-            record = self.records[key] = Record(key, tenant)
-            self.supervisor.spawn(partial(self._bring_up, record))
-        elif record.status == "serving" and record.error is not None:
-            self._evict(record)
-            return self._fail(key, record.error)
+            error = f"The app of tenant {key!r} was not started: the server is shutting down."
+            failure = Failure(error, monotonic() + FIRST_DELAY, FIRST_DELAY)
+            if self.supervisor.is_stopped:
+                return failure
+            record = self.records[key] = Record(key, failure)  # holds if the start is cancelled
+            self.supervisor.spawn(partial(self._keep, record, tenant))
+        elif record.status == "serving":
+            run = record.run
+            if run.status == "failed" and run.retry_at is None:  # its lifespan has ended
+                self._evict(record)
+                return self._fail(key, str(run.error))
         record.users += 1
         record.used = monotonic()
         self.records.move_to_end(key)
@@ -95,7 +131,7 @@ class Fleet(Generic[T]):
                 raise
         return record.failure or record
 
-    def leave(self, record: Record[T]) -> None:
+    def leave(self, record: Record) -> None:
         """Let go of an app that `enter` returned."""
         record.users -= 1
         record.used = monotonic()
@@ -103,6 +139,54 @@ class Fleet(Generic[T]):
             self.records.move_to_end(record.key)
         if not record.users and record.unused is not None:
             record.unused.set()
+
+    async def start(self, key: Hashable, tenant: T) -> str | None:
+        """Start an app, and return why it did not start."""
+        record = await self.enter(key, tenant)
+        if isinstance(record, Failure):
+            return record.error
+        self.leave(record)
+        return None
+
+    async def evict(self, key: Hashable) -> None:
+        """Evict an app and wait until it is down."""
+        record = self.records.get(key)
+        if record is not None:
+            await record.settled.wait()
+            self._evict(record)
+            await record.gone.wait()
+
+    async def _keep(self, record: Record, tenant: T) -> None:
+        """The life of one app."""
+        try:
+            if not self._places.value:
+                self._make_room(1)
+            async with self._places:
+                await self._start(record, tenant)
+                if record.failure is None:
+                    await self._wait_for_eviction(record)
+                    await self._retire(record)
+        finally:
+            del self.records[record.key]
+            record.settled.set()
+            record.gone.set()
+
+    async def _start(self, record: Record, tenant: T) -> None:
+        try:
+            record.mount, child = await self.make(tenant, record.name)
+            await self.supervisor.start(child)
+        except Exception as exc:
+            reason = str(exc) if isinstance(exc, MountkitError) else describe(exc)
+            record.failure = self._fail(record.key, reason)
+            cause = exc.__cause__ if isinstance(exc, LifespanError) else exc
+            logger.error("The app of %s did not start: %s", record.name, reason, exc_info=cause)
+        else:
+            record.run = child.run_in(self.supervisor.register)
+            record.failure = None
+            record.status = "serving"
+            self._failures.pop(record.key, None)
+            record.settled.set()
+            self._make_room()
 
     def _fail(self, key: Hashable, error: str) -> Failure:
         """Record a failure. The delay is doubled, unless the last failure was long ago."""
@@ -116,149 +200,43 @@ class Fleet(Generic[T]):
             self._failures.popitem(last=False)
         return failure
 
-    async def _bring_up(self, record: Record[T]) -> None:
-        record.failure = shutting_down(record.key)  # if this is cancelled
-        try:
-            await self._take_place()
-            record.has_place = True
-            record.mount, record.child = await self._make(record)
-            await self.supervisor.start(record.child)
-        except Exception as exc:
-            reason = str(exc) if isinstance(exc, MountkitError) else describe(exc)
-            record.failure = self._fail(record.key, reason)
-            cause = exc.__cause__ if isinstance(exc, LifespanError) else exc
-            logger.error("The app of %s did not start: %s", record.name, reason, exc_info=cause)
-        else:
-            record.failure = None
-            record.status = "serving"
-            self._failures.pop(record.key, None)
-        finally:
-            if record.failure is not None:
-                self._remove(record)
-            record.settled.set()
-            self._make_room()
+    def _make_room(self, coming: int = 0) -> None:
+        """Evict an app for each start that waits for a place, and for those that will. It may have
+        to wait until one is up."""
+        records = self.records.values()
+        leaving = sum(record.status == "leaving" for record in records)
+        missing = self._places.statistics().tasks_waiting + coming - leaving
+        if missing > 0:
+            # The least recently used ones: of those that are idle, then of all.
+            victims = [record for record in records if self._may_leave(record)]
+            for record in sorted(victims, key=lambda record: record.users > 0)[:missing]:
+                self._evict(record)
 
-    async def _make(self, record: Record[T]) -> tuple[Mount, Child]:
-        """Have the user's function make an app."""
-        with anyio.move_on_after(self.startup_timeout) as cancel_scope:
-            app = await guarded(partial(self.factory, record.tenant))
-        if cancel_scope.cancelled_caught:
-            raise TimeoutError(f"the factory took more than {self.startup_timeout:g} seconds.")
-        mount = app if isinstance(app, Mount) else Mount("", app)
-        rule, child = mount.rule, mount.child
-        if child is None or rule.path.segments or rule.host or rule.conditions:
-            raise PatternError(
-                f"{mount!r} cannot serve a tenant, as its requests are not selected again; return "
-                "the app, or Mount('', app) without conditions."
-            )
-        rule.where = record.name
-        mount.traffic.draining_since = None
-        child.name = mount.where
-        child.state = {self.state_key: record.tenant}
-        return mount, child
-
-    async def _take_place(self) -> None:
-        """Wait for one of the places, in turn."""
-        if self._taken < self.max_apps:
-            self._taken += 1
-            return
-        turn = anyio.Event()
-        self._queue.append(turn)
-        self._make_room()
-        try:
-            await turn.wait()
-        finally:
-            if turn in self._queue:  # cancelled
-                self._queue.remove(turn)
-
-    def _make_room(self) -> None:
-        """Evict an app for each start that waits. It may have to wait until one is up."""
-        while self._leaving < len(self._queue):
-            victim = self._victim()
-            if victim is None:
-                return
-            self._evict(victim)
-
-    def _victim(self) -> Record[T] | None:
-        """The least recently used app: of those that are idle, else of all."""
-        found = None
-        for record in self.records.values():
-            if self._may_leave(record):
-                if record.is_idle:
-                    return record
-                found = found or record
-        return found
-
-    def _may_leave(self, record: Record[T]) -> bool:
+    def _may_leave(self, record: Record) -> bool:
         return record.status == "serving" and record.key not in self.pinned
 
-    async def evict(self, key: Hashable) -> None:
-        """Evict an app and wait until it is down."""
-        record = self.records.get(key)
-        if record is None:
-            return
-        await record.settled.wait()
-        if record.status == "serving":
-            self._evict(record)
-        if record.status == "leaving":
-            await record.gone.wait()
-
-    def _evict(self, record: Record[T]) -> None:
-        record.status = "leaving"
-        self._leaving += 1
-        record.mount.traffic.draining_since = time.time()
-        if self.is_running:  # else the server stops them all
-            self.supervisor.spawn(partial(self._retire, record))
-
-    async def _retire(self, record: Record[T]) -> None:
-        try:
-            with anyio.move_on_after(self.drain_timeout):
-                while record.users:
-                    record.unused = anyio.Event()
-                    await record.unused.wait()
-            await record.mount.traffic.drain(0)  # cuts what is left
-            with anyio.CancelScope(shield=True):
-                await self.supervisor.stop_some([record.child])
-        finally:
-            self._leaving -= 1
-            self._remove(record)
-
-    def _remove(self, record: Record[T]) -> None:
-        del self.records[record.key]
-        record.status = "gone"
-        record.gone.set()
-        if not record.has_place:
-            return
-        if self._queue:
-            self._queue.popleft().set()  # the next start has its place
-        else:
-            self._taken -= 1
-
-    def watch_idle(self) -> None:
-        """From now on, evict apps that are idle for `idle_timeout` seconds."""
-        if self.idle_timeout is not None:
-            self.supervisor.spawn(partial(self._reap, self.idle_timeout))
-
-    async def _reap(self, idle_timeout: float) -> None:
-        while True:
+    async def _wait_for_eviction(self, record: Record) -> None:
+        """Wait until an app is evicted, by this if it is idle for too long."""
+        while record.status == "serving":
             now = monotonic()
-            due = now + idle_timeout
-            for record in [*self.records.values()]:
-                if record.is_idle and self._may_leave(record):
-                    if record.used + idle_timeout <= now:
-                        self._evict(record)
-                    else:
-                        due = min(due, record.used + idle_timeout)
-            await anyio.sleep(due - now)
+            due = record.used + self.idle_timeout
+            if due <= now and not record.users and self._may_leave(record):
+                self._evict(record)
+                return
+            with anyio.move_on_after(due - now if now < due else self.idle_timeout):
+                await record.evicted.wait()
 
-    def end(self) -> None:
-        """Release the requests that wait for an app to be down: all of them are."""
-        for record in self.records.values():
-            record.gone.set()
-        self.records.clear()
+    def _evict(self, record: Record) -> None:
+        if record.status == "serving":
+            record.status = "leaving"
+            record.mount.traffic.draining_since = time.time()
+            record.evicted.set()
 
-
-def shutting_down(key: Hashable) -> Failure:
-    """Why nothing is started any more."""
-    error = f"The app of tenant {key!r} was not started: the server is shutting down."
-    return Failure(error, monotonic() + FIRST_DELAY, FIRST_DELAY)
+    async def _retire(self, record: Record) -> None:
+        with anyio.move_on_after(self.drain_timeout):
+            while record.users:
+                record.unused = anyio.Event()
+                await record.unused.wait()
+        await record.mount.traffic.drain(0)  # cuts what is left
+        with anyio.CancelScope(shield=True):
+            await self.supervisor.stop_some(children_of([record.mount]))

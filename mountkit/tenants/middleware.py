@@ -20,18 +20,19 @@ class TenantMiddleware:
 
     `app.add_middleware(TenantMiddleware, resolver=resolver)`, or
     `Mount("/", TenantMiddleware(app, resolver))`. A WSGI app finds it in
-    `environ["asgi.scope"]["state"]["tenant"]`. The app's lifespan passes through.
+    `environ["asgi.scope"]["state"]["tenant"]`. Scopes of other types, such as the app's lifespan,
+    pass through.
 
-    A request without exactly one valid `Host` gets 400. A request whose tenant could not be looked
-    up gets 503 with `Retry-After`.
+    A request without exactly one valid `Host` gets 400; one whose tenant could not be looked up
+    gets 503 with `Retry-After`.
 
     Args:
         app: an ASGI or WSGI application.
         resolver: finds the tenant of a host.
         state_key: the name in `request.state`.
-        unknown: answers HTTP requests for hosts without a tenant, instead of a 404: an app, or a
-            response such as `RedirectResponse("https://example.com/")`. Its lifespan is not run.
-            Websockets get 404.
+        unknown: an app, or a response such as `RedirectResponse("https://example.com/")`, that
+            answers HTTP requests for hosts without a tenant, instead of a 404. Its lifespan is not
+            run. Websockets get 404.
 
     Raises:
         PatternError: `resolver` is not a `TenantResolver`.
@@ -66,8 +67,7 @@ class TenantMiddleware:
         try:
             tenant = await self.resolver.resolve(host.host)
         except ResolutionError:
-            retry_at = monotonic() + self.resolver.failure_ttl
-            await answer_unavailable(retry_at, scope, receive, send)
+            await answer_unavailable(monotonic() + self.resolver.failure_ttl, scope, receive, send)
             return
         if tenant is not None:
             # In place, as Starlette's middleware does, so that those above see the route.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Generic, NamedTuple, TypeVar
@@ -13,19 +13,32 @@ from typing import Generic, NamedTuple, TypeVar
 import anyio
 
 from mountkit.exceptions import PatternError, ResolutionError
+from mountkit.lifespans.options import check_seconds
 from mountkit.matching.hosts import HostPattern
 from mountkit.tasks import describe, guarded
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
 T = TypeVar("T")
-E = TypeVar("E")
+
+
+async def call_within(seconds: float | None, name: str, call: Callable[[], Awaitable[T]]) -> T:
+    """Call a user's function, as `guarded` does.
+
+    Raises:
+        TimeoutError: it took too long.
+    """
+    with anyio.move_on_after(seconds):
+        return await guarded(call)
+    raise TimeoutError(f"{name} took more than {seconds:g} seconds.")
 
 
 class _Entry(NamedTuple, Generic[T]):
+    """What is known of a host: its tenant, that it has none, or why the look-up failed."""
+
     tenant: T | None
+    error: str
     fresh_until: float
-    stale_until: float
 
 
 @dataclass(eq=False)
@@ -33,12 +46,11 @@ class _Lookup(Generic[T]):
     """One call of the user's function, and the requests that wait for it."""
 
     ended: anyio.Event = field(default_factory=anyio.Event)
-    entry: _Entry[T] | None = None  # this or `failure` is set then, unless it was cancelled
-    failure: str | None = None
-    is_kept: bool = True  # the host has not been invalidated since it began
-    changes: int = 0  # the resolver's, when it ended
+    entry: _Entry[T] | None = None  # set by the end, unless it was cancelled
+    changes: int = -1  # the resolver's at the end, unless the host was invalidated before
 
 
+@dataclass(eq=False, repr=False)
 class TenantResolver(Generic[T]):
     """Finds the tenant of a host, and remembers it.
 
@@ -62,41 +74,32 @@ class TenantResolver(Generic[T]):
         PatternError: `find` cannot be called, or a number is out of range.
     """
 
-    def __init__(
-        self,
-        find: Callable[[str], Awaitable[T | None]],
-        *,
-        ttl: float = 60.0,
-        unknown_ttl: float = 10.0,
-        stale_ttl: float = 0.0,
-        failure_ttl: float = 1.0,
-        timeout: float | None = 5.0,
-        max_size: int = 100_000,
-    ) -> None:
-        if not callable(find):
+    find: Callable[[str], Awaitable[T | None]]
+    _: KW_ONLY
+    ttl: float = 60.0
+    unknown_ttl: float = 10.0
+    stale_ttl: float = 0.0
+    failure_ttl: float = 1.0
+    timeout: float | None = 5.0
+    max_size: int = 100_000
+
+    def __post_init__(self) -> None:
+        if not callable(self.find):
             raise PatternError(
-                f"TenantResolver({find!r}) cannot call its argument; pass an async function that "
-                "takes a host."
+                f"TenantResolver({self.find!r}) cannot call its argument; pass an async function "
+                "that takes a host."
             )
-        numbers = {"ttl": ttl, "unknown_ttl": unknown_ttl, "stale_ttl": stale_ttl}
-        for name, seconds in (numbers | {"failure_ttl": failure_ttl}).items():
-            if not seconds >= 0:
-                raise PatternError(f"{name}={seconds!r} is not a number of seconds; write e.g. 60.")
-        for name, value in {"timeout": timeout, "max_size": max_size}.items():
-            if value is not None and not value > 0:
-                raise PatternError(f"{name}={value!r} is not above 0; write e.g. 5.")
-        self._find = find
-        self.ttl = ttl
-        self.unknown_ttl = unknown_ttl
-        self.stale_ttl = stale_ttl
-        self.failure_ttl = failure_ttl
-        self.timeout = timeout
-        self.max_size = max_size
+        for name in ("ttl", "unknown_ttl", "stale_ttl", "failure_ttl"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise PatternError(f"{name}={value!r} is not a number of seconds; write e.g. 60.")
+        check_seconds("timeout", self.timeout)
+        if not self.max_size > 0:
+            raise PatternError(f"max_size={self.max_size!r} is not above 0; write e.g. 1000.")
         # By host, the least recently used first.
         self._known: OrderedDict[str, _Entry[T]] = OrderedDict()
         self._unknown: OrderedDict[str, _Entry[T]] = OrderedDict()
-        self._failures: OrderedDict[str, tuple[float, str]] = OrderedDict()
-        self._lookups: dict[str, _Lookup[T]] = {}
+        self._lookups: dict[str, _Lookup[T]] = {}  # without those that an invalidation outdated
         self._changes = 0  # counts invalidations
 
     def __len__(self) -> int:
@@ -126,65 +129,60 @@ class TenantResolver(Generic[T]):
             ResolutionError: `find` raised or took too long, and there is no stale answer.
         """
         while True:
-            now = monotonic()
-            entries = self._known if host in self._known else self._unknown
-            entry = entries.get(host)
-            if entry is not None and now < entry.fresh_until:
-                entries.move_to_end(host)
-                return entry.tenant
-            failed = self._failures.get(host)
-            if failed is not None and now < failed[0]:
-                return self._stale(entry, failed[1])
-            lookup = self._lookups.get(host)
-            if lookup is None:
-                lookup = self._lookups[host] = _Lookup()
-                await self._look_up(host, lookup)
+            for entries in (self._known, self._unknown):
+                entry = entries.get(host)
+                if entry is not None and monotonic() < entry.fresh_until:
+                    entries.move_to_end(host)
+                    break
             else:
-                await lookup.ended.wait()
-            if not lookup.is_kept or lookup.changes != self._changes:
-                continue  # it may be older than the change
-            if lookup.failure is not None:
-                return self._stale(entry, lookup.failure)
-            if lookup.entry is not None:
-                return lookup.entry.tenant
-            # The request that ran the look-up was cancelled.
+                lookup = await self._look_up(host)
+                entry = lookup.entry
+                if entry is None or lookup.changes != self._changes:
+                    continue  # it was cancelled, or may be older than an invalidation
+            if not entry.error:
+                return entry.tenant
+            known = self._known.get(host)
+            if known is None or monotonic() >= known.fresh_until + self.stale_ttl:
+                raise ResolutionError(entry.error)
+            return known.tenant
 
-    def _stale(self, entry: _Entry[T] | None, failure: str) -> T:
-        if entry is None or entry.tenant is None or monotonic() >= entry.stale_until:
-            raise ResolutionError(failure)
-        return entry.tenant
-
-    async def _look_up(self, host: str, lookup: _Lookup[T]) -> None:
+    async def _look_up(self, host: str) -> _Lookup[T]:
+        """Call the user's function, or wait for a call that is running."""
+        lookup = self._lookups.get(host)
+        if lookup is not None:
+            await lookup.ended.wait()
+            return lookup
+        lookup = self._lookups[host] = _Lookup()
         try:
-            tenant = await self._ask(host)
+            tenant = await call_within(self.timeout, "it", partial(self.find, host))
         except Exception as exc:
-            lookup.failure = f"The tenant of {host!r} could not be looked up: {describe(exc)}"
-            logger.error("%s", lookup.failure, exc_info=exc)
-            if lookup.is_kept:
-                self._keep(self._failures, host, (monotonic() + self.failure_ttl, lookup.failure))
+            error = f"The tenant of {host!r} could not be looked up: {describe(exc)}"
+            logger.error("%s", error, exc_info=exc)
+            lookup.entry = _Entry(None, error, monotonic() + self.failure_ttl)
         else:
-            now = monotonic()
             ttl = self.unknown_ttl if tenant is None else self.ttl
-            lookup.entry = _Entry(tenant, now + ttl, now + ttl + self.stale_ttl)
-            if lookup.is_kept:
-                self._forget(host)
-                self._keep(self._unknown if tenant is None else self._known, host, lookup.entry)
+            lookup.entry = _Entry(tenant, "", monotonic() + ttl)
         finally:
             if self._lookups.get(host) is lookup:
                 del self._lookups[host]
-            lookup.changes = self._changes
+                lookup.changes = self._changes
+                if lookup.entry is not None:
+                    self._remember(host, lookup.entry)
             lookup.ended.set()
+        return lookup
 
-    async def _ask(self, host: str) -> T | None:
-        with anyio.move_on_after(self.timeout):
-            return await guarded(partial(self._find, host))
-        raise TimeoutError(f"it took more than {self.timeout:g} seconds.")
-
-    def _keep(self, entries: OrderedDict[str, E], host: str, entry: E) -> None:
+    def _remember(self, host: str, entry: _Entry[T]) -> None:
+        if not entry.error:  # else what is known may be served stale
+            self._forget(host)
+        entries = self._unknown if entry.tenant is None else self._known
         entries[host] = entry
         entries.move_to_end(host)
         if len(entries) > self.max_size:
             entries.popitem(last=False)
+
+    def _forget(self, host: str) -> None:
+        self._known.pop(host, None)
+        self._unknown.pop(host, None)
 
     def invalidate(self, *hosts: str) -> None:
         """Forget hosts, so that the next request for each looks it up. Look-ups of them that are
@@ -198,23 +196,15 @@ class TenantResolver(Generic[T]):
         """
         names = [self.normal(host) for host in hosts]
         self._changes += 1
-        for name in names or [*self._known, *self._unknown, *self._failures, *self._lookups]:
+        for name in names or [*self._known, *self._unknown, *self._lookups]:
             self._forget(name)
-            if name in self._lookups:
-                self._lookups.pop(name).is_kept = False
+            self._lookups.pop(name, None)
 
     def invalidate_tenant(self, is_meant: Callable[[T], bool]) -> None:
         """Forget the hosts of each tenant for which a function returns true. All look-ups that are
-        running are repeated."""
+        running are repeated: their tenants are not known yet."""
         self._changes += 1
         for host, entry in [*self._known.items()]:
             if entry.tenant is not None and is_meant(entry.tenant):
                 self._forget(host)
-        for lookup in self._lookups.values():  # their tenants are not known yet
-            lookup.is_kept = False
         self._lookups.clear()
-
-    def _forget(self, host: str) -> None:
-        self._known.pop(host, None)
-        self._unknown.pop(host, None)
-        self._failures.pop(host, None)

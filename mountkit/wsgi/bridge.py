@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import weakref
+from contextvars import copy_context
+from functools import partial
 
-from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from mountkit.answers import refuse_websocket
+from mountkit.answers import answer
 from mountkit.exceptions import shown
 from mountkit.wsgi.exchanges import Exchange, WSGIApp
 from mountkit.wsgi.threads import ThreadPool
@@ -35,7 +36,7 @@ class WSGIBridge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await refuse_websocket(scope, receive, send)
+            await answer(404, scope, receive, send)
             return
         if scope["type"] == "lifespan":  # only without a mount, which runs no lifespan for WSGI
             await self._lifespan(receive, send)
@@ -44,10 +45,9 @@ class WSGIBridge:
         if not await exchange.receive_small_body(receive):
             return
         if self._pool.pending >= self._pool.limit + self.queue:
-            headers = {"retry-after": "1", "cache-control": "no-store"}
-            await PlainTextResponse("Service Unavailable", 503, headers)(scope, receive, send)
+            await answer(503, scope, receive, send)
         else:
-            self._pool.submit(exchange.run)
+            self._pool.submit(partial(copy_context().run, exchange.run))
             await exchange.respond(receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -58,8 +58,8 @@ class WSGIBridge:
         await send({"type": "lifespan.shutdown.complete"})
 
     def close(self) -> None:
-        """End the threads, each after its current request. A bridge that is garbage collected is
-        closed; one that is called again starts new threads."""
+        """End the threads, each after its current request. A bridge that is called again starts new
+        ones; one that is garbage collected is closed."""
         self._pool.close()
 
     def __repr__(self) -> str:

@@ -13,12 +13,7 @@ from mountkit.matching.paths import split_root_path
 
 
 def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
-    """The environ of a request.
-
-    Args:
-        scope: a mounted app's: `root_path` is the mount's, and `path` starts with it.
-        body: `wsgi.input`.
-    """
+    """The environ of a mounted app's request, with `body` as its `wsgi.input`."""
     root_path, rest = split_root_path(scope)
     scheme = scope["scheme"]
     server_name, server_port = scope.get("server") or ("localhost", None)

@@ -1,13 +1,11 @@
 """One request to a WSGI app: the exchange between its thread and the event loop.
 
-A request takes one hop to a thread, and its answer one hop back: the event loop is woken when it
-has something to do, and by then a small answer is complete. Long bodies pass through two bounded
-buffers, so that the slower side holds back the other.
+A request takes one hop to a thread, and its answer one hop back: by the time that the event loop is
+woken, a small answer is complete. Long bodies pass through two bounded buffers.
 """
 
 from __future__ import annotations
 
-import contextvars
 import io
 import logging
 import re
@@ -61,12 +59,11 @@ class Exchange:
     def __init__(self, app: WSGIApp, scope: Scope) -> None:
         self._app = app
         self._scope = scope
-        self._context = contextvars.copy_context()
         self._lock = threading.Condition()
         self._waiting: dict[str, Callable[[], None]] = {}
-        # Used by the thread alone.
+        # Used by the thread alone, until the answer is committed.
         self._environ: dict[str, Any] = {}
-        self._start: Message | None = None
+        self._start: Message = {}
         self._is_bodyless = False
         self._length: int | None = None  # of the body, if the app declared it
         self._written = 0
@@ -87,30 +84,11 @@ class Exchange:
 
     def run(self) -> None:
         """Run the app, from its call to `close()`."""
-        if not self._is_abandoned:  # while it waited for a thread
-            self._context.run(self._run_app)
-        with self._lock:
-            self._environ = {}  # wsgi.input refers back to this
-            self._is_done = True
-            self._wake("sender")
-
-    def _run_app(self) -> None:
-        body: io.BufferedIOBase
-        if self._is_input_ended:
-            body = io.BytesIO(b"".join(self._input))
-        else:
-            body = io.BufferedReader(Input(self._take_input))
-        self._environ = environ_of(self._scope, body)
         try:
-            chunks = self._app(self._environ, self._start_response)
-            try:
-                self._iterate(chunks)
-            finally:
-                close = getattr(chunks, "close", None)
-                if close is not None:
-                    close()
+            if not self._is_abandoned:  # while it waited for a thread
+                self._run_app()
         except _ClientGone:
-            return
+            pass
         except BaseException as exc:  # SystemExit too: it must not end the server
             self._scope["route"] = wsgi_route_of(self._environ)
             with self._lock:  # either `respond` raises it, or it is logged here
@@ -118,9 +96,25 @@ class Exchange:
                     logger.error("%r failed after its client had gone.", self._app, exc_info=exc)
                 else:
                     self._error = exc
+        with self._lock:
+            self._environ = {}  # wsgi.input refers back to this
+            self._is_done = True
+            self._wake("sender")
+
+    def _run_app(self) -> None:
+        body: io.BufferedIOBase = io.BufferedReader(Input(self._take_input))
+        if self._is_input_ended:
+            body = io.BytesIO(b"".join(self._input))
+        self._environ = environ_of(self._scope, body)
+        chunks = self._app(self._environ, self._start_response)
+        try:
+            self._iterate(chunks)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
 
     def _iterate(self, chunks: Iterable[bytes]) -> None:
-        if isinstance(chunks, (list, tuple)) and len(chunks) == 1 and not self._is_committed:
+        if isinstance(chunks, (list, tuple)) and len(chunks) == 1:
             self._declare_length(len(chunks[0]))
         for chunk in chunks:
             self._write(chunk)
@@ -133,12 +127,11 @@ class Exchange:
     def _declare_length(self, length: int) -> None:
         """A body of one chunk needs no chunked encoding (PEP 3333, "Handling the Content-Length
         Header")."""
-        if self._start is None or self._is_bodyless:
-            return
-        headers = self._start["headers"]
-        if not any(name == b"content-length" for name, _ in headers):
-            self._length = length
-            headers.append((b"content-length", b"%d" % length))
+        if self._start and not self._is_committed and not self._is_bodyless:
+            headers = self._start["headers"]
+            if all(name != b"content-length" for name, _ in headers):
+                self._length = length
+                headers.append((b"content-length", b"%d" % length))
 
     def _start_response(
         self, status: str, headers: Iterable[tuple[str, str]], exc_info: Any = None
@@ -146,7 +139,7 @@ class Exchange:
         try:
             if exc_info is not None and self._is_committed:
                 raise exc_info[1].with_traceback(exc_info[2])
-            if exc_info is None and self._start is not None:
+            if exc_info is None and self._start:
                 raise InterfaceError(
                     f"{self._app!r} called start_response a second time; pass exc_info to "
                     "replace the answer with an error."
@@ -154,10 +147,9 @@ class Exchange:
         finally:
             exc_info = None  # PEP 3333: avoid a circular reference
         self._start = start_message(self._app, status, headers)
-        code = self._start["status"]
-        self._is_bodyless = self._scope["method"] == "HEAD" or code in (204, 304)
-        lengths = [value for name, value in self._start["headers"] if name == b"content-length"]
-        self._length = int(lengths[0]) if lengths and lengths[0].isdigit() else None
+        is_empty = self._start["status"] in (204, 304)
+        self._is_bodyless = is_empty or self._scope["method"] == "HEAD"
+        self._length = content_length(self._start["headers"])
         self._scope["route"] = wsgi_route_of(self._environ)  # for logs, metrics and traces
         return self._write
 
@@ -171,14 +163,11 @@ class Exchange:
             return
         with self._lock:
             self._commit(chunk)
-            while self._output_size >= _BUFFER and not self._is_abandoned:
-                self._lock.wait()
-            if self._is_abandoned:
-                raise _ClientGone("The client has gone.")
+            self._hold(lambda: self._output_size < _BUFFER)
 
     def _commit(self, chunk: bytes) -> None:
         """Hand over a part of the answer, after its start."""
-        if self._start is None:
+        if not self._start:
             raise InterfaceError(
                 f"{self._app!r} answered before it called start_response; call it first."
             )
@@ -201,14 +190,17 @@ class Exchange:
         with self._lock:
             self._is_input_wanted = True
             self._wake("sender")
-            while not (self._input or self._is_input_ended or self._is_abandoned):
-                self._lock.wait()
-            if self._is_abandoned:
-                raise _ClientGone("The client has gone before its request was complete.")
+            self._hold(lambda: bool(self._input) or self._is_input_ended)
             chunk = self._input.popleft() if self._input else b""
             self._input_size -= len(chunk)
             self._wake("receiver")
             return chunk
+
+    def _hold(self, is_ready: Callable[[], bool]) -> None:
+        """Have the thread, which holds the lock, wait for the loop."""
+        self._lock.wait_for(lambda: is_ready() or self._is_abandoned)
+        if self._is_abandoned:
+            raise _ClientGone("The client has gone.")
 
     async def receive_small_body(self, receive: Receive) -> bool:
         """Receive a body that fits the buffer, so that a slow client holds no thread. If the client
@@ -218,14 +210,11 @@ class Exchange:
             Whether the client is still there.
         """
         length = self._input_length
-        if not length or length > _BUFFER or any(k == b"expect" for k, _ in self._scope["headers"]):
-            return True
-        while not self._is_input_ended:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return False
-            self._take_in(message)
-        return True
+        is_waiting = any(name == b"expect" for name, _ in self._scope["headers"])
+        if length is not None and length <= _BUFFER and not is_waiting:
+            while not (self._is_input_ended or self._is_abandoned):
+                await self._receive(receive)
+        return not self._is_abandoned
 
     async def respond(self, receive: Receive, send: Send) -> None:
         """Send the answer.
@@ -234,7 +223,6 @@ class Exchange:
             Exception: what the app raised, or `send`.
             InterfaceError: the app raised `SystemExit`, `KeyboardInterrupt` or the like.
         """
-        failure: BaseException | None = None
         try:
             # One turn of the loop releases the interpreter lock. Often the thread then finishes
             # without an event or a call across threads.
@@ -248,64 +236,61 @@ class Exchange:
                 # A second task receives the request's body, and notices when the client goes.
                 async with anyio.create_task_group() as task_group:
                     task_group.start_soon(self._receive_input, receive)
-                    try:
-                        await self._send_output(send)
-                    except Exception as exc:  # raised below: a group would wrap it
-                        failure = exc
+                    await self._send_output(send)
                     task_group.cancel_scope.cancel()
         finally:
             self._abandon()
+        error, self._error = self._error, None
         try:
-            if self._error is not None:
-                failure, self._error = self._error, None
-            if isinstance(failure, Exception):
-                raise failure
-            if failure is not None:
-                raise InterfaceError(f"{self._app!r} raised {failure!r}.") from failure
+            if isinstance(error, Exception):
+                raise error
+            if error is not None:
+                raise InterfaceError(f"{self._app!r} raised {error!r}.") from error
         finally:
-            del failure  # avoid a circular reference
+            del error  # avoid a circular reference
 
     async def _send_output(self, send: Send) -> None:
-        is_started = False
-        while True:
+        """Send what the thread hands over. What `send` raises is left for `respond` to raise, as a
+        task group would wrap it."""
+        is_started = is_ended = False
+        while not is_ended:
             await self._wait("sender", self._has_output)
             with self._lock:
-                chunks, size = self._output, self._output_size
+                chunks, size = self._output or [b""], self._output_size
                 self._output, self._output_size = [], 0
                 is_ended = self._is_ended
                 is_failed = self._error is not None and not is_ended
                 self._lock.notify()
-            if self._is_abandoned or (is_failed and not chunks):
+            if self._is_abandoned or (is_failed and not size):
                 return
+            if size < _JOINED * len(chunks):  # many small ones
+                chunks = [b"".join(chunks)]
             try:
                 if not is_started:
-                    assert self._start is not None
                     await send(self._start)
                     is_started = True
-                if size < _JOINED * len(chunks):  # many small ones
-                    chunks = [b"".join(chunks)]
-                for chunk in chunks[:-1]:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                last = chunks[-1] if chunks else b""
-                await send({"type": "http.response.body", "body": last, "more_body": not is_ended})
+                for number, body in enumerate(chunks, 1):
+                    is_more = not is_ended or number < len(chunks)
+                    await send({"type": "http.response.body", "body": body, "more_body": is_more})
             except OSError:  # ASGI spec 2.4: the client has gone
+                return
+            except Exception as exc:
+                self._error = self._error or exc
                 return
             if is_failed:
                 return
-            if is_ended:
-                break
         await self._wait("sender", lambda: self._is_done)  # `close()` has returned
 
     async def _receive_input(self, receive: Receive) -> None:
-        while True:
+        while not self._is_abandoned:
             await self._wait("receiver", lambda: self._is_input_ended or self._input_size < _BUFFER)
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                self._abandon()
-                return
-            self._take_in(message)
+            await self._receive(receive)
 
-    def _take_in(self, message: Message) -> None:
+    async def _receive(self, receive: Receive) -> None:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            self._abandon()
+            return
         with self._lock:
             if chunk := message.get("body"):
                 self._input.append(chunk)
@@ -329,9 +314,7 @@ class Exchange:
 
     def _wake(self, task: str) -> None:
         """Have a task of the loop look again. The caller holds the lock."""
-        wake = self._waiting.pop(task, None)
-        if wake is not None:
-            wake()
+        self._waiting.pop(task, lambda: None)()
 
     def _abandon(self) -> None:
         """Have the thread stop at its next step."""
@@ -342,11 +325,8 @@ class Exchange:
 
 
 class Input(io.RawIOBase):
-    """`wsgi.input`, to be wrapped in `io.BufferedReader`.
-
-    Args:
-        take: waits for a chunk of the body; empty at its end.
-    """
+    """`wsgi.input`, to be wrapped in `io.BufferedReader`; `take` waits for a chunk of the body,
+    which is empty at its end."""
 
     def __init__(self, take: Callable[[], bytes]) -> None:
         self._take = take
@@ -369,15 +349,19 @@ def body_length(scope: Scope) -> int | None:
 
     RFC 9112, section 6.3; RFC 9113, section 8.1.
     """
-    length = None
-    for name, value in scope["headers"]:
-        if name == b"transfer-encoding":
-            return None
-        if name == b"content-length" and value.isdigit():
-            length = int(value)
+    if any(name == b"transfer-encoding" for name, _ in scope["headers"]):
+        return None
+    length = content_length(scope["headers"])
     if length is None and (scope["http_version"] < "2" or scope["method"] in ("GET", "HEAD")):
         return 0
     return length
+
+
+def content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """What headers say; `None` if they do not, or not as a number."""
+    found = (value for name, value in headers if name == b"content-length")
+    value = next(found, b"")
+    return int(value) if value.isdigit() else None
 
 
 def start_message(app: WSGIApp, status: Any, headers: Iterable[tuple[str, str]]) -> Message:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
@@ -18,18 +19,16 @@ Job: TypeAlias = Callable[[], None]
 
 
 class ThreadPool:
-    """Up to `limit` threads, started when they are needed.
+    """Up to `limit` threads, started when they are needed; `name` is for debuggers.
 
-    Args:
-        limit: at least 1.
-        name: of the threads, for debuggers.
+    Attributes:
+        pending: how many jobs were submitted and have not ended.
     """
 
     def __init__(self, limit: int, name: str) -> None:
-        self.limit: int = limit
-        self.name: str = name
-        #: Jobs that were submitted and have not ended.
-        self.pending: int = 0
+        self.limit = limit
+        self.name = name
+        self.pending = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
@@ -40,10 +39,8 @@ class ThreadPool:
             self.pending += 1
             if self._threads < min(self.pending, self.limit):
                 self._threads += 1
-                thread = threading.Thread(
-                    target=self._work, args=(self._jobs,), name=self.name, daemon=True
-                )
-                thread.start()
+                args = (self._jobs,)
+                threading.Thread(target=self._work, args=args, name=self.name, daemon=True).start()
             self._jobs.put(job)
 
     def close(self) -> None:
@@ -64,18 +61,14 @@ class ThreadPool:
 
 
 def loop_caller() -> Callable[[Callable[[], Any]], None]:
-    """A function that schedules a call in this event loop, from any thread.
-
-    It returns at once, and does nothing if the loop has ended.
-    """
+    """A function that schedules a call in this event loop, from any thread. It returns at once, and
+    does nothing if the loop has ended."""
     token: Any = current_token().native_token
     # trio, asyncio
     call_soon = getattr(token, "run_sync_soon", None) or token.call_soon_threadsafe
 
     def call(function: Callable[[], Any]) -> None:
-        try:
+        with suppress(RuntimeError):  # trio.RunFinishedError, or asyncio's "loop is closed"
             call_soon(function)
-        except RuntimeError:  # trio.RunFinishedError is one; so is asyncio's "loop is closed"
-            return
 
     return call

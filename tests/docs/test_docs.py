@@ -1,4 +1,4 @@
-"""The README and the documentation: what they show is run, what they link is there."""
+"""The README and the documentation: code runs, links lead somewhere, figures are measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import yaml
 from markdown import markdown
 
-from benchmarks import dispatch, load, tenants, wsgi
+from benchmarks import dispatch, layers, load, tenants, wsgi
 from benchmarks.measuring import read
 from mountkit.matching.findings import Code
 from scripts import api_page
@@ -25,6 +25,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
     *sorted(DOCS.glob("*.md")),
 ]
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -52,7 +53,7 @@ def test_code_runs(page: Path) -> None:
     namespace: dict[str, Any] = {"__name__": page.stem}
     for line, _, text in blocks(page, "python"):
         # Errors name the line of the page.
-        exec(compile("\n" * line + text, page, "exec"), namespace)
+        exec(compile("\n" * line + text, page, "exec", dont_inherit=True), namespace)
 
 
 CONSOLE = [page for page in PAGES if blocks(page, "console")]
@@ -92,7 +93,7 @@ def anchors(page: Path) -> set[str]:
 
 @every_page
 def test_links_lead_somewhere(page: Path) -> None:
-    """To a file of the checkout, and to a heading in it."""
+    """To a file of the checkout, or to a heading in it."""
     text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if link.startswith(("http://", "https://")):
@@ -111,7 +112,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 def test_api_page_is_up_to_date() -> None:
-    """It is written from the docstrings; `python scripts/api_page.py` writes it anew."""
+    """`python scripts/api_page.py` writes it from the docstrings."""
     assert api_page.PAGE.read_text(encoding="utf-8") == api_page.page()
 
 
@@ -121,6 +122,17 @@ def test_api_page_is_complete() -> None:
 
     shown = {name for names in api_page.GROUPS.values() for name in names.split()}
     assert shown == set(mountkit.__all__)
+
+
+def test_every_package_is_described() -> None:
+    """And every module beside them, in the table of the page on the architecture."""
+    package = ROOT / "mountkit"
+    found = {path.parent.name for path in package.glob("*/__init__.py")}
+    found |= {path.stem for path in package.glob("*.py")} - {"__init__", "__main__"}
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    table = text.partition("| package |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == found
 
 
 def test_every_kind_of_finding_is_explained() -> None:
@@ -133,11 +145,11 @@ def test_every_kind_of_finding_is_explained() -> None:
 
 @pytest.mark.parametrize(
     "benchmark",
-    [dispatch, load, tenants, wsgi],
-    ids=["dispatch", "load", "tenants", "wsgi"],
+    [dispatch, layers, load, tenants, wsgi],
+    ids=["dispatch", "layers", "load", "tenants", "wsgi"],
 )
 def test_figures_are_those_of_the_run(benchmark: Any) -> None:
-    """What the page quotes is what the benchmark has written down."""
+    """The page quotes what the benchmark has measured."""
     name = benchmark.__name__.rpartition(".")[2]
     assert benchmark.tables(read(name)) in benchmark.PAGE_OF_DOCS.read_text("utf-8")
 
@@ -163,8 +175,8 @@ ROWS = {
     "Why this mount?": "test_explain_agrees_with_resolve",
     "Canary and sticky split": "test_gateway_api_weights",
     "Mounts change while requests are served": "test_hundreds_of_changes_under_traffic",
-    "Tenants by host, out of a database": "test_a_thousand_tenants",
-    "Limits, error isolation and health of one mount": "test_an_error_before_the_answer",
+    "Tenants by host, from a database": "test_a_thousand_tenants",
+    "Limits, contained errors and health of one mount": "test_an_error_before_the_answer",
     "Traces and logs name the whole route": "test_the_parents_scope_after_the_call",
 }
 

@@ -1,4 +1,4 @@
-"""Type checkers, strict, on what a user writes: every example of the docs, and every kind of app.
+"""Strict type checkers on users' programs: every example of the docs, and every kind of app.
 
 The programs are checked outside of the checkout, against a copy of the package.
 """
@@ -111,7 +111,7 @@ def run(*command: str, cwd: Path, path: Path) -> str:
 
 @pytest.mark.parametrize("check", [mypy, pyright])
 def test_programs(check: Callable[[Path, Path], Errors], tmp_path: Path) -> None:
-    """No error in what is right, and one on each line that is marked."""
+    """No error in a right program, and one on each marked line."""
     folder, package = tmp_path.resolve() / "user", tmp_path.resolve() / "installed"
     shutil.copytree(Path(mountkit.__file__).parent, package / "mountkit")
     shutil.copytree(PROGRAMS, folder)

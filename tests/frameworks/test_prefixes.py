@@ -109,7 +109,7 @@ def test_chainlit(chainlit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert messages(Dispatcher([Mount("/sub", chainlit, lifespan="off")])) == []
     [message] = messages(Dispatcher({"/sub": chainlit}))
     assert "Chainlit ends the process as soon as it is told to stop" in message
-    assert "write lifespan='startup-only'" in message
+    assert "write lifespan=Lifespan(shutdown=False)" in message
 
 
 def test_mesop(monkeypatch: pytest.MonkeyPatch) -> None:

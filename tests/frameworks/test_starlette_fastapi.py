@@ -146,7 +146,7 @@ def test_conditions_stay_in_force_below(
 
 
 def test_included_below_a_placeholder_of_a_starlette_mount(client: ClientFactory) -> None:
-    """`path_params` of everyone above are merged."""
+    """The placeholders of all mounts of mountkit above are in `path_params`, others are not."""
 
     async def show(request: Request) -> Response:
         return JSONResponse(request.path_params)
@@ -155,7 +155,7 @@ def test_included_below_a_placeholder_of_a_starlette_mount(client: ClientFactory
     inner = Starlette(routes=[Mount("/u/{user:int}", child)])
     app = Starlette(routes=[StarletteMount("/t/{tenant}", routes=[Mount("/v{n:int}", inner)])])
     answer = client(app).get("/t/acme/v2/u/7/item/3").json()
-    assert answer == {"tenant": "acme", "n": 2, "user": 7, "id": 3}
+    assert answer == {"n": 2, "user": 7, "id": 3}
 
 
 class MonthConvertor(Convertor[tuple[int, int]]):
@@ -328,7 +328,7 @@ def test_route_in_a_base_http_middleware(client: ClientFactory, place: str, path
 
 
 def test_session_of_the_parent(client: ClientFactory) -> None:
-    """A mounted app sees the parent's session if it was named, and may change it."""
+    """A mounted app sees the parent's session, and may change it."""
 
     async def count(request: Request) -> Response:
         request.session["n"] = request.session.get("n", 0) + 1
@@ -340,9 +340,7 @@ def test_session_of_the_parent(client: ClientFactory) -> None:
         middleware=[Middleware(SessionMiddleware, secret_key="of the tests")],
     )
     running = client(app)
-    assert [running.get("/a/").json() for _ in range(3)] == [1, 2, 3]
-    with pytest.raises(AssertionError, match="SessionMiddleware must be installed"):
-        running.get("/b/")
+    assert [running.get(path).json() for path in ("/a/", "/a/", "/b/", "/a/")] == [1, 2, 3, 4]
 
 
 def test_middleware_of_nested_mounts(client: ClientFactory) -> None:

@@ -32,6 +32,7 @@ from mountkit.lifespans.supervisors import Supervisor
 from tests.support.actors import Log, actor
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Server
+from tests.support.scopes import scope_of
 
 pytestmark = pytest.mark.anyio
 
@@ -663,3 +664,15 @@ async def test_a_server_that_cancels_once_it_is_answered(anyio_backend: str) -> 
     task = asyncio.create_task(run())
     await task
     assert log == ["a up", "a down"]
+
+
+async def test_lifespan_middleware_hands_requests_on() -> None:
+    """It is not on their way: the app gets the very scope, `receive` and `send`."""
+    seen: list[object] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend((scope, receive, send))
+
+    scope, receive, send = scope_of("/x"), Server([]).receive, Server([]).send
+    await LifespanMiddleware(app)(scope, receive, send)
+    assert all(one is other for one, other in zip(seen, (scope, receive, send), strict=True))

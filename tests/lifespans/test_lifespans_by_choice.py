@@ -84,5 +84,6 @@ async def test_a_lifespan_that_is_somebody_elses(caplog: pytest.LogCaptureFixtur
 
 def test_a_lifespan_that_is_not_known() -> None:
     """The message has the choice."""
-    with pytest.raises(PatternError, match="write one of 'on', 'off'"):
+    message = r"^lifespan='maybe' is not known; write one of 'on', 'off'\.$"
+    with pytest.raises(PatternError, match=message):
         Mount("/a", Starlette(), lifespan="maybe")  # type: ignore[arg-type]

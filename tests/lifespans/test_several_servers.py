@@ -30,8 +30,8 @@ from mountkit import (
     Split,
 )
 from mountkit.lifespans.registers import MARK
-from tests.conftest import ClientFactory
 from tests.support.actors import Flaky, Log, Slow, actor
+from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running, Server, running
 from tests.support.waiting import until
 

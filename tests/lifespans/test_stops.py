@@ -160,3 +160,23 @@ async def test_a_run_that_was_followed_by_another_is_not_let_go_of_twice() -> No
         child.hold(elsewhere, other)
         assert child.run is after
         assert child.run_for({"state": {MARK: other.mark}}) is elsewhere
+
+
+async def test_the_order_holds_if_a_change_has_failed_just_before() -> None:
+    """What it had started, and is stopping, stops before what was there first."""
+    log: Log = []
+    slow = SlowToStop(log)
+    app = Dispatcher({"/a": actor("a", log)})
+
+    async def change() -> None:
+        with pytest.raises(LifespanError):
+            await app.change(add=[Mount("/slow", slow), Mount("/b", actor("b", log, "fails"))])
+
+    async with anyio.create_task_group() as tasks, running(app) as server:
+        tasks.start_soon(change)
+        await until(lambda: "slow stops" in log)
+        server.stopping.set()
+        await anyio.wait_all_tasks_blocked()
+        assert "a down" not in log
+        slow.go.set()
+    assert log == ["a up", "b down", "slow stops", "slow down", "a down"]

@@ -23,7 +23,6 @@ from starlette.types import Message, Receive, Scope, Send
 from mountkit.exceptions import ImproperResponseError
 from mountkit.middleware import headers as checked_headers
 from mountkit.middleware.checks import CheckMiddleware
-from tests.conftest import ClientFactory
 from tests.support.apps.misbehaving import (
     ACCEPT,
     BODY,
@@ -37,6 +36,7 @@ from tests.support.apps.misbehaving import (
     raises,
     sends,
 )
+from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
 from tests.support.requests import asked
 from tests.support.scopes import scope_of

@@ -16,9 +16,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from mountkit.middleware.contexts import ContextMiddleware, is_current, restore, send_in
-from tests.conftest import ClientFactory
+from mountkit.middleware.contexts import ContextMiddleware, is_current, send_in
 from tests.support.apps.misbehaving import BODY, START
+from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
 from tests.support.requests import asked
 from tests.support.scopes import scope_of
@@ -161,13 +161,17 @@ async def test_values_that_cannot_be_compared() -> None:
         __hash__ = None  # type: ignore[assignment]
 
     odd: ContextVar[Any] = ContextVar("odd")
-    odd.set(Odd())
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        odd.set(Odd())
+
+    before = Odd()
+    odd.set(before)
     context = copy_context()
     assert is_current(context)
-    odd.set(Odd())
-    assert not is_current(context)
-    restore(context)
+    await ContextMiddleware(app)(scope_of("/"), Running(app).receive, Running(app).send)
     assert is_current(context)
+    assert odd.get() is before
 
 
 async def test_an_app_that_sets_nothing() -> None:

@@ -22,7 +22,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mountkit.exceptions import ImproperResponseError, MountkitError
 from mountkit.middleware.checks import CheckMiddleware
 from mountkit.middleware.errors import ContainMiddleware
-from tests.conftest import ClientFactory
 from tests.support.actors import Slow, raising
 from tests.support.apps.misbehaving import (
     ACCEPT,
@@ -35,9 +34,9 @@ from tests.support.apps.misbehaving import (
     raises,
     sends,
 )
+from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
-from tests.support.raw import ask
-from tests.support.requests import asked
+from tests.support.requests import ask, asked
 from tests.support.scopes import scope_of
 from tests.support.waiting import until
 
@@ -323,5 +322,7 @@ def test_the_lifespan_goes_through(client: ClientFactory) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("boom")
 
+    with client(ContainMiddleware(Starlette())):
+        pass
     with pytest.raises(RuntimeError, match="boom"), client(ContainMiddleware(app)):
         pass

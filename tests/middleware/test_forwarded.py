@@ -18,7 +18,6 @@ from starlette.websockets import WebSocket
 
 from mountkit import Dispatcher, ForwardedMiddleware, Mount, PatternError
 from mountkit.middleware.forwarded import _elements as elements_of
-from mountkit.middleware.forwarded import _Improper as Improper
 from tests.support.clients import ClientFactory
 from tests.support.requests import asked
 from tests.support.scopes import scope_of
@@ -397,7 +396,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """Nothing else comes of it."""
     try:
         found = list(elements_of(text))
-    except Improper:
+    except ValueError:
         return
     assert found
     assert all(isinstance(element, dict) for element in found)
@@ -406,5 +405,5 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_long_values_are_read_in_linear_time() -> None:
     """Each of these would take minutes in quadratic time."""
     for text in (" " * 200_000 + "@", "for=1;" * 50_000, '"' * 200_000, 'x="' + "\\" * 300_001):
-        with suppress(Improper):
+        with suppress(ValueError):
             list(elements_of(text))

@@ -18,11 +18,10 @@ from starlette.types import Receive, Scope, Send
 from mountkit.exceptions import PatternError
 from mountkit.middleware.limits import LimitMiddleware
 from mountkit.middleware.timeouts import TimeoutMiddleware
-from tests.conftest import ClientFactory
 from tests.support.actors import Slow, raising
+from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
-from tests.support.raw import ask
-from tests.support.requests import asked
+from tests.support.requests import ask, asked
 from tests.support.scopes import scope_of
 from tests.support.waiting import until
 

@@ -16,8 +16,8 @@ from starlette.websockets import WebSocket
 
 from mountkit.middleware.cookies import CookiePathMiddleware
 from mountkit.middleware.redirects import LocationMiddleware, RedirectMiddleware
-from tests.conftest import ClientFactory
 from tests.support.apps.misbehaving import sends
+from tests.support.clients import ClientFactory
 from tests.support.requests import asked
 from tests.support.scopes import scope_of
 

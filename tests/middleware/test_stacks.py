@@ -24,9 +24,9 @@ from mountkit.middleware.errors import ContainMiddleware
 from mountkit.middleware.limits import LimitMiddleware
 from mountkit.middleware.redirects import LocationMiddleware, RedirectMiddleware
 from mountkit.middleware.timeouts import TimeoutMiddleware
-from tests.conftest import ClientFactory
 from tests.support.actors import Slow
 from tests.support.apps.misbehaving import HTTP, WEBSOCKET
+from tests.support.clients import ClientFactory
 from tests.support.requests import asked
 from tests.support.scopes import scope_of
 

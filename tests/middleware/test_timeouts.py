@@ -20,12 +20,11 @@ from starlette.types import Message, Receive, Scope, Send
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.middleware.errors import ContainMiddleware
 from mountkit.middleware.timeouts import TimeoutMiddleware
-from tests.conftest import ClientFactory
 from tests.support.actors import Slow
 from tests.support.apps.misbehaving import START
+from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
-from tests.support.raw import ask
-from tests.support.requests import asked
+from tests.support.requests import ask, asked
 from tests.support.scopes import scope_of
 from tests.support.waiting import until
 

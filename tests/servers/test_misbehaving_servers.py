@@ -1,7 +1,8 @@
 """Apps that misbehave, on real servers and over raw sockets.
 
-Whatever an app does: its neighbours answer afterwards, the server lives, nobody sees two responses
-to one request, and nothing of an app's gets into the head of a response but its headers.
+Whatever an app does that is contained and checked: its neighbours answer afterwards, the server
+lives, no client sees two responses to one request, and nothing of an app's gets into the head of a
+response but its headers. Whatever any app raises: its neighbours answer, and the server lives.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ BROKEN = {
     *("no-end", "start-only", "start-twice", "start-between", "unknown-type-after-start"),
     *("length-too-long", "length-too-short", "body-text", "body-none", "body-number"),
 }
+# `HTTPException` is an answer of the app above, where the server alone checks it.
+REFUSED_BY_SERVERS = {"http-exception-injects"}
 OTHERS = {"http-exception": 418, "status-204-body": 204, "status-304-body": 304}
 
 
@@ -78,7 +81,11 @@ def test_requests(server: Server, fault: str) -> None:
     there, and finds no bytes of the first answer."""
     bad = raw.request(f"/bad/{fault}", headers=BAD, keep_alive=True)
     well = raw.request("/well", headers=BAD)
-    first, *others = raw.responses(raw.exchange(server.port, bad + well))
+    found = raw.responses(raw.exchange(server.port, bad + well))
+    if fault in REFUSED_BY_SERVERS and not found:  # the connection was closed
+        check_neighbour(server)
+        return
+    first, *others = found
     check_start(first)
     if fault in ANSWERED:
         assert (first.status, first.body, first.is_whole) == (200, b"ok", True)
@@ -120,6 +127,31 @@ def test_websockets(server: Server, fault: str) -> None:
         assert (found.status, found.code) == (101, code)
     if fault in ("silent-after-text", "huge"):
         assert [opcode for opcode, _ in found.frames] == [1, 8]
+    check_neighbour(server)
+
+
+BARE = [("X-Table", "bare")]
+RAISES = ("raise", "exit", "ctrl-c", "generator-exit", "cancelled", "group", "base", "recursion")
+RAISES += ("memory", "stop-async", "unspeakable", "not-awaitable")
+
+
+@pytest.mark.parametrize("fault", [name for name in HTTP if name.startswith(RAISES)])
+def test_what_an_app_raises_by_default(server: Server, fault: str) -> None:
+    """Is the server's to answer, and ends neither it nor the requests of others."""
+    response = raw.ask(server.port, f"/bad/{fault}", headers=BARE)
+    if fault.endswith("-after-end"):
+        assert response is not None
+        assert (response.status, response.body) == (200, b"ok")
+    else:
+        assert response is None or response.status == 500 or not response.is_whole
+    check_neighbour(server)
+
+
+@pytest.mark.parametrize("fault", [name for name in WEBSOCKET if name.startswith(RAISES)])
+def test_what_an_app_raises_in_a_websocket_by_default(server: Server, fault: str) -> None:
+    """The same."""
+    found = raw.websocket(server.port, f"/bad/{fault}", BARE)
+    assert found.status in ((101,) if "-after-" in fault else (0, *FAILED))
     check_neighbour(server)
 
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketDisconnect
 
-from mountkit import Dispatcher, DispatchMiddleware, LifespanMiddleware, Mount
+from mountkit import Dispatcher, DispatchMiddleware, Mount
 from tests.support.clients import ClientFactory
 from tests.support.stand_ins import WsgiDAVApp, stand_in
 
@@ -137,9 +137,3 @@ def test_what_is_known_of_the_app(
     session.get("/x", headers={"referer": "http://testserver/dav/"})
     [message] = said()
     assert "and does not exist: WsgiDAV writes its answers with mount_path=None" in message
-
-
-def test_lifespan_middleware_is_out_of_the_way() -> None:
-    """It has no mounts of its own, and those of the app pass through it."""
-    app = Starlette()
-    assert LifespanMiddleware(app).default is app

@@ -144,9 +144,9 @@ def test_the_composed_route_is_published(client: ClientFactory) -> None:
 @pytest.mark.parametrize(
     ("apps", "options", "message"),
     [
-        pytest.param({"a": (idle, -1)}, {}, "Weight -1 of 'a' is no number from 0; write e.g. 5.", id="negative"),
-        pytest.param({"a": (idle, "5")}, {}, "Weight '5' of 'a' is no number from 0; write e.g. 5.", id="text"),
-        pytest.param({"a": (idle, float("inf"))}, {}, "Weight inf of 'a' is no number from 0; write e.g. 5.", id="infinite"),
+        pytest.param({"a": (idle, -1)}, {}, "Weight -1 of 'a' is not a number from 0; write e.g. 5.", id="negative"),
+        pytest.param({"a": (idle, "5")}, {}, "Weight '5' of 'a' is not a number from 0; write e.g. 5.", id="text"),
+        pytest.param({"a": (idle, float("inf"))}, {}, "Weight inf of 'a' is not a number from 0; write e.g. 5.", id="infinite"),
         pytest.param({"a": (idle, 0)}, {}, "No app of the split has a weight above 0; give one a weight.", id="all 0"),
         pytest.param({}, {}, "No app of the split has a weight above 0; give one a weight.", id="none"),
         pytest.param(

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -28,7 +29,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit import Dispatcher, DispatchMiddleware, Mount, Split
+from mountkit import CheckMiddleware, Dispatcher, DispatchMiddleware, Mount, Split
 from tests.support.requests import asked
 from tests.support.scopes import scope_of, served_scope
 
@@ -146,14 +147,22 @@ async def test_requests_as_servers_make_them(recorder: str, child: str, traces: 
 
 
 @pytest.mark.anyio
-async def test_an_app_that_says_nothing(traces: Traces) -> None:
-    """The span of the 500 that it gets has the route of its mount."""
+@pytest.mark.parametrize(
+    ("layers", "statuses"),
+    [
+        pytest.param([], [], id="server"),
+        pytest.param([Middleware(CheckMiddleware)], [500], id="layer"),
+    ],
+)
+async def test_an_app_that_says_nothing(layers: Any, statuses: Any, traces: Traces) -> None:
+    """The server answers in its place, or a layer does: the span has the route of its mount."""
 
     async def silent(scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing."""
 
-    app = recorded("asgi", Dispatcher([Mount("/admin", silent)]), traces)
-    assert (await asked(app, served_scope("/admin/x")))[0][0]["status"] == 500
+    app = recorded("asgi", Dispatcher([Mount("/admin", silent, middleware=layers)]), traces)
+    sent, error = await asked(app, served_scope("/admin/x"))
+    assert ([message["status"] for message in sent[:1]], error) == (statuses, None)
     assert traces.routes == both("/admin")
 
 

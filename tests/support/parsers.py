@@ -17,10 +17,12 @@ from starlette.types import Message, Receive, Scope, Send
 from mountkit import (
     Accept,
     Cookie,
+    CookiePathMiddleware,
     ForwardedMiddleware,
     Mount,
     PatternError,
     Query,
+    RedirectMiddleware,
     Table,
 )
 from mountkit.exceptions import ImproperResponseError
@@ -33,8 +35,7 @@ from mountkit.matching.locations import (
 )
 from mountkit.matching.paths import PathPattern
 from mountkit.matching.tables import Refusal
-from mountkit.middleware.checks import checked_accept, checked_start
-from mountkit.middleware.redirects import Mending
+from mountkit.middleware.headers import checked_accept, checked_start
 from mountkit.wsgi.environs import environ_of
 from tests.support.scopes import scope_of
 
@@ -247,7 +248,7 @@ def mended(data: bytes) -> None:
         sent.append(message)
 
     scope = scope_of("/sub/x", host="a.com", root_path="/sub")
-    _driven(Mending(app, redirects=True, cookies=True), scope, send)
+    _driven(RedirectMiddleware(CookiePathMiddleware(app)), scope, send)
     (_, new_location), (_, cookie) = sent[0]["headers"]
     assert new_location == data or b"/sub" in new_location
     assert cookie.split(b";")[0] == data.split(b";")[0]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
-from starlette.responses import PlainTextResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from mountkit import (
@@ -22,7 +27,7 @@ from mountkit import (
     TenantMiddleware,
     TenantResolver,
 )
-from tests.conftest import ClientFactory
+from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running, running
 from tests.support.waiting import until
 
@@ -261,6 +266,63 @@ async def test_two_servers_of_one_loop(caplog: pytest.LogCaptureFixture) -> None
     assert errors(caplog) == []
 
 
+@pytest.mark.parametrize("below", [False, True], ids=["alone", "below-a-dispatcher"])
+async def test_two_servers_keep_their_apps_apart(below: bool) -> None:
+    """A request is served by the app of its own server, and finds that app's state, whichever
+    server has started the tenant's app first."""
+    count = itertools.count(1)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, int]]:
+        yield {"number": next(count)}
+
+    async def show(request: Request) -> Response:
+        return PlainTextResponse(f"{request.state.tenant} {request.state.number}")
+
+    async def make(tenant: str) -> ASGIApp:
+        return Starlette(routes=[Route("/", show)], lifespan=lifespan)
+
+    tenants = TenantApps(TenantResolver(find_label), make)
+    app = Dispatcher([Mount("/", tenants)]) if below else tenants
+
+    async def bodies(*servers: Running) -> list[str]:
+        asked = [await server.ask("/", host="acme.localhost") for server in servers]
+        return [body.decode() for _, _, body in asked]
+
+    async with running(app) as first, running(app) as second:
+        assert await bodies(second, first, second, first) == ["acme 1", "acme 2"] * 2
+        async with running(app) as third:
+            assert await bodies(third, first, second) == ["acme 3", "acme 2", "acme 1"]
+        await until(lambda: len(tenants.health) == 2)
+        assert await bodies(first, second) == ["acme 2", "acme 1"]
+
+
+async def test_each_server_warms_up_its_own_apps() -> None:
+    """Also if another server starts meanwhile."""
+    gates = [anyio.Event(), anyio.Event()]
+    asked: list[int] = []
+
+    async def busiest() -> list[str]:
+        asked.append(len(asked))
+        await gates[asked[-1]].wait()
+        return ["acme"]
+
+    app = TenantApps(TenantResolver(find_label), make_app, warm_up=busiest)
+    servers = [Running(app), Running(app)]
+    async with anyio.create_task_group() as tasks:
+        for number, server in enumerate(servers):
+            scope = {"type": "lifespan", "state": server.state}
+            tasks.start_soon(app, scope, server.receive, server.send)
+            await until(lambda number=number: len(asked) > number)  # type: ignore[misc]
+        gates[0].set()
+        await until(lambda: bool(servers[0].messages))
+        gates[1].set()
+        await until(lambda: bool(servers[1].messages))
+        assert [health.mount for health in app.health] == ["tenant 'acme'"] * 2
+        for server in servers:
+            server.stopping.set()
+
+
 def test_two_event_loops(client: ClientFactory) -> None:
     """Each request is served by the apps of its own loop."""
     app = TenantApps(TenantResolver(find_label), make_app)
@@ -269,3 +331,15 @@ def test_two_event_loops(client: ClientFactory) -> None:
         with client(app, base_url="http://acme.localhost") as second:
             assert [first.get("/").text, second.get("/").text] == ["acme", "acme"]
         assert first.get("/").text == "acme"
+
+
+@pytest.mark.parametrize("exc", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
+@pytest.mark.usefixtures("of_a_server")
+def test_a_key_outside_an_event_loop(exc: BaseException) -> None:
+    """Its error is told as inside."""
+
+    def key(tenant: str) -> str:
+        raise exc
+
+    with pytest.raises(ResolutionError, match="The key of tenant 'acme' could not be found"):
+        TenantApps(TenantResolver(find_label), make_app, key=key).pin("acme")

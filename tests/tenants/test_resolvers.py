@@ -356,8 +356,12 @@ async def test_failures_are_bounded() -> None:
             "stale_ttl=nan is not a number of seconds; write e.g. 60.",
             id="nan",
         ),
-        pytest.param({"timeout": 0}, "timeout=0 is not above 0; write e.g. 5.", id="timeout"),
-        pytest.param({"max_size": 0}, "max_size=0 is not above 0; write e.g. 5.", id="max-size"),
+        pytest.param(
+            {"timeout": 0},
+            "timeout=0 is not a number of seconds above 0; write e.g. 10, or None.",
+            id="timeout",
+        ),
+        pytest.param({"max_size": 0}, "max_size=0 is not above 0; write e.g. 1000.", id="max-size"),
     ],
 )
 def test_what_can_never_work_is_refused(arguments: dict[str, Any], message: str) -> None:

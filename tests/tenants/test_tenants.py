@@ -795,11 +795,11 @@ async def test_the_server_stops_while_a_start_waits_for_a_place() -> None:
         await until(lambda: bool(apps.log))
         b = ask(tasks, app, scope_of(host="b.localhost"))
         await anyio.wait_all_tasks_blocked()
-        assert len(app._fleets[0]._queue) == 1
+        assert app._fleets[0]._places.statistics().tasks_waiting == 1
         server.stopping.set()
         await until(lambda: a.ended.is_set() and b.ended.is_set())
     assert (a.status, b.status) == (503, 503)
-    assert len(app._fleets[0]._queue) == 0
+    assert app._fleets[0]._places.statistics().tasks_waiting == 0
     assert apps.log == ["a made"]
 
 
@@ -915,10 +915,10 @@ async def test_a_dead_app_during_the_shutdown() -> None:
         apps.dies["a"].set()
         await until(lambda: [health.status for health in app.health] == ["failed"])
         [fleet] = app._fleets
-        fleet.running.remove(fleet.supervisor)
+        fleet.supervisor.is_stopped = True
         asked = ask(tasks, app, scope_of(host="a.localhost"))
         await until(asked.ended.is_set)
-        fleet.running.append(fleet.supervisor)
+        fleet.supervisor.is_stopped = False
     assert asked.status == 503
 
 
@@ -1021,7 +1021,7 @@ async def test_a_key_tells_tenants_apart() -> None:
         pytest.param({"max_apps": 0}, "max_apps=0 is not above 0; write e.g. 100.", id="max-apps"),
         pytest.param(
             {"idle_timeout": -1},
-            "idle_timeout=-1 is not above 0; write e.g. 100.",
+            "idle_timeout=-1 is not a number of seconds above 0; write e.g. 10, or None.",
             id="idle-timeout",
         ),
     ],

@@ -183,6 +183,23 @@ def test_recognised(app: Any, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(asgi3, id="function"),
+        pytest.param(Asgi3(), id="object"),
+        pytest.param(Starlette(), id="starlette"),
+        pytest.param(FastAPI(), id="fastapi"),
+    ],
+)
+def test_most_apps_are_recognised_without_a_signature(
+    monkeypatch: pytest.MonkeyPatch, app: Any
+) -> None:
+    """To make one takes longer than to build the rest of a mount."""
+    monkeypatch.setattr("inspect.signature", None)
+    assert recognise(app) == "asgi3"
+
+
+@pytest.mark.parametrize(
     ("app", "message"),
     [
         pytest.param("app:app", "'app:app' is not an application: it cannot be called.", id="text"),

@@ -1,4 +1,4 @@
-"""What type checkers accept as an application: of every framework, however it is typed."""
+"""What type checkers accept: applications of every framework, however they are typed; layers."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from quart import Quart
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -36,16 +37,27 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mountkit import (
+    CheckMiddleware,
+    ContainMiddleware,
+    ContextMiddleware,
+    CookiePathMiddleware,
     Dispatcher,
     DispatchMiddleware,
+    ForwardedMiddleware,
+    Lifespan,
     LifespanMiddleware,
+    LimitMiddleware,
     Liveness,
+    LocationMiddleware,
     Mount,
     OpenAPI,
+    RedirectMiddleware,
     Split,
     TenantApps,
     TenantMiddleware,
     TenantResolver,
+    TimeoutMiddleware,
+    Watchdog,
     WSGIBridge,
 )
 
@@ -181,3 +193,25 @@ app.add_middleware(TenantMiddleware, resolver=resolver)
 app.add_middleware(DispatchMiddleware, mounts={"/a": flask})
 app.add_middleware(DispatchMiddleware, mounts={"/a": flask, "/b": FastAPI(), "/c": asgi})
 app.add_middleware(DispatchMiddleware, mounts=[Mount("/a", flask)])
+
+layers = [
+    Middleware(LimitMiddleware, max_concurrency=10, when_full="wait"),
+    Middleware(TimeoutMiddleware, response=10, total=60),
+    Middleware(CheckMiddleware),
+    Middleware(ContextMiddleware),
+    Middleware(ContainMiddleware),
+    Middleware(RedirectMiddleware),
+    Middleware(CookiePathMiddleware),
+    Middleware(LocationMiddleware),
+    Middleware(GZipMiddleware, minimum_size=1000),
+]
+Mount("/layers", app, middleware=layers, max_body_size=1000, errors="contain")
+Mount("/layers", flask, middleware=layers, convention="whole")
+Mount("/on", app, lifespan="on")
+Mount("/lifespan", app, lifespan=Lifespan(startup_timeout=5, on_failure="isolate", share=["pool"]))
+Dispatcher(mounts, errors="contain")
+app.add_middleware(DispatchMiddleware, mounts=mounts, errors="contain")
+app.add_middleware(LimitMiddleware, max_concurrency=10)
+app.add_middleware(CheckMiddleware)
+app.add_middleware(ForwardedMiddleware, trusted=["10.0.0.0/8"])
+app.add_middleware(Watchdog, seconds=0.5)

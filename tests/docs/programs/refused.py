@@ -1,11 +1,20 @@
-"""What type checkers refuse to mount: each marked line is an error for both of them."""
+"""What type checkers refuse: each marked line is an error for both of them."""
 
 from __future__ import annotations
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 from starlette.requests import Request
 
-from mountkit import Dispatcher, DispatchMiddleware, Mount, Split, TenantMiddleware
+from mountkit import (
+    Dispatcher,
+    DispatchMiddleware,
+    Lifespan,
+    Mount,
+    Split,
+    TenantMiddleware,
+    TimeoutMiddleware,
+)
 
 app = FastAPI()
 
@@ -33,3 +42,9 @@ Dispatcher(default=3)  # refused
 Split({"a": ("x", 1)})  # refused
 app.add_middleware(DispatchMiddleware, mounts={"/a": 3})  # refused
 app.add_middleware(TenantMiddleware, resolver=3)  # refused
+Mount("/a", app, lifespan="startup-only")  # refused
+Mount("/a", app, lifespan=Lifespan(on_failure="retry"))  # refused
+Mount("/a", app, errors="ignore")  # refused
+Mount("/a", app, convention="full")  # refused
+Mount("/a", app, max_concurrency=10)  # refused
+Mount("/a", app, middleware=[Middleware(TimeoutMiddleware, seconds=10)])  # refused

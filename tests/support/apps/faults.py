@@ -13,7 +13,14 @@ import anyio
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit import Dispatcher, ForwardedMiddleware, LimitMiddleware, Mount
+from mountkit import (
+    CheckMiddleware,
+    ContextMiddleware,
+    Dispatcher,
+    ForwardedMiddleware,
+    LimitMiddleware,
+    Mount,
+)
 from tests.support.apps.misbehaving import limited, misbehaving
 
 #: Which apps ran since somebody asked.
@@ -174,8 +181,19 @@ tables: dict[str, ASGIApp] = {
     "headers": Dispatcher(conditions()),
     "trusting": ForwardedMiddleware(Dispatcher(hosts()), trusted=["127.0.0.0/8", "::1"]),
     "doubting": ForwardedMiddleware(Dispatcher(hosts()), trusted=["10.0.0.0/8"]),
-    "isolation": Dispatcher([Mount("/bad", mutating), Mount("/", Says("well"))]),
-    "bad": Dispatcher([Mount("/bad", misbehaving), Mount("/well", Says("well"))]),
+    "isolation": Dispatcher(
+        [
+            Mount("/bad", mutating, middleware=[Middleware(ContextMiddleware)]),
+            Mount("/", Says("well"), middleware=[Middleware(ContextMiddleware)]),
+        ]
+    ),
+    "bad": Dispatcher(
+        [
+            Mount("/bad", misbehaving, errors="contain", middleware=[Middleware(CheckMiddleware)]),
+            Mount("/well", Says("well")),
+        ]
+    ),
+    "bare": Dispatcher([Mount("/bad", misbehaving), Mount("/well", Says("well"))]),
     "limited": Dispatcher(
         [
             *limited(),

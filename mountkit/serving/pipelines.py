@@ -1,0 +1,105 @@
+"""What a mount is made of: the app as an ASGI app, its layers, its lifespan, its scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp
+
+from mountkit.exceptions import PatternError
+from mountkit.frameworks import convention_of
+from mountkit.lifespans.children import Child
+from mountkit.lifespans.options import Lifespan
+from mountkit.matching.rules import Rule
+from mountkit.middleware.redirects import LocationMiddleware
+from mountkit.serving.scopes import BUILDERS, Builder, Convention, routes_scope, shared_scope
+from mountkit.serving.tables import MountTable
+from mountkit.wsgi.bridge import WSGIBridge
+from mountkit.wsgi.detection import Interface, adapt
+
+
+def check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
+    """Refuse a value that is not one of those that are known."""
+    if value not in known:
+        choice = ", ".join(map(repr, known))
+        raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
+
+
+def asgi_app(
+    rule: Rule,
+    app: Any,
+    routes: list[BaseRoute] | None,
+    interface: Interface | Literal["auto"],
+    bridge: Callable[[Any], ASGIApp],
+) -> tuple[ASGIApp, Interface]:
+    """What a mount serves, as an ASGI app, and what it was. Routes become a router in which the
+    mounts among them are one table, after the others.
+
+    Raises:
+        PatternError: it has nothing to serve, or an app and routes.
+        InterfaceError: `app` is not an application, or it does not tell which kind it is.
+    """
+    if routes is None:
+        if app is None:
+            raise PatternError(f"Mount({rule!r}) has nothing to serve; pass app= or routes=.")
+        return adapt(app, interface, bridge)
+    if app is not None:
+        raise PatternError(f"Mount({rule!r}) has app= and routes=; pass one of them.")
+    mounts = [route for route in routes if hasattr(route, "exposures")]
+    others = [route for route in routes if route not in mounts]
+    return Router([*others, MountTable(mounts)] if mounts else others), "asgi3"
+
+
+def with_layers(
+    app: ASGIApp, middleware: Sequence[Middleware] | None, max_body_size: int | None, prefix: str
+) -> ASGIApp:
+    """The app with its layers, the first outermost; composed once, as Starlette composes them."""
+    for cls, args, kwargs in reversed(middleware or ()):
+        app = cls(app, *args, **kwargs)
+    if max_body_size is not None:
+        app = RequestBodyLimitMiddleware(app, max_body_size)
+    return app if prefix.isascii() else LocationMiddleware(app)
+
+
+def child_of(
+    app: Any,
+    asgi: ASGIApp,
+    name: str,
+    lifespan: Lifespan | Literal["on", "off"],
+    interface: Interface,
+) -> Child:
+    """The app with its lifespan.
+
+    Args:
+        name: for messages.
+    """
+    if not isinstance(lifespan, Lifespan):
+        check_one_of("lifespan", lifespan, ("on", "off"))
+    return Child(
+        app,
+        asgi,
+        name,
+        has_lifespan=lifespan != "off" and interface != "wsgi",
+        lifespan=lifespan if isinstance(lifespan, Lifespan) else Lifespan(),
+        close=asgi.close if isinstance(asgi, WSGIBridge) else lambda: None,
+    )
+
+
+def chosen_convention(convention: Convention | None, app: ASGIApp, prefix: str) -> Convention:
+    """The convention that was asked for, else the one that the app is known to need."""
+    if convention is None:
+        return convention_of(app, prefix) or "spec"
+    check_one_of("convention", convention, tuple(BUILDERS))
+    return convention
+
+
+def builder_of(convention: Convention, app: ASGIApp, child: Child | None) -> Builder:
+    """What makes the app's scope."""
+    if isinstance(app, Router):
+        return routes_scope
+    share = () if child is None else tuple(child.lifespan.share)
+    return shared_scope(BUILDERS[convention], share) if share else BUILDERS[convention]
