@@ -13,8 +13,6 @@ from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.registers import Register, mark_of
 from mountkit.lifespans.runs import Run
 
-_DEFAULT = Lifespan()
-_NO_RUNS: dict[int | None, Run] = {}
 _lock = threading.Lock()  # servers may run in several threads
 
 
@@ -26,14 +24,12 @@ class Child:
         app: the application as it was given: what tells distinct apps apart.
         asgi: the same, behind a bridge if it is not an ASGI 3 app.
         name: for messages: "The app mounted at '/mcp' (main.py:12)".
-        has_lifespan: `False` for apps without one to run, such as WSGI ones.
-        lifespan: how it is started and stopped.
-        close: called after the mount has let go of it.
-        state: what its lifespan's state holds from the start.
+        has_lifespan: `False` for apps without one to run, such as WSGI apps.
+        close: called after the mount has let go of the app.
+        state: what the state of its lifespan holds from the start.
         is_started: whether a lifespan has reached it.
-        run: for the usual server, which marks no requests; once it has stopped, for another
-            that still runs.
-        others: for further servers, by their mark.
+        run: for the server that has held it longest, and for requests without a mark.
+        others: for further servers, by their mark; replaced, not changed.
     """
 
     app: Any
@@ -41,48 +37,44 @@ class Child:
     name: str
     _: KW_ONLY
     has_lifespan: bool = True
-    lifespan: Lifespan = _DEFAULT
+    lifespan: Lifespan = field(default_factory=Lifespan)
     close: Callable[[], None] = lambda: None
     state: dict[str, Any] = field(default_factory=dict)
     is_started: bool = False
     run: Run = field(init=False)
-    others: dict[int | None, Run] = field(default_factory=lambda: _NO_RUNS)  # replaced, not changed
-    _register: Register | None = None  # of the usual server
+    others: dict[int | None, Run] = field(default_factory=dict)
+    _runs: dict[Register, Run] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.run = Run(self.app)
 
     def run_for(self, scope: Scope) -> Run:
         """Its run for the server that a request came through. A server that supports no state
-        cannot mark its requests: they see the usual one."""
+        cannot mark its requests: they see the usual run."""
         if not self.others:
             return self.run
         return self.others.get(mark_of(scope), self.run)
 
     def run_in(self, register: Register) -> Run:
         """Its run for a server."""
-        return self.others.get(register.mark, self.run)
+        return self._runs.get(register, self.run)
 
     def hold(self, run: Run, register: Register) -> None:
         """Use a run for the requests of a server, which gets a mark if another holds this app."""
         with _lock:
-            usual = self._register
-            if usual is None or usual is register or usual.is_over:
-                self._register, self.run = register, run
-            else:
-                self.others = {**self.others, register.marked(): run}
+            runs = {one: held for one, held in self._runs.items() if not one.is_over}
+            self._use({**runs, register: run})
 
     def release(self, run: Run, register: Register) -> None:
-        """Let go of a run for a server, unless it has another by now."""
+        """Let go of a run for a server, unless the server has another by now."""
         with _lock:
-            if self.run_in(register) is not run:
-                return
-            if self._register is register:
-                self._register = None
-            else:
-                self.others = {k: v for k, v in self.others.items() if k != register.mark}
-            if self._register is None and self.others:
-                self.run = next(iter(self.others.values()))
+            if self._runs.get(register) is run:
+                self._use({one: held for one, held in self._runs.items() if one is not register})
+
+    def _use(self, runs: dict[Register, Run]) -> None:
+        self._runs = runs
+        self.run = next(iter(runs.values()), self.run)
+        self.others = {register.marked(): runs[register] for register in [*runs][1:]}
 
 
 def mounts_of(routes: Iterable[Any]) -> Iterator[Any]:

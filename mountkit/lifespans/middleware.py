@@ -21,8 +21,7 @@ class LifespanMiddleware:
 
     Args:
         app: the wrapped app. It starts before the mounts and stops after them.
-        startup_timeout, shutdown_timeout, total_startup_timeout, total_shutdown_timeout: as for
-            `Dispatcher`.
+        startup_timeout, …, total_shutdown_timeout: as for `Dispatcher`.
 
     Raises:
         PatternError: a timeout is not a number of seconds.

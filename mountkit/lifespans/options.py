@@ -8,23 +8,24 @@ from typing import Any, Literal
 
 from mountkit.exceptions import PatternError
 
-#: Seconds; hypercorn's own default.
+# Seconds; hypercorn's own defaults.
 STARTUP_TIMEOUT = 60.0
-#: Seconds; hypercorn's own default.
 SHUTDOWN_TIMEOUT = 60.0
 
 
 def check_seconds(option: str, value: Any, *, least: str = "above 0") -> None:
-    """Refuse a value that is not a time limit.
-
-    Raises:
-        PatternError: it is neither a number of seconds nor `None`.
-    """
+    """Raise `PatternError` for a value that is neither a number of seconds nor `None`."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if value is not None and not (is_number and (value > 0 or (value == 0 and least != "above 0"))):
         raise PatternError(
             f"{option}={value!r} is not a number of seconds {least}; write e.g. 10, or None."
         )
+
+
+def _check_choice(option: str, value: Any, known: tuple[Any, ...]) -> None:
+    if value not in known:
+        choice = ", ".join(map(repr, known))
+        raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +76,12 @@ class Lifespan:
     def __post_init__(self) -> None:
         check_seconds("startup_timeout", self.startup_timeout)
         check_seconds("shutdown_timeout", self.shutdown_timeout)
-        for option, known in {
-            "on_failure": ("fail", "isolate"),
-            "independent": (True, False),
-            "shutdown": (True, False),
-        }.items():
-            value = getattr(self, option)
-            if value not in known:
-                choice = ", ".join(map(repr, known))
-                raise PatternError(f"{option}={value!r} is not known; write one of {choice}.")
+        _check_choice("on_failure", self.on_failure, ("fail", "isolate"))
+        _check_choice("independent", self.independent, (True, False))
+        _check_choice("shutdown", self.shutdown, (True, False))
         is_list = isinstance(self.share, Iterable) and not isinstance(self.share, str)
-        keys = tuple(self.share) if is_list else ()
-        if not is_list or not all(isinstance(key, str) for key in keys):
+        keys = tuple(self.share) if is_list else (None,)
+        if not all(isinstance(key, str) for key in keys):
             raise PatternError(
                 f"share={self.share!r} is not a list of names; write e.g. share=['db']."
             )

@@ -29,7 +29,7 @@ class Readiness:
 
         Mount("/readyz", Readiness(), exact=True)
 
-    Mounts that are starting or draining while the server runs are named too, but are not a failure.
+    Mounts that are starting or draining are named too, but are not a failure.
 
     It asks every dispatcher below the same server, wherever it is mounted itself. It learns of
     them in the server's lifespan; without one it answers 503.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import anyio
 from starlette.types import ASGIApp, Message, Scope
@@ -17,6 +17,9 @@ from mountkit.exceptions import LifespanError, shown
 from mountkit.tasks import current_task, is_outside
 
 logger: logging.Logger = logging.getLogger("mountkit")
+
+#: "cut off": by an event loop that is being closed.
+Phase: TypeAlias = Literal["startup", "serving", "shutdown", "done", "cut off"]
 
 # How long, in seconds, an app's task may go on after it has answered its shutdown or was cancelled.
 _EXIT_GRACE = 1.0
@@ -38,13 +41,10 @@ class LifespanTask:
         self.name = name
         self.scope = scope
         self.exception: BaseException | None = None
-        self._message: str | None = None  # of startup.failed or shutdown.failed
-        # "up": it has answered, and `watch` was not called yet.
-        self._phase: Literal["startup", "up", "serving", "shutdown", "done"] = "startup"
+        self._failure: Message | None = None  # startup.failed or shutdown.failed
+        self._phase: Phase = "startup"
         self._received = False
-        self._on_end: Callable[[str, BaseException | None], None] = lambda reason, exception: None
-        self._failed = False
-        self._is_cut_off = False  # by an event loop that is being closed
+        self._on_end: Callable[[str, BaseException | None], None] | None = None
         self._startup = anyio.Event()
         self._stopping = anyio.Event()
         self._shutdown = anyio.Event()
@@ -65,18 +65,15 @@ class LifespanTask:
             LifespanError: it failed, raised, or did not answer in time.
         """
         start_soon(self._run, name=f"mountkit lifespan of {self.name}")
-        with anyio.move_on_after(seconds):
-            await self._startup.wait()
-        if not self._startup.is_set():
+        if not await _within(seconds, self._startup):
             await self.abandon()
             raise LifespanError(f"{self.name} did not start within {seconds:g} seconds.")
-        if self._failed:
+        if self._failure is not None:
             # Its clean-up runs after `startup.failed`; the next app must not see it half done.
-            with anyio.move_on_after(_EXIT_GRACE):
-                await self._ended.wait()
+            await _within(_EXIT_GRACE, self._ended)
             await self.abandon()
             raise self._error("failed to start")
-        if self._phase == "up":
+        if self._phase == "serving":
             return True
         # No app says by `SystemExit` or the like that it does not know this scope type.
         is_refusal = isinstance(self.exception, Exception) and not self._received
@@ -88,13 +85,13 @@ class LifespanTask:
         """Call a function if the app, which is up, ends before it is stopped, with the reason and
         what it raised; at once if it has ended already."""
         self._on_end = on_end
-        self._phase = "serving"
         if self._ended.is_set():
             self._tell()
 
     def _tell(self) -> None:
-        reason = f"It ended its lifespan while it was serving: {self._reason()}"
-        self._on_end(reason, self.exception)
+        if self._on_end is not None and self._phase == "serving":
+            reason = f"It ended its lifespan while it was serving: {self._reason()}"
+            self._on_end(reason, self.exception)
 
     async def stop(self, seconds: float) -> None:
         """Let the app shut down, and wait until its task has ended. An app that is still starting,
@@ -103,23 +100,20 @@ class LifespanTask:
         Raises:
             LifespanError: it failed, raised, or did not answer in time.
         """
-        if self._phase in ("startup", "done"):
+        if self._phase != "serving":
             await self.abandon()
             return
         self._phase = "shutdown"
-        self._failed = False
         self._stopping.set()
-        with anyio.move_on_after(seconds):
-            await self._shutdown.wait()
-        in_time = self._shutdown.is_set()
-        with anyio.move_on_after(_EXIT_GRACE if in_time else 0):
-            await self._ended.wait()
-        await self.abandon()
-        if self._is_cut_off:
+        in_time = await _within(seconds, self._shutdown)
+        await _within(_EXIT_GRACE if in_time else 0, self._ended)
+        phase: Phase = self._phase  # it has changed meanwhile
+        if phase == "cut off":
             return
+        await self.abandon()
         if not in_time:
             raise LifespanError(f"{self.name} did not stop within {seconds:.3g} seconds.")
-        if self._failed or self.exception is not None:
+        if self._failure is not None or self.exception is not None:
             raise self._error("failed to stop")
 
     async def abandon(self) -> None:
@@ -127,9 +121,7 @@ class LifespanTask:
         not heed it, such as those that wait for a thread."""
         self._phase = "done"
         self._cancel_scope.cancel()
-        with anyio.move_on_after(_EXIT_GRACE):
-            await self._ended.wait()
-        if not self._ended.is_set():
+        if not await _within(_EXIT_GRACE, self._ended):
             logger.error("%s was cancelled and does not end; its task is left behind.", self.name)
 
     def _error(self, what: str) -> LifespanError:
@@ -138,8 +130,8 @@ class LifespanTask:
         return error
 
     def _reason(self) -> str:
-        if self._message:
-            return self._message
+        if self._failure is not None and self._failure.get("message"):
+            return str(self._failure["message"])
         return shown(self.exception) if self.exception is not None else "it gave no reason."
 
     async def _run(self) -> None:
@@ -149,15 +141,13 @@ class LifespanTask:
                 await self.app(self.scope, self._receive, self._send)
         except BaseException as exc:  # SystemExit, CancelledError, …: the other apps must live
             self.exception = exc
-            if task is not None and task.cancelling():  # by an event loop that is being closed
-                self._is_cut_off = True
-                self._phase = "done"
+            if task is not None and task.cancelling():
+                self._phase = "cut off"
             elif is_outside(exc, task):
                 self._phase = "done"
                 raise
         finally:
-            if self._phase == "serving":
-                self._tell()
+            self._tell()
             for event in (self._startup, self._shutdown, self._ended):
                 event.set()
 
@@ -176,7 +166,7 @@ class LifespanTask:
         if kind in ("lifespan.startup.complete", "lifespan.startup.failed"):
             self._startup.set()
             if self._phase == "startup":
-                self._phase = "up"
+                self._phase = "serving"
         elif kind in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
             self._shutdown.set()
         else:
@@ -185,6 +175,12 @@ class LifespanTask:
                 "'lifespan.startup.complete'."
             )
         if kind.endswith(".failed"):
-            self._failed = True
+            self._failure = message
             self._phase = "done"
-            self._message = message.get("message") or None
+
+
+async def _within(seconds: float | None, event: anyio.Event) -> bool:
+    """Whether an event happens in time."""
+    with anyio.move_on_after(seconds):
+        await event.wait()
+    return event.is_set()

@@ -1,10 +1,9 @@
 """What all dispatchers below one server share, and how requests of several servers are told apart.
 
 A server copies its lifespan's `state` into the scope of each request (ASGI spec, "Lifespan
-State"). One server alone needs no mark: no key of mountkit is in any state. When a second server
-starts what the first is running, the second puts `MARK` into its state and into that of every app
-that it starts, so that its requests, at any depth, show which server they came through. Requests
-without a mark belong to the server without one.
+State"). A server that starts what another is running puts `MARK` into its state and into that of
+every app that it starts, so that its requests show it at any depth. The first has no mark: one
+server alone has no key of mountkit in any state.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import anyio.abc
 from anyio.lowlevel import current_token
 from starlette.types import Scope
 
-from mountkit.lifespans.runs import PASSING, Health, Run
+from mountkit.lifespans.runs import Health, Run
 
 #: The key of a lifespan scope that holds the `Register` of the server, and the identities of the
 #: apps above, which may still be starting.
@@ -39,16 +38,16 @@ def mark_of(scope: Scope) -> int | None:
 
 
 class Register:
-    """All apps that run below one server: those of a dispatcher and of the ones below it.
+    """All apps that run below one server, at any depth.
 
     Args:
-        task_group: the outermost dispatcher's; every lifespan has a task in it.
+        task_group: for the lifespans, a task for each.
         scope: of the server's lifespan.
 
     Attributes:
         runs: by the identity of the app.
         reports: the health of the mounts, a function for each dispatcher.
-        mark: what requests of this server carry; `None` is nothing.
+        mark: what requests of this server carry, if anything.
         token: the event loop of the server.
         is_over: the server has stopped.
     """
@@ -79,31 +78,30 @@ class Register:
         context.run(partial(self._task_group.start_soon, function, *args, name=name))
 
     async def outlast(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do some work to its end however often this task is cancelled, then let the cancellation
-        go on. A shield does not do that: `asyncio.timeout`, asgi-lifespan and test fixtures call
-        asyncio's `Task.cancel`, which anyio knows nothing of."""
+        """Do some work to its end however often this task is cancelled; then let that go on.
+
+        A shield is not enough: `asyncio.timeout`, asgi-lifespan and test fixtures call asyncio's
+        `Task.cancel`, which anyio does not see.
+        """
         if self.is_over:  # no task can be started any more, and no app is left
             await work()
             return
-        job = Job(shield=True)
-        job.start(self, work, "mountkit stop")
+        ended = Job(self, work, "mountkit stop", shield=True).ended
         cancelled: BaseException | None = None
         with anyio.CancelScope(shield=True):
-            while not job.ended.is_set():
+            while not ended.is_set():
                 try:
-                    await job.ended.wait()
+                    await ended.wait()
                 except asyncio.CancelledError as exc:
                     cancelled = exc
         if cancelled is not None:
             raise cancelled
 
     async def end(self) -> None:
-        """Wait for the apps that are still stopping, and end the tasks of those that were kept when
-        everything was stopped."""
+        """Wait for the apps that are still stopping, and end the tasks of those that were kept."""
         try:
             for run in [*self.runs.values()][::-1]:
-                while run.phase in PASSING:
-                    await run.change()
+                await run.settled()
                 if run.task is not None:
                     run.apply("stop")
                     await run.task.abandon()
@@ -113,21 +111,29 @@ class Register:
 
 
 class Job:
-    """Some work in a task of its own, until it has ended or is cancelled.
+    """Some work in a task of its own, which has started when this is made.
 
     Args:
         shield: it goes on if the server is cancelled.
+        among: holds the job until it has ended.
 
     Attributes:
-        ended: set then.
+        ended: set when the work is done or cancelled.
     """
 
-    def __init__(self, *, shield: bool = False) -> None:
+    def __init__(
+        self,
+        register: Register,
+        work: Callable[[], Awaitable[None]],
+        name: str,
+        *,
+        shield: bool = False,
+        among: set[Job] | None = None,
+    ) -> None:
         self._cancel_scope = anyio.CancelScope(shield=shield)
+        self._among = set[Job]() if among is None else among
+        self._among.add(self)
         self.ended = anyio.Event()
-
-    def start(self, register: Register, work: Callable[[], Awaitable[None]], name: str) -> None:
-        """Begin the work."""
         register.start_soon(self._run, work, name=name)
 
     async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -135,6 +141,7 @@ class Job:
             with self._cancel_scope:
                 await work()
         finally:
+            self._among.discard(self)
             self.ended.set()
 
     async def end(self) -> None:

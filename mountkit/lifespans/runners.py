@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 import anyio
-import anyio.abc
 from anyio.lowlevel import current_token
 from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.exceptions import LifespanError, MountkitError
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
-from mountkit.lifespans.registers import REGISTER, mark_of
+from mountkit.lifespans.registers import Job
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor, several
 from mountkit.tasks import guarded
@@ -28,14 +26,13 @@ _USUAL = Timeouts()
 _STOPPED = "lifespan.shutdown.complete"
 
 
-@dataclass
+@dataclass(slots=True)
 class _Outcome:
     """What comes of one server's lifespan: the last message to it, and what is raised then."""
 
     answer: Message | None = None
     error: BaseException | None = None
     is_wrapped_starting: bool = False
-    is_answered: bool = False
 
 
 class LifespanRunner:
@@ -88,40 +85,41 @@ class LifespanRunner:
         """
         await receive()
         outcome = _Outcome()
-        async with _task_group(outcome) as task_group:
-            supervisor = Supervisor(scope, task_group, self._timeouts)
-            register, report = supervisor.register, partial(self._report, scope)
-            if any(other.register is not register for other in self.supervisors):
-                register.marked()
-            self.supervisors.append(supervisor)
-            register.reports.append(report)
-            try:
-                await self._serve(supervisor, scope, receive, send, outcome)
-            finally:
-                self.supervisors.remove(supervisor)
-                try:
-                    await self._stop(supervisor, REGISTER not in scope, outcome)
-                finally:
-                    register.reports.remove(report)
-                    task_group.cancel_scope.cancel()
-            # Now, as an app that does not heed its end may hold up that of the task group.
-            if outcome.answer is not None:
-                outcome.is_answered = True
-                try:
-                    with anyio.CancelScope(shield=True):
-                        await send(outcome.answer)
-                except Exception as exc:
-                    outcome.error = exc
+        is_answered = False
+        try:
+            async with anyio.create_task_group() as task_group:
+                supervisor = Supervisor(scope, task_group, self._timeouts, self._wrapped)
+                await self._run(supervisor, outcome, receive, send)
+                task_group.cancel_scope.cancel()
+                # Now, as an app that does not heed its end may hold up that of the task group.
+                if outcome.answer is not None:
+                    is_answered = True
+                    try:
+                        with anyio.CancelScope(shield=True):
+                            await send(outcome.answer)
+                    except Exception as exc:
+                        outcome.error = exc
+        except asyncio.CancelledError:  # by hypercorn, which cancels as soon as it has its answer
+            if not is_answered:
+                raise
         if outcome.error is not None:
             raise outcome.error
 
-    async def _serve(
-        self, supervisor: Supervisor, scope: Scope, receive: Receive, send: Send, outcome: _Outcome
+    async def _run(
+        self, supervisor: Supervisor, outcome: _Outcome, receive: Receive, send: Send
     ) -> None:
-        """Start all, and wait for the server's shutdown."""
+        """Start all, wait for the server's shutdown, and stop all."""
+        register, report = supervisor.register, partial(self._report, supervisor.scope)
+        if any(other.register is not register for other in self.supervisors):
+            register.marked()
+        self.supervisors.append(supervisor)
+        register.reports.append(report)
         try:
-            with _time_limit(self._timeouts.total_startup_timeout):
-                await self._start(supervisor, scope, outcome)
+            with anyio.move_on_after(self._timeouts.total_startup_timeout) as limit:
+                await self._start(supervisor, outcome)
+            if limit.cancelled_caught:
+                seconds = self._timeouts.total_startup_timeout
+                raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.")
             await send({"type": "lifespan.startup.complete"})
             await receive()
             outcome.answer = {"type": _STOPPED}
@@ -130,52 +128,47 @@ class LifespanRunner:
             outcome.error = _to_raise(exc) if outcome.is_wrapped_starting else exc
         except Exception as exc:  # out of the server's own functions: not to be put in a group
             outcome.error = exc
+        finally:
+            self.supervisors.remove(supervisor)
+            try:
+                await self._stop(supervisor, outcome)
+            finally:
+                register.reports.remove(report)
 
-    async def _start(self, supervisor: Supervisor, scope: Scope, outcome: _Outcome) -> None:
-        refusal: BaseException | None = None
+    async def _start(self, supervisor: Supervisor, outcome: _Outcome) -> None:
         if self._wrapped is not None:
             outcome.is_wrapped_starting = True
-            refusal = await supervisor.start(self._wrapped, scope)
+            await supervisor.start(self._wrapped)
             outcome.is_wrapped_starting = False
-        await supervisor.start_all(list(self._children(scope)))
+        await supervisor.start_all(self._children(supervisor.scope))
         if self._prepare is not None:
             await guarded(partial(self._prepare, supervisor))
-        is_refusal = self._is_transparent and refusal is not None and REGISTER not in scope
-        if is_refusal and not any(run.task for run in supervisor.register.runs.values()):
-            raise refusal  # type: ignore[misc]
+        is_seen = self._is_transparent and supervisor.is_outermost
+        is_any_up = any(run.task for run in supervisor.register.runs.values())
+        if is_seen and supervisor.refusal is not None and not is_any_up:
+            raise supervisor.refusal
 
-    async def _stop(self, supervisor: Supervisor, is_outermost: bool, outcome: _Outcome) -> None:
+    async def _stop(self, supervisor: Supervisor, outcome: _Outcome) -> None:
         """Stop all, whatever happens to this task meanwhile."""
-        failures: list[tuple[Child, LifespanError]] = []
+        failures: dict[Child, LifespanError] = {}
 
         async def stop() -> None:
             try:
-                failures.extend(await supervisor.stop_all(self._timeouts.total_shutdown_timeout))
+                failures.update(await supervisor.stop_all(self._timeouts.total_shutdown_timeout))
             finally:
-                if is_outermost:
+                if supervisor.is_outermost:
                     await supervisor.register.end()
 
         await supervisor.register.outlast(stop)
         is_told = outcome.answer is not None and outcome.answer["type"] == _STOPPED
         # The log has them in any case: not every server tells of a failed shutdown.
-        if is_outermost or not is_told:
-            for _, failure in failures:
+        if supervisor.is_outermost or not is_told:
+            for failure in failures.values():
                 logger.error("%s", failure, exc_info=failure.__cause__)
         if failures and is_told:
-            child, error = failures[0]
-            if len(failures) > 1:
-                error = several([failure for _, failure in failures])
+            error = several(failures.values())
             outcome.answer = {"type": "lifespan.shutdown.failed", "message": str(error)}
-            is_wrapped = child is self._wrapped and len(failures) == 1
-            outcome.error = _to_raise(error) if is_wrapped else error
-
-    def supervisor_for(self, scope: Scope) -> Supervisor | None:
-        """That of the server that a request came through; `None` if no server runs this."""
-        found, mark = None, mark_of(scope)
-        for supervisor in self.supervisors:
-            if found is None or supervisor.register.mark == mark:
-                found = supervisor
-        return found
+            outcome.error = _to_raise(error) if [*failures] == [self._wrapped] else error
 
     async def start(self, children: Iterable[Child]) -> None:
         """Start apps while servers run: for each of the servers, or for none.
@@ -193,11 +186,10 @@ class LifespanRunner:
                         "runs them too, and only there can its apps be started and stopped. Run "
                         "all servers of these mounts in one event loop, and make the change in it."
                     )
-                for supervisor in pending:
-                    done.append(supervisor)
-                    await supervisor.start_all(children)
+                done.append(pending[0])
+                await pending[0].start_all(children)
         except BaseException:
-            await self._stop_in(done, children)
+            await _stop_in(done, children)
             raise
 
     async def stop(self, children: Iterable[Child]) -> None:
@@ -205,45 +197,42 @@ class LifespanRunner:
         done to its end even if the caller is cancelled. Servers in other event loops stop the
         apps at their own end."""
         children = list(children)
-        await self._stop_in(self._reachable(), children)
+        await _stop_in(self._reachable(), children)
         if not self.supervisors:
             for child in children:
                 child.close()
 
     async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do some work to its end even if the caller is cancelled; the shutdown of the server
-        cancels it."""
-        running = [supervisor for supervisor in self._reachable() if not supervisor.is_stopped]
-        await (running[-1].spawn(work).ended.wait() if running else work())
+        """Do some work to its end even if the caller is cancelled. The shutdown of the server that
+        does it cancels it; then the next server does it anew, if there is one."""
+        jobs: list[Job] = []
+        is_done = False
+
+        async def do_after(others: list[Job]) -> None:
+            nonlocal is_done
+            for job in others:
+                await job.ended.wait()
+            if not is_done:
+                await work()
+                is_done = True
+
+        for supervisor in self._reachable()[::-1]:
+            if not supervisor.is_stopped:
+                jobs.append(supervisor.spawn(partial(do_after, [*jobs])))
+        for job in jobs:
+            await job.ended.wait()
+        if not jobs:
+            await work()
 
     def _reachable(self) -> list[Supervisor]:
         """Those in this event loop."""
         here = current_token()
         return [one for one in self.supervisors if one.register.token == here]
 
-    async def _stop_in(self, supervisors: Iterable[Supervisor], children: list[Child]) -> None:
-        for supervisor in supervisors:
-            await supervisor.register.outlast(partial(supervisor.stop_some, children))
 
-
-@asynccontextmanager
-async def _task_group(outcome: _Outcome) -> AsyncIterator[anyio.abc.TaskGroup]:
-    """A task group that may be cancelled once the server has its answer: hypercorn does that at
-    once, and takes what comes of it for an error."""
-    try:
-        async with anyio.create_task_group() as task_group:
-            yield task_group
-    except asyncio.CancelledError:
-        if not outcome.is_answered:
-            raise
-
-
-@contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
-    with anyio.move_on_after(seconds) as cancel_scope:
-        yield
-    if cancel_scope.cancelled_caught:
-        raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.")
+async def _stop_in(supervisors: Iterable[Supervisor], children: list[Child]) -> None:
+    for supervisor in supervisors:
+        await supervisor.register.outlast(partial(supervisor.stop_some, children))
 
 
 def _to_raise(error: LifespanError) -> BaseException | None:

@@ -1,12 +1,11 @@
 """The states of an app that is being run, as a table, and the `Health` that follows from them.
 
-`TRANSITIONS` is the truth: whatever moves a run calls `Run.apply`, which refuses all else.
+Whatever moves a run calls `Run.apply`, which refuses what is not in the table `STATES`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,39 +15,33 @@ from mountkit.exceptions import LifespanError
 
 if TYPE_CHECKING:
     from mountkit.lifespans.protocol import LifespanTask
+    from mountkit.lifespans.registers import Job
 
 Event: TypeAlias = Literal["start", "up", "fail", "isolate", "lose", "stop", "end"]
 Status: TypeAlias = Literal["starting", "serving", "draining", "failed"]
 
-#: From each state, the events that may happen in it and the states that they lead to.
-TRANSITIONS: dict[str, dict[Event, str]] = {
-    "new": {"start": "starting"},
-    "starting": {
-        "up": "serving",
-        "fail": "failed",
-        "isolate": "isolated",
-        "stop": "aborting",
-        "end": "stopped",  # the start was cancelled
-    },
-    "aborting": {"fail": "failed", "end": "stopped"},  # told to stop before it was up
-    "serving": {"lose": "broken", "isolate": "isolated", "stop": "stopping"},
-    "broken": {"stop": "stopping"},  # its lifespan has ended; it is still served
-    "isolated": {"up": "serving", "isolate": "isolated", "stop": "stopping"},  # answers 503
-    "stopping": {"end": "stopped"},
-    "failed": {},
-    "stopped": {},
-}
-#: What users see of each state.
-STATUSES: dict[str, Status] = {
-    "new": "starting",
-    "starting": "starting",
-    "aborting": "starting",
-    "serving": "serving",
-    "broken": "failed",
-    "isolated": "failed",
-    "stopping": "draining",
-    "failed": "failed",
-    "stopped": "starting",  # until a server starts it again
+#: For each state, what users see of it, and the events that may happen in it with the states that
+#: they lead to.
+STATES: dict[str, tuple[Status, dict[Event, str]]] = {
+    "new": ("starting", {"start": "starting"}),
+    "starting": (
+        "starting",
+        {
+            "up": "serving",
+            "fail": "failed",
+            "isolate": "isolated",
+            "stop": "aborting",
+            "end": "stopped",  # the start was cancelled
+        },
+    ),
+    "aborting": ("starting", {"fail": "failed", "end": "stopped"}),  # stopped before it was up
+    "serving": ("serving", {"lose": "broken", "isolate": "isolated", "stop": "stopping"}),
+    "broken": ("failed", {"stop": "stopping"}),  # its lifespan has ended; it is still served
+    # Answers 503.
+    "isolated": ("failed", {"up": "serving", "isolate": "isolated", "stop": "stopping"}),
+    "stopping": ("draining", {"end": "stopped"}),
+    "failed": ("failed", {}),
+    "stopped": ("starting", {}),  # until a server starts it again
 }
 #: States that are left soon: another mount of the same app waits.
 PASSING = frozenset({"starting", "aborting", "stopping"})
@@ -85,15 +78,15 @@ class Run:
     Attributes:
         app: the application; kept so that its identity stays its own.
         state: its lifespan state.
-        phase: the state it is in; see `TRANSITIONS`.
+        phase: the state it is in; see `STATES`.
         since: when its status began, in seconds since the epoch.
         error: why it has failed.
         failure: what failed its first start, if it is not isolated.
         retry_at: while its mount answers 503, the time (`time.monotonic()`) of the next start.
-        users: how many mounts hold it.
+        users: how many mounts hold it; 0 once the last has begun to stop it.
         task: the talk with the app, if it is up and supports lifespans.
         starting: around its first start.
-        end_retries: ends the starts of an isolated app.
+        retries: the further starts of an isolated app.
     """
 
     app: Any
@@ -106,13 +99,13 @@ class Run:
     users: int = 0
     task: LifespanTask | None = None
     starting: anyio.CancelScope | None = None
-    end_retries: Callable[[], Awaitable[None]] | None = None
+    retries: Job | None = None
     _changed: anyio.Event | None = None  # made by the first that waits
 
     @property
     def status(self) -> Status:
         """Its state as `Health` shows it."""
-        return STATUSES[self.phase]
+        return STATES[self.phase][0]
 
     def apply(
         self, event: Event, error: str | None = None, *, retry_at: float | None = None
@@ -125,15 +118,15 @@ class Run:
         Raises:
             RuntimeError: the event cannot happen in this state. Nothing has changed.
         """
-        after = TRANSITIONS[self.phase].get(event)
-        if after is None:
+        status, events = STATES[self.phase]
+        if event not in events:
             raise RuntimeError(
                 f"Event {event!r} cannot happen in the state {self.phase!r} of a run; possible: "
-                f"{', '.join(TRANSITIONS[self.phase]) or 'none'}."
+                f"{', '.join(events) or 'none'}."
             )
-        if STATUSES[after] != self.status:
+        self.phase = events[event]
+        if self.status != status:
             self.since = time.time()
-        self.phase = after
         if event != "stop":
             self.error, self.retry_at = error, retry_at
         if self._changed is not None:
@@ -145,3 +138,8 @@ class Run:
         if self._changed is None:
             self._changed = anyio.Event()
         await self._changed.wait()
+
+    async def settled(self) -> None:
+        """Wait until it is in a state that lasts."""
+        while self.phase in PASSING:
+            await self.change()

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
+from itertools import groupby
 
 import anyio
 import anyio.abc
@@ -40,126 +40,113 @@ class Supervisor:
         scope: the lifespan scope that the dispatcher was called with.
         task_group: for the register, if there is none from above.
         timeouts: for apps that set none themselves.
+        wrapped: the app that is called with that scope; others have a scope of their own.
 
     Attributes:
         register: of its server.
         is_stopped: it starts nothing any more.
+        refusal: what the wrapped app raised, if that showed that it supports no lifespans.
     """
 
-    def __init__(self, scope: Scope, task_group: anyio.abc.TaskGroup, timeouts: Timeouts) -> None:
-        self._scope = scope
+    def __init__(
+        self,
+        scope: Scope,
+        task_group: anyio.abc.TaskGroup,
+        timeouts: Timeouts,
+        wrapped: Child | None,
+    ) -> None:
+        self.scope = scope
         self._timeouts = timeouts
+        self._wrapped = wrapped
+        self.is_outermost = REGISTER not in scope
         self.register: Register
-        self._above: frozenset[int]
+        self._above: frozenset[int]  # the apps above, which hold and stop themselves
         own = (Register(task_group, scope), frozenset[int]())
         self.register, self._above = scope.get(REGISTER, own)
-        self._held: dict[int, Child] = {}  # by identity, in the order of their start
-        self._echoes: set[int] = set()  # held ones whose app stands above, which stops it
-        self._queues: list[deque[Child]] = []  # of those that are not started yet
-        self.is_stopped = False
+        self.refusal: BaseException | None = None
+        self._held: dict[Child, Run | None] = {}  # in order; `None`: its start is still to come
+        self._leaving: dict[Child, Run] = {}
         self._work: set[Job] = set()
+        self.is_stopped = False
 
-    async def start_all(self, children: Sequence[Child]) -> None:
+    async def start_all(self, children: Iterable[Child]) -> None:
         """Start apps in their order; neighbours that are independent at the same time.
 
         Raises:
             LifespanError: one did not start. Those that did are left for `stop_all`.
         """
-        queue = deque(children)
-        self._queues.append(queue)
+        waiting = [child for child in children if child not in self._held]
+        self._held |= dict.fromkeys(waiting)
         try:
-            while queue:
-                group = [queue.popleft()]
-                apps = {id(group[0].app)}
-                # One app is started once, so that another mount of it is for the next group.
-                while (
-                    queue
-                    and group[0].lifespan.independent
-                    and queue[0].lifespan.independent
-                    and id(queue[0].app) not in apps
-                ):
-                    group.append(queue.popleft())
-                    apps.add(id(group[-1].app))
-                await (self._start_together(group) if group[1:] else self.start(group[0]))
+            for independent, group in groupby(waiting, lambda child: child.lifespan.independent):
+                for some in [[*group]] if independent else [[child] for child in group]:
+                    await self._start_together(some)
         finally:
-            self._queues.remove(queue)
+            for child in waiting:
+                if self._held.get(child, child) is None:
+                    del self._held[child]
 
-    async def _start_together(self, children: Sequence[Child]) -> None:
+    async def _start_together(self, children: Iterable[Child]) -> None:
         errors: list[LifespanError] = []
-        coming = [id(child) for child in children if id(child) not in self._held]
 
         async def start(child: Child) -> None:
             try:
-                await self.start(child)
+                if child in self._held:  # not stopped since
+                    await self.start(child)
             except LifespanError as exc:
                 errors.append(exc)
                 task_group.cancel_scope.cancel()  # the others would come up for nothing
 
-        try:
-            async with anyio.create_task_group() as task_group:
-                for child in children:
-                    task_group.start_soon(start, child)
-        finally:
-            # They stop in the reverse of their order, whichever was up first.
-            for key in [key for key in coming if key in self._held]:
-                self._held[key] = self._held.pop(key)
+        async with anyio.create_task_group() as task_group:
+            for child in children:
+                task_group.start_soon(start, child)
         if errors:
             raise several(errors)
 
-    async def start(self, child: Child, scope: Scope | None = None) -> BaseException | None:
-        """Hold an app, and start it unless it runs already.
-
-        Args:
-            scope: what to call it with, instead of a scope with a state of its own.
-
-        Returns:
-            What it raised, if that is how it showed that it does not support lifespans.
+    async def start(self, child: Child) -> None:
+        """Hold an app, and start it unless another mount has.
 
         Raises:
             LifespanError: it did not start, and is not to be isolated.
         """
-        if child.app is self._scope.get("app"):
+        if child.app is self.scope.get("app"):
             raise LifespanError(
                 f"{child.name} is mounted into itself and would start itself without end; "
                 "mount another app."
             )
-        if id(child) in self._held:
-            return None
         child.is_started = True
-        self._held[id(child)] = child
-        register, key = self.register, id(child.app)
-        if key in self._above and key in register.runs:  # that one waits for this
-            self._echoes.add(id(child))
-            child.hold(register.runs[key], register)
-            return None
-        own = Run(child.app)
-        own.users = 1
+        if id(child.app) in self._above:  # that run waits for this one
+            self._hold(child, self.register.runs.get(id(child.app), child.run))
+            return
+        own = Run(child.app, users=1)
         own.apply("start")
-        child.hold(own, register)
-        return await self._first_start(child, own, scope)
+        self._hold(child, own)
+        await self._first_start(child, own)
 
-    async def _first_start(
-        self, child: Child, own: Run, scope: Scope | None
-    ) -> BaseException | None:
-        refusal, runs, key = None, self.register.runs, id(child.app)
+    def _hold(self, child: Child, run: Run) -> None:
+        self._held[child] = run
+        child.hold(run, self.register)
+
+    async def _first_start(self, child: Child, own: Run) -> None:
+        runs, key = self.register.runs, id(child.app)
         try:
             with anyio.CancelScope() as own.starting:
                 other = await self._other_run(child)
                 if other is not None:
                     other.users += 1
-                    child.hold(other, self.register)
-                    return None
+                    self._hold(child, other)
+                    return
                 runs[key] = own
-                refusal = await self._start(child, own, scope)
+                await self._start(child, own)
         except BaseException as exc:
             failure = exc if isinstance(exc, LifespanError) else None
             is_first = failure and own.phase == "starting" and runs.get(key) is own
             if is_first and child.lifespan.on_failure == "isolate":
                 self._isolate(child, own, _FIRST_DELAY, str(exc), exc.__cause__)
-                return None
+                return
             own.failure = failure
             own.apply("fail" if failure else "end", str(exc))
-            self._held.pop(id(child), None)
+            self._held.pop(child, None)
             child.release(own, self.register)
             raise
         finally:
@@ -170,15 +157,9 @@ class Supervisor:
                 del runs[key]
         if own.phase == "stopped" and self.is_stopped:
             raise _shutting_down(child)
-        return refusal
 
     async def _other_run(self, child: Child) -> Run | None:
-        """The run of the app that another mount has started; `None` if it is to be started.
-
-        Raises:
-            LifespanError: another mount has just failed to start it, or the server is shutting
-                down.
-        """
+        """The run of the app that another mount has started; `None` if it is to be started."""
         runs = self.register.runs
         run = runs.get(id(child.app))
         while run is not None and run.phase in PASSING:
@@ -191,11 +172,11 @@ class Supervisor:
             raise _shutting_down(child)
         return run
 
-    async def _start(self, child: Child, run: Run, scope: Scope | None) -> BaseException | None:
+    async def _start(self, child: Child, run: Run) -> None:
         if not child.has_lifespan:
             run.apply("up")
-            return None
-        scope = self._child_scope(child) if scope is None else scope
+            return
+        scope = self.scope if child is self._wrapped else self._child_scope(child)
         run.state = scope.get("state", {})
         scope = {**scope, REGISTER: (self.register, self._above | {id(child.app)})}
         task = LifespanTask(child.asgi, child.name, scope)
@@ -209,20 +190,20 @@ class Supervisor:
         except BaseException:  # cancelled, perhaps just as it came up
             await self.register.outlast(lambda: _logged(self._stop_task(child, task)))
             raise
-        run.end_retries = None
+        run.retries = None
         run.apply("up")
-        if not is_supported:
-            return task.exception
-        run.task = task
-        task.watch(partial(self._lost, child, run))
-        return None
+        if is_supported:
+            run.task = task
+            task.watch(partial(self._lost, child, run))
+        elif child is self._wrapped:
+            self.refusal = task.exception
 
     def _child_scope(self, child: Child) -> Scope:
-        parent = self._scope.get("state") or {}
+        parent = self.scope.get("state") or {}
         state = {**child.state, **{k: parent[k] for k in child.lifespan.share if k in parent}}
         if self.register.mark is not None:
             state[MARK] = self.register.mark
-        asgi = self._scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
+        asgi = self.scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
         return {"type": "lifespan", "asgi": asgi, "state": state}
 
     def _lost(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
@@ -232,32 +213,25 @@ class Supervisor:
             self._isolate(child, run, _FIRST_DELAY, error, exception)
         else:
             run.apply("lose", error)
-            logger.error(
-                "%s has failed, and is still served. %s", child.name, error, exc_info=exception
-            )
+            message = "%s has failed, and is still served. %s"
+            logger.error(message, child.name, error, exc_info=exception)
 
     def _isolate(
         self, child: Child, run: Run, delay: float, error: str, exception: BaseException | None
     ) -> None:
         run.apply("isolate", error, retry_at=time.monotonic() + delay)
-        logger.error(
-            "%s is not up and answers 503; it is started again in %g seconds. %s",
-            child.name,
-            delay,
-            error,
-            exc_info=exception,
-        )
-        if run.end_retries is None:
-            retries, restart = Job(), partial(self._restart, child, run, delay)
-            run.end_retries = retries.end
-            retries.start(self.register, restart, f"mountkit restart of {child.name}")
+        message = "%s is not up and answers 503; it is started again in %g seconds. %s"
+        logger.error(message, child.name, delay, error, exc_info=exception)
+        if run.retries is None:
+            restart = partial(self._restart, child, run, delay)
+            run.retries = Job(self.register, restart, f"mountkit restart of {child.name}")
 
     async def _restart(self, child: Child, run: Run, delay: float) -> None:
         """Start an app again and again, after longer and longer pauses, until it is up."""
         while True:
             await anyio.sleep(delay)
             try:
-                await self._start(child, run, None)
+                await self._start(child, run)
             except LifespanError as exc:
                 await checkpoint_if_cancelled()  # it may be stopping by now
                 delay = min(delay * 2, _LONGEST_DELAY)
@@ -267,7 +241,8 @@ class Supervisor:
                 return
 
     async def stop(self, child: Child, seconds: float = math.inf) -> None:
-        """Let go of an app that `start` has started, and stop it if no other mount holds it.
+        """Let go of an app that `start` has started, and stop it if no other mount holds it. If
+        another task is stopping it, wait for that.
 
         Args:
             seconds: the most that it may take, besides what the mount and the dispatcher say.
@@ -275,20 +250,20 @@ class Supervisor:
         Raises:
             LifespanError: it failed to stop. It is let go of all the same.
         """
-        for queue in self._queues:
-            if child in queue:
-                queue.remove(child)
-        if self._held.pop(id(child), None) is None:
+        run = self._held.pop(child, None)
+        if run is None:
+            if child in self._leaving:
+                with anyio.move_on_after(seconds):
+                    await self._leaving[child].settled()
             return
-        run = child.run_in(self.register)
         try:
-            if id(child) in self._echoes:
-                self._echoes.remove(id(child))
-                return
-            run.users -= 1
-            if run.users == 0:
-                await self._stop(child, run, seconds)
+            if id(child.app) not in self._above:
+                run.users -= 1
+                if not run.users:
+                    self._leaving[child] = run
+                    await self._stop(child, run, seconds)
         finally:
+            self._leaving.pop(child, None)
             child.release(run, self.register)
             child.close()
 
@@ -298,12 +273,11 @@ class Supervisor:
         run.apply("stop")
         if run.starting is not None:  # `_first_start` does the rest
             run.starting.cancel()
-            while run.phase == "aborting":
-                await run.change()
+            await run.settled()
             return
         try:
-            if run.end_retries is not None:
-                await run.end_retries()
+            if run.retries is not None:
+                await run.retries.end()
             if run.task is not None:
                 await self._stop_task(child, run.task, seconds)
         finally:
@@ -323,19 +297,9 @@ class Supervisor:
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> Job:
         """Do some work in a task of its own, until `stop_all` cancels it."""
-        job = Job()
-        self._work.add(job)
+        return Job(self.register, work, "mountkit change", among=self._work)
 
-        async def run() -> None:
-            try:
-                await work()
-            finally:
-                self._work.discard(job)
-
-        job.start(self.register, run, "mountkit change")
-        return job
-
-    async def stop_all(self, seconds: float | None = None) -> list[tuple[Child, LifespanError]]:
+    async def stop_all(self, seconds: float | None = None) -> dict[Child, LifespanError]:
         """Let go of every app, the last one first.
 
         Args:
@@ -345,32 +309,27 @@ class Supervisor:
             What went wrong. Whatever one app does, the others are stopped.
         """
         self.is_stopped = True
-        errors: list[tuple[Child, LifespanError]] = []
+        errors: dict[Child, LifespanError] = {}
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         while self._work:
             async with anyio.create_task_group() as task_group:
                 for job in [*self._work]:
                     task_group.start_soon(job.end)
-        for child in [*self._held.values()][::-1]:
-            run, left = child.run_in(self.register), max(0.0, deadline - time.monotonic())
-            is_echo = id(child) in self._echoes
+        for child in [*self._held, *self._leaving][::-1]:
             try:
-                await self.stop(child, left)
+                await self.stop(child, max(0.0, deadline - time.monotonic()))
             except LifespanError as exc:
-                errors.append((child, exc))
-            with anyio.move_on_after(left):
-                # A change that was given up may be stopping it. One above waits for this.
-                while run.phase in PASSING and not is_echo:
-                    await run.change()
+                errors[child] = exc
         return errors
 
 
-def several(errors: Sequence[LifespanError]) -> LifespanError:
-    """Several failures as one."""
-    if len(errors) == 1:
-        return errors[0]
-    error = LifespanError("\n".join(map(str, errors)))
-    error.__cause__ = ExceptionGroup("The failures one by one", errors)
+def several(errors: Collection[LifespanError]) -> LifespanError:
+    """Several failures as one, each told once."""
+    messages = dict.fromkeys(map(str, errors))
+    if len(messages) == 1:
+        return next(iter(errors))
+    error = LifespanError("\n".join(messages))
+    error.__cause__ = ExceptionGroup("The failures one by one", [*errors])
     return error
 
 

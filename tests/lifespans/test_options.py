@@ -1,4 +1,4 @@
-"""`Lifespan`, and finding the supervisor of a request's server."""
+"""`Lifespan` and `Timeouts`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ import pytest
 
 from mountkit import Lifespan, PatternError
 from mountkit.lifespans.options import Timeouts
-from mountkit.lifespans.runners import LifespanRunner
-from tests.support.lifespans import running
-from tests.support.scopes import scope_of
-
-pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
@@ -72,15 +67,3 @@ def test_timeouts_are_checked() -> None:
     """Under the names that users write."""
     with pytest.raises(PatternError, match=r"^total_shutdown_timeout=-1 is not a number"):
         Timeouts(total_shutdown_timeout=-1)
-
-
-async def test_the_supervisor_of_a_request() -> None:
-    """The one of its server; of the only one, if there is one."""
-    runner = LifespanRunner(lambda scope: ())
-    assert runner.supervisor_for(scope_of("/")) is None
-    async with running(runner) as one, running(runner) as two:
-        found = [
-            runner.supervisor_for(scope_of("/", state=dict(server.state))) for server in (one, two)
-        ]
-        assert found == runner.supervisors
-        assert runner.supervisor_for({"type": "http"}) is found[0]

@@ -30,7 +30,7 @@ from mountkit import (
     Split,
 )
 from mountkit.lifespans.registers import MARK
-from tests.support.actors import Flaky, actor
+from tests.support.actors import Flaky, Log, Slow, actor
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running, Server, running
 from tests.support.waiting import until
@@ -250,6 +250,28 @@ async def test_a_server_that_starts_during_a_change_has_what_comes() -> None:
             slow.set()
             await until(lambda: len(app.routes) == 1)
             assert [await run_seen(one), await run_seen(two)] == [1, 2]
+
+
+@pytest.mark.parametrize("first_to_stop", [0, 1])
+async def test_a_server_that_stops_while_a_mount_drains(first_to_stop: int) -> None:
+    """The other goes on, and stops the app once it has drained, whoever waits for that."""
+    log: Log = []
+    slow = Slow(log)
+    mount = Mount("/a", slow)
+    app = Dispatcher([mount])
+    async with anyio.create_task_group() as tasks:
+        servers = [await start(app, tasks) for _ in range(2)]
+        (_, stop_one), (other, stop_other) = servers[first_to_stop], servers[1 - first_to_stop]
+        tasks.start_soon(other.ask, "/a")
+        await until(lambda: slow.entered == 1)
+        with anyio.move_on_after(0.02):
+            await app.remove(mount)
+        await stop_one()
+        assert log == ["slow up", "slow up", "slow down"]
+        slow.go.set()
+        await until(lambda: log.count("slow down") == 2)
+        assert other.answered == ["startup.complete"]
+        await stop_other()
 
 
 def test_nested_clients(client: ClientFactory, shape: Callable[[ASGIApp], ASGIApp]) -> None:

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mountkit.lifespans.runs import PASSING, STATUSES, TRANSITIONS, Event, Run, Status
+from mountkit.lifespans.runs import PASSING, STATES, Event, Run, Status
 
 EVENTS: tuple[Event, ...] = get_args(Event)
-STATES = tuple(TRANSITIONS)
+STATUSES = {state: status for state, (status, _) in STATES.items()}
+TRANSITIONS = {state: events for state, (_, events) in STATES.items()}
 
 
 def in_state(state: str) -> Run:
@@ -39,8 +40,7 @@ def test_every_event_in_every_state(state: str, event: Event) -> None:
 
 
 def test_the_table_is_whole() -> None:
-    """Each state has a row and a status; each leads to an end; no state is out of reach."""
-    assert set(TRANSITIONS) == set(STATUSES)
+    """Each status is that of a state; each state leads to an end; no state is out of reach."""
     assert set(STATUSES.values()) == set(get_args(Status))
     ends = {state for state, row in TRANSITIONS.items() if not row}
     assert ends == {"failed", "stopped"}

@@ -14,7 +14,7 @@ from mountkit.lifespans.children import Child
 from mountkit.lifespans.registers import MARK, Register
 from mountkit.lifespans.runs import Run
 from tests.support.actors import Log, actor
-from tests.support.lifespans import running
+from tests.support.lifespans import Server, running
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +38,7 @@ class SlowToStop:
 
 
 async def test_a_shutdown_waits_for_a_change_that_is_undone() -> None:
-    """The app that the change had started is told to stop and has its time."""
+    """The app that the change had started has its time to stop; those before it stop after it."""
     log: Log = []
     slow = SlowToStop(log)
     app = Dispatcher({"/a": actor("a", log)})
@@ -55,9 +55,11 @@ async def test_a_shutdown_waits_for_a_change_that_is_undone() -> None:
             with anyio.CancelScope(shield=True):
                 await until(lambda: "slow stops" in log)
                 server.stopping.set()
-                await until(lambda: "a down" in log)
+                await until(lambda: not app._lifespans.supervisors)
+                await anyio.wait_all_tasks_blocked()
+                assert "a down" not in log
                 slow.go.set()
-    assert log[-1] == "slow down"
+    assert log[-2:] == ["slow down", "a down"]
     assert server.answered == ["startup.complete", "shutdown.complete"]
 
 
@@ -87,6 +89,48 @@ async def test_the_order_holds_if_an_app_is_being_stopped_already() -> None:
             assert "a down" not in log
             slow.go.set()
     assert log == ["a up", "slow stops", "slow down", "a down"]
+
+
+async def test_apps_below_a_dispatcher_that_was_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They have their own time to stop; the server hears when all have."""
+    monkeypatch.setattr("mountkit.lifespans.protocol._EXIT_GRACE", 0.02)
+    log: Log = []
+    slow = SlowToStop(log)
+    app = Dispatcher({"/": Dispatcher({"/slow": slow})}, shutdown_timeout=0.02)
+
+    async def serve() -> None:
+        with pytest.raises(LifespanError, match=r"did not stop within 0\.02 seconds"):
+            await Server(log).run(app)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve)
+        await until(lambda: "its task is left behind" in caplog.text)
+        await anyio.wait_all_tasks_blocked()
+        slow.go.set()
+    assert log[-3:] == ["slow stops", "slow down", "shutdown.failed"]
+
+
+async def test_an_app_that_comes_back_while_it_stops() -> None:
+    """It starts anew when it is down, and stops first, as the last that has started."""
+    log: Log = []
+    slow = SlowToStop(log)
+    mount = Mount("/slow", slow)
+    app = Dispatcher([mount, Mount("/a", actor("a", log))])
+    assert mount.child is not None
+    async with running(app) as server:
+        [supervisor] = app._lifespans.supervisors
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(supervisor.stop, mount.child)
+            await until(lambda: "slow stops" in log)
+            tasks.start_soon(supervisor.start, mount.child)
+            await anyio.wait_all_tasks_blocked()
+            assert mount.health.status == "starting"
+            slow.go.set()
+        assert mount.health.status == "serving"
+        server.stopping.set()
+    assert log == ["a up", *("slow stops", "slow down") * 2, "a down"]
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
