@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from starlette.types import Scope
-
 from mountkit.matching.locations import ascii_location, encode_path
-from mountkit.middleware.redirects import HeaderMiddleware, is_below
+from mountkit.middleware.redirects import HeaderMiddleware, Pairs, is_below
 
 
 class CookiePathMiddleware(HeaderMiddleware):
@@ -20,10 +18,9 @@ class CookiePathMiddleware(HeaderMiddleware):
 
     name = b"set-cookie"
 
-    def change(self, value: bytes, scope: Scope) -> bytes:
+    def change(self, value: bytes, prefix: str, request: Pairs) -> bytes:
         """RFC 6265, sections 5.2.4 and 5.1.4: without a path that starts with a slash, a cookie
         belongs to the directory of the request; the last path counts."""
-        prefix = scope.get("root_path", "").rstrip("/")
         pair, *attributes = value.decode("latin-1").split(";")
         if not prefix or pair.strip().lower().startswith("__host-"):
             return value

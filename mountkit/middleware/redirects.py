@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.matching.locations import ascii_location, encode_path
 from mountkit.middleware.exchanges import STARTS
+
+Pairs: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 
 class HeaderMiddleware(ABC):
@@ -20,10 +24,16 @@ class HeaderMiddleware(ABC):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Read now: Starlette's routers change the scope that they are given.
+        prefix, request = scope.get("root_path", "").rstrip("/"), scope.get("headers", ())
+
         async def send_changed(message: Message) -> None:
             if message["type"] in STARTS:
                 headers = [
-                    (key, self.change(value, scope) if key.lower() == self.name else value)
+                    (
+                        key,
+                        self.change(value, prefix, request) if key.lower() == self.name else value,
+                    )
                     for key, value in message.get("headers") or ()
                 ]
                 message = {**message, "headers": headers}
@@ -32,15 +42,15 @@ class HeaderMiddleware(ABC):
         await self.app(scope, receive, send_changed)
 
     @abstractmethod
-    def change(self, value: bytes, scope: Scope) -> bytes:
-        """The value to send, for the scope of the request."""
+    def change(self, value: bytes, prefix: str, request: Pairs) -> bytes:
+        """The value to send, for the prefix of the app and the headers of the request."""
 
 
 class LocationMiddleware(HeaderMiddleware):
     """Percent-encodes the letters in redirects: a `Location` is a URI (RFC 9110, section 10.2.2),
     which is ASCII. Quart, BlackSheep and others send a prefix such as `/käse` as it is."""
 
-    def change(self, value: bytes, scope: Scope) -> bytes:
+    def change(self, value: bytes, prefix: str, request: Pairs) -> bytes:
         return ascii_location(value)
 
 
@@ -52,10 +62,9 @@ class RedirectMiddleware(HeaderMiddleware):
     another app of that host. Links in a body are not changed; use the framework's own option.
     """
 
-    def change(self, value: bytes, scope: Scope) -> bytes:
-        prefix = scope.get("root_path", "").rstrip("/")
+    def change(self, value: bytes, prefix: str, request: Pairs) -> bytes:
         location = ascii_location(value).decode()
-        host = next((v for k, v in scope["headers"] if k == b"host"), b"").decode("latin-1")
+        host = next((v for k, v in request if k == b"host"), b"").decode("latin-1")
         try:
             parts = urlsplit(location)
         except ValueError:
