@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable
+from functools import partial
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.matching.locations import ascii_location, encode_path
 from mountkit.middleware.exchanges import STARTS
-
-Pairs: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 
 class HeaderMiddleware(ABC):
@@ -24,16 +22,12 @@ class HeaderMiddleware(ABC):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Read now: Starlette's routers change the scope that they are given.
-        prefix, request = scope.get("root_path", "").rstrip("/"), scope.get("headers", ())
+        name, change = self.name, self.change_for(scope)
 
         async def send_changed(message: Message) -> None:
             if message["type"] in STARTS:
                 headers = [
-                    (
-                        key,
-                        self.change(value, prefix, request) if key.lower() == self.name else value,
-                    )
+                    (key, change(value) if key.lower() == name else value)
                     for key, value in message.get("headers") or ()
                 ]
                 message = {**message, "headers": headers}
@@ -42,16 +36,17 @@ class HeaderMiddleware(ABC):
         await self.app(scope, receive, send_changed)
 
     @abstractmethod
-    def change(self, value: bytes, prefix: str, request: Pairs) -> bytes:
-        """The value to send, for the prefix of the app and the headers of the request."""
+    def change_for(self, scope: Scope) -> Callable[[bytes], bytes]:
+        """What changes a value. It reads the scope before the app can change it, as routers of
+        Starlette do."""
 
 
 class LocationMiddleware(HeaderMiddleware):
     """Percent-encodes the letters in redirects: a `Location` is a URI (RFC 9110, section 10.2.2),
     which is ASCII. Quart, BlackSheep and others send a prefix such as `/käse` as it is."""
 
-    def change(self, value: bytes, prefix: str, request: Pairs) -> bytes:
-        return ascii_location(value)
+    def change_for(self, scope: Scope) -> Callable[[bytes], bytes]:
+        return ascii_location
 
 
 class RedirectMiddleware(HeaderMiddleware):
@@ -62,20 +57,25 @@ class RedirectMiddleware(HeaderMiddleware):
     another app of that host. Links in a body are not changed; use the framework's own option.
     """
 
-    def change(self, value: bytes, prefix: str, request: Pairs) -> bytes:
-        location = ascii_location(value).decode()
-        host = next((v for k, v in request if k == b"host"), b"").decode("latin-1")
-        try:
-            parts = urlsplit(location)
-        except ValueError:
-            return value
-        is_own = parts.netloc.lower() == host.lower() if parts.netloc else location[:1] == "/"
-        if not is_own or not prefix:
-            return value
-        path = _without_dots(parts.path or "/")
-        if not is_below(prefix, unquote(path)):
-            path = encode_path(prefix) + path
-        return urlunsplit(parts._replace(path=path)).encode()
+    def change_for(self, scope: Scope) -> Callable[[bytes], bytes]:
+        prefix = scope.get("root_path", "").rstrip("/")
+        return partial(_below, prefix, scope.get("headers", ()))
+
+
+def _below(prefix: str, request: Iterable[tuple[bytes, bytes]], value: bytes) -> bytes:
+    location = ascii_location(value).decode()
+    host = next((v for k, v in request if k == b"host"), b"").decode("latin-1")
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return value
+    is_own = parts.netloc.lower() == host.lower() if parts.netloc else location[:1] == "/"
+    if not is_own or not prefix:
+        return value
+    path = _without_dots(parts.path or "/")
+    if not is_below(prefix, unquote(path)):
+        path = encode_path(prefix) + path
+    return urlunsplit(parts._replace(path=path)).encode()
 
 
 def is_below(prefix: str, path: str) -> bool:
