@@ -9,8 +9,8 @@ May import `exceptions`, `tasks`, `matching` and `answers`; nothing here imports
 neighbour in another package.
 
 To add a layer, write a module with one class: pass scope types other than "http" and "websocket"
-through, hand `receive` on untouched, wrap `send` only if the layer needs to, and with an
-`async def`, because asgiref asks for one. Take the app's name for messages from
-`exchanges.where`, tell its mount with `exchanges.note_error`, and add a row to
-`benchmarks/layers.py`.
+through, hand `receive` on untouched, and wrap `send` only if the layer needs to, with a function
+that passes for an `async def`, because asgiref asks for one. `exchanges.note_error` tells the mount
+that the layer answers in its app's place, and names the app for messages. A layer that changes a
+header is a `redirects.HeaderMiddleware`. Add a row to `benchmarks/layers.py`.
 """

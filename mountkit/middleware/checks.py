@@ -15,8 +15,8 @@ from mountkit.middleware.exchanges import (
     ENDED,
     STARTED,
     UNANSWERED,
+    close,
     coroutine_function,
-    end_socket,
     logger,
     note_error,
 )
@@ -72,7 +72,7 @@ class CheckMiddleware:
                 await answer(500, scope, receive, send, was_called=True)
         elif state != ENDED and scope["type"] == "websocket":
             checked.state = ENDED
-            await end_socket(state, send)
+            await close(state, send)
 
 
 class Checked:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import unquote
 
 from starlette.types import Scope
@@ -20,23 +22,26 @@ class CookiePathMiddleware(HeaderMiddleware):
 
     name = b"set-cookie"
 
-    def change(self, value: bytes, scope: Scope) -> bytes:
-        """RFC 6265, sections 5.2.4 and 5.1.4: without a path that starts with a slash, a cookie
-        belongs to the directory of the request; the last path counts."""
-        prefix = scope.get("root_path", "").rstrip("/")
-        pair, *attributes = value.decode("latin-1").split(";")
-        if not prefix or pair.strip().lower().startswith("__host-"):
-            return value
-        path = ""
-        others = []
-        for attribute in attributes:
-            name, _, text = attribute.partition("=")
-            if name.strip().lower() == "path":
-                path = text.strip()
-            else:
-                others.append(attribute)
-        below = _below(encode_path(prefix), path if path.startswith("/") and path != "/" else "")
-        return ";".join([pair, *others, " Path=" + below.replace(";", "%3B")]).encode("latin-1")
+    def change_for(self, scope: Scope) -> Callable[[bytes], bytes]:
+        return partial(_cookie, scope.get("root_path", "").rstrip("/"))
+
+
+def _cookie(prefix: str, value: bytes) -> bytes:
+    """RFC 6265, sections 5.2.4 and 5.1.4: without a path that starts with a slash, a cookie
+    belongs to the directory of the request; the last path counts."""
+    pair, *attributes = value.decode("latin-1").split(";")
+    if not prefix or pair.strip().lower().startswith("__host-"):
+        return value
+    path = ""
+    others = []
+    for attribute in attributes:
+        name, _, text = attribute.partition("=")
+        if name.strip().lower() == "path":
+            path = text.strip()
+        else:
+            others.append(attribute)
+    below = _below(encode_path(prefix), path if path.startswith("/") and path != "/" else "")
+    return ";".join([pair, *others, " Path=" + below.replace(";", "%3B")]).encode("latin-1")
 
 
 def _below(prefix: str, path: str) -> str:

@@ -8,14 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
-from mountkit.middleware.exchanges import (
-    ENDED,
-    UNANSWERED,
-    Exchange,
-    end_socket,
-    logger,
-    note_error,
-)
+from mountkit.middleware.exchanges import ENDED, UNANSWERED, Exchange, close, logger, note_error
 from mountkit.tasks import describe, is_outside
 
 #: Answers for the app above, as Starlette's `StaticFiles` raises them.
@@ -67,7 +60,7 @@ async def contain(
         await answer(500, scope, receive, send, was_called=True)
     elif scope["type"] == "websocket" and state != ENDED:
         logger.error("%s raised and is closed with 1011.", app, exc_info=exc)
-        await end_socket(state, send)
+        await close(state, send)
     elif isinstance(exc, Exception):
         raise exc
     else:

@@ -78,7 +78,7 @@ def note_error(scope: Scope, error: str) -> str:
     return str(mount.where)
 
 
-async def end_socket(state: str, send: Send) -> None:
+async def close(state: str, send: Send) -> None:
     """Close an open websocket with 1011 (RFC 6455, section 7.4.1), or end the response that denies
     it. Does nothing if the client has gone."""
     message: Message = {"type": "websocket.close", "code": 1011, "reason": ""}

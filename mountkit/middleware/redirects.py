@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from functools import partial
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,10 +22,12 @@ class HeaderMiddleware(ABC):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name, change = self.name, self.change_for(scope)
+
         async def send_changed(message: Message) -> None:
             if message["type"] in STARTS:
                 headers = [
-                    (key, self.change(value, scope) if key.lower() == self.name else value)
+                    (key, change(value) if key.lower() == name else value)
                     for key, value in message.get("headers") or ()
                 ]
                 message = {**message, "headers": headers}
@@ -32,16 +36,17 @@ class HeaderMiddleware(ABC):
         await self.app(scope, receive, send_changed)
 
     @abstractmethod
-    def change(self, value: bytes, scope: Scope) -> bytes:
-        """The value to send, for the scope of the request."""
+    def change_for(self, scope: Scope) -> Callable[[bytes], bytes]:
+        """What changes a value. It reads the scope before the app can change it, as routers of
+        Starlette do."""
 
 
 class LocationMiddleware(HeaderMiddleware):
     """Percent-encodes the letters in redirects: a `Location` is a URI (RFC 9110, section 10.2.2),
     which is ASCII. Quart, BlackSheep and others send a prefix such as `/käse` as it is."""
 
-    def change(self, value: bytes, scope: Scope) -> bytes:
-        return ascii_location(value)
+    def change_for(self, scope: Scope) -> Callable[[bytes], bytes]:
+        return ascii_location
 
 
 class RedirectMiddleware(HeaderMiddleware):
@@ -52,21 +57,25 @@ class RedirectMiddleware(HeaderMiddleware):
     another app of that host. Links in a body are not changed; use the framework's own option.
     """
 
-    def change(self, value: bytes, scope: Scope) -> bytes:
+    def change_for(self, scope: Scope) -> Callable[[bytes], bytes]:
         prefix = scope.get("root_path", "").rstrip("/")
-        location = ascii_location(value).decode()
-        host = next((v for k, v in scope["headers"] if k == b"host"), b"").decode("latin-1")
-        try:
-            parts = urlsplit(location)
-        except ValueError:
-            return value
-        is_own = parts.netloc.lower() == host.lower() if parts.netloc else location[:1] == "/"
-        if not is_own or not prefix:
-            return value
-        path = _without_dots(parts.path or "/")
-        if not is_below(prefix, unquote(path)):
-            path = encode_path(prefix) + path
-        return urlunsplit(parts._replace(path=path)).encode()
+        return partial(_below, prefix, scope.get("headers", ()))
+
+
+def _below(prefix: str, request: Iterable[tuple[bytes, bytes]], value: bytes) -> bytes:
+    location = ascii_location(value).decode()
+    host = next((v for k, v in request if k == b"host"), b"").decode("latin-1")
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return value
+    is_own = parts.netloc.lower() == host.lower() if parts.netloc else location[:1] == "/"
+    if not is_own or not prefix:
+        return value
+    path = _without_dots(parts.path or "/")
+    if not is_below(prefix, unquote(path)):
+        path = encode_path(prefix) + path
+    return urlunsplit(parts._replace(path=path)).encode()
 
 
 def is_below(prefix: str, path: str) -> bool:

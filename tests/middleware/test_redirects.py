@@ -119,6 +119,16 @@ def test_the_prefix_is_that_of_the_request(client: ClientFactory) -> None:
     assert response.headers["location"] == "/outer/a/t/acme/x"
 
 
+def test_the_prefix_is_that_of_the_layer(client: ClientFactory) -> None:
+    """Routers of Starlette write the prefix of an inner mount into the scope that they are given."""
+    app = Starlette(routes=[Mount("/inner", child())])
+    session = client(mounted("/sub", RedirectMiddleware, CookiePathMiddleware, app=app))
+    response = session.get("/sub/inner/go", params={"to": "/x"}, follow_redirects=False)
+    assert response.headers["location"] == "/sub/x"
+    response = session.get("/sub/inner/bake", params={"cookie": "a=b"})
+    assert response.headers["set-cookie"] == "a=b; Path=/sub"
+
+
 @pytest.mark.parametrize("layer", [RedirectMiddleware, CookiePathMiddleware, LocationMiddleware])
 def test_without_a_prefix(client: ClientFactory, layer: type[Any]) -> None:
     """Nothing is changed; the lifespan goes through."""
