@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
@@ -96,23 +96,19 @@ class TenantApps(Generic[T]):
         if not self.max_apps > 0:
             raise PatternError(f"max_apps={self.max_apps!r} is not above 0; write e.g. 100.")
         check_seconds("idle_timeout", self.idle_timeout)
-        self._door = TenantMiddleware(
-            self._serve, self.resolver, state_key=self.state_key, unknown=self.unknown
-        )
-        self._lifespans = LifespanRunner(
-            lambda scope: (),
-            Timeouts(self.startup_timeout, self.shutdown_timeout),
-            prepare=self._prepare,
-        )
+        options: dict[str, Any] = {"state_key": self.state_key, "unknown": self.unknown}
+        self._door = TenantMiddleware(self._serve, self.resolver, **options)
+        timeouts = Timeouts(self.startup_timeout, self.shutdown_timeout)
+        self._lifespans = LifespanRunner(lambda scope: (), timeouts, prepare=self._prepare)
         self._pinned: set[Hashable] = set()
         self._fleets: list[Fleet[T]] = []  # one for each server that runs this
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http" or kind == "websocket":
-            await self._door(scope, receive, send)
-        elif kind == "lifespan":
+        if kind == "lifespan":
             await self._lifespans(scope, receive, send)
+        elif kind in ("http", "websocket"):
+            await self._door(scope, receive, send)
         else:
             raise MountkitError(
                 f"Scope type {kind!r} has no host to find a tenant by; send 'http', 'websocket' or "
@@ -144,8 +140,9 @@ class TenantApps(Generic[T]):
     async def _prepare(self, supervisor: Supervisor) -> None:
         """Make a server's fleet, with the apps of the tenants that `warm_up` returns."""
         # The last one that has stopped stays until now: it answers late requests.
-        idle = math.inf if self.idle_timeout is None else self.idle_timeout
-        fleet = Fleet(self._make, self.max_apps, idle, self.drain_timeout, self._pinned, supervisor)
+        seconds = math.inf if self.idle_timeout is None else self.idle_timeout
+        options = (self._make, self.max_apps, seconds, self.drain_timeout, self._pinned)
+        fleet = Fleet(*options, supervisor)
         self._fleets = [one for one in self._fleets if not one.supervisor.is_stopped] + [fleet]
         if self.warm_up is None:
             return

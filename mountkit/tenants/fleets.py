@@ -115,11 +115,9 @@ class Fleet(Generic[T]):
                 return failure
             record = self.records[key] = Record(key, failure)  # holds if the start is cancelled
             self.supervisor.spawn(partial(self._keep, record, tenant))
-        elif record.status == "serving":
-            run = record.run
-            if run.status == "failed" and run.retry_at is None:  # its lifespan has ended
-                self._evict(record)
-                return self._fail(key, str(run.error))
+        elif record.status == "serving" and record.run.phase == "broken":
+            self._evict(record)
+            return self._fail(key, str(record.run.error))
         record.users += 1
         record.used = monotonic()
         self.records.move_to_end(key)
@@ -218,13 +216,12 @@ class Fleet(Generic[T]):
     async def _wait_for_eviction(self, record: Record) -> None:
         """Wait until an app is evicted, by this if it is idle for too long."""
         while record.status == "serving":
-            now = monotonic()
-            due = record.used + self.idle_timeout
-            if due <= now and not record.users and self._may_leave(record):
+            left = record.used + self.idle_timeout - monotonic()
+            if left <= 0 and not record.users and self._may_leave(record):
                 self._evict(record)
-                return
-            with anyio.move_on_after(due - now if now < due else self.idle_timeout):
-                await record.evicted.wait()
+            else:
+                with anyio.move_on_after(left if left > 0 else self.idle_timeout):
+                    await record.evicted.wait()
 
     def _evict(self, record: Record) -> None:
         if record.status == "serving":

@@ -71,8 +71,7 @@ class Exchange:
         self._input: deque[bytes] = deque()
         self._input_size = 0
         self._is_input_wanted = False
-        self._input_length = body_length(scope)
-        self._is_input_ended = self._input_length == 0
+        self._is_input_ended = body_length(scope) == 0
         # The answer, for the loop.
         self._output: list[bytes] = []
         self._output_size = 0
@@ -209,11 +208,12 @@ class Exchange:
         Returns:
             Whether the client is still there.
         """
-        length = self._input_length
-        is_waiting = any(name == b"expect" for name, _ in self._scope["headers"])
-        if length is not None and length <= _BUFFER and not is_waiting:
-            while not (self._is_input_ended or self._is_abandoned):
-                await self._receive(receive)
+        if not self._is_input_ended:
+            length = body_length(self._scope)
+            is_waiting = any(name == b"expect" for name, _ in self._scope["headers"])
+            if length is not None and length <= _BUFFER and not is_waiting:
+                while not (self._is_input_ended or self._is_abandoned):
+                    await self._receive(receive)
         return not self._is_abandoned
 
     async def respond(self, receive: Receive, send: Send) -> None:
@@ -325,8 +325,8 @@ class Exchange:
 
 
 class Input(io.RawIOBase):
-    """`wsgi.input`, to be wrapped in `io.BufferedReader`; `take` waits for a chunk of the body,
-    which is empty at its end."""
+    """`wsgi.input`, for an `io.BufferedReader`. `take` waits for a chunk, which is empty at the
+    body's end."""
 
     def __init__(self, take: Callable[[], bytes]) -> None:
         self._take = take
@@ -336,11 +336,9 @@ class Input(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        if not self._rest:
-            self._rest = memoryview(self._take())
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
+        rest = self._rest or memoryview(self._take())
+        count = min(len(buffer), len(rest))
+        buffer[:count], self._rest = rest[:count], rest[count:]
         return count
 
 
