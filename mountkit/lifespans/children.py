@@ -13,7 +13,12 @@ from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.registers import Register, mark_of
 from mountkit.lifespans.runs import Run
 
+_USUAL = Lifespan()
 _lock = threading.Lock()  # servers may run in several threads
+
+
+def _nothing() -> None:
+    """What there is to close of most apps."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,8 +42,8 @@ class Child:
     name: str
     _: KW_ONLY
     has_lifespan: bool = True
-    lifespan: Lifespan = field(default_factory=Lifespan)
-    close: Callable[[], None] = lambda: None
+    lifespan: Lifespan = _USUAL
+    close: Callable[[], None] = _nothing
     state: dict[str, Any] = field(default_factory=dict)
     is_started: bool = False
     run: Run = field(init=False)

@@ -29,14 +29,21 @@ class Flight:
         cuts: how often it was cut.
     """
 
-    status = 0
-    cuts = 0
-    _cancelled_before = 0
-    _cancel_scope: anyio.CancelScope
+    __slots__ = (
+        "_cancel_scope",
+        "_cancelled_before",
+        "_on_start",
+        "_send",
+        "cuts",
+        "status",
+        "task",
+    )
 
     def __init__(self, send: Send, on_start: Callable[[], None] | None = None) -> None:
         self._send = send
         self._on_start = on_start
+        self.status: int = 0
+        self.cuts = 0
         self.task = current_task()
 
     @coroutine_function

@@ -115,6 +115,8 @@ class Mount(starlette.routing.Mount):
     """
 
     rule: Rule
+    #: What routers above leave in a scope, which the app must not get.
+    left_keys: frozenset[str]
     error: str | None = None
     #: The app and its lifespan; `None` for `routes=`.
     child: Child | None = None
@@ -149,18 +151,12 @@ class Mount(starlette.routing.Mount):
         lifespan: Lifespan | Literal["on", "off"] = "on",
         errors: Literal["raise", "contain"] = "raise",
     ) -> None:
-        given: dict[str, Any] = {
-            "host": host,
-            "methods": methods,
-            "headers": headers,
-            "query": query,
-        }
-        where = call_site()
-        self.rule = Rule(path, **given, when=when, priority=priority, exact=exact, where=where)
+        given: Any = {"host": host, "methods": methods, "headers": headers, "query": query}
+        given |= {"when": when, "priority": priority, "exact": exact, "where": call_site()}
+        self.rule = Rule(path, **given)
         check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
         check_one_of("errors", errors, ("raise", "contain"))
-        # An exact path has nothing below it.
-        self.redirect_slashes = False if exact else redirect_slashes
+        self.redirect_slashes = not exact and redirect_slashes  # nothing is below an exact path
         self.errors: Literal["raise", "contain"] = errors
         if expose:
             self.expose = checked_exposures(self.rule, expose)
@@ -172,7 +168,6 @@ class Mount(starlette.routing.Mount):
         self.app: ASGIApp = with_layers(asgi, middleware, max_body_size, self.path)
         if app is not None:
             self.child = child_of(app, asgi, self.where, lifespan, interface)
-        #: What routers above leave in a scope, which the app must not get.
         self.left_keys: frozenset[str] = left_keys()
         self.convention: Convention = chosen_convention(convention, asgi, self.path)
         self._build_scope = builder_of(self.convention, asgi, self.child)

@@ -77,16 +77,14 @@ def child_of(
     Args:
         name: for messages.
     """
-    if not isinstance(lifespan, Lifespan):
+    options: dict[str, Any] = {"has_lifespan": lifespan != "off" and interface != "wsgi"}
+    if isinstance(lifespan, Lifespan):
+        options["lifespan"] = lifespan
+    else:
         check_one_of("lifespan", lifespan, ("on", "off"))
-    return Child(
-        app,
-        asgi,
-        name,
-        has_lifespan=lifespan != "off" and interface != "wsgi",
-        lifespan=lifespan if isinstance(lifespan, Lifespan) else Lifespan(),
-        close=asgi.close if isinstance(asgi, WSGIBridge) else lambda: None,
-    )
+    if isinstance(asgi, WSGIBridge):
+        options["close"] = asgi.close
+    return Child(app, asgi, name, **options)
 
 
 def chosen_convention(convention: Convention | None, app: ASGIApp, prefix: str) -> Convention:

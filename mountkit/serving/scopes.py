@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.locations import cut_raw_path, encode_path
-from mountkit.serving.sites import MOUNT, SITE, site_of
+from mountkit.serving.sites import MOUNT, SITE, new_site, site_of
 
 #: Which of four scopes an app gets. With a mount at `/sub` and a request for `/sub/x`, on a server
 #: without a `root_path` of its own:
@@ -53,6 +53,7 @@ def spec_scope(
 ) -> dict[str, Any]:
     """`path` and `root_path` are full (ASGI spec, "HTTP"; Starlette since 0.35)."""
     child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
+    child.pop("app", None)  # the one key that most parents leave
     if not mount.left_keys.isdisjoint(child):
         for key in mount.left_keys.intersection(child):
             del child[key]
@@ -77,7 +78,7 @@ def spec_scope(
         child["path_params"] = child[PARAMS].copy()
     child["state"] = state.copy()
     if SITE not in child:
-        child[SITE] = site_of(scope, root_path, router)
+        child[SITE] = new_site(scope, root_path, router)
     child[MOUNT] = mount
     return child
 

@@ -27,15 +27,18 @@ class Site(NamedTuple):
 
 
 def site_of(scope: Scope, root_path: str, router: Any) -> tuple[Any, Any, str]:
-    """The site of a request: the one in `scope`, or a new one.
+    """The site of a request: the one in `scope`, or a new one; see `new_site`."""
+    site: tuple[Any, Any, str] | None = scope.get(SITE)
+    return new_site(scope, root_path, router) if site is None else site
+
+
+def new_site(scope: Scope, root_path: str, router: Any) -> tuple[Any, Any, str]:
+    """The site of a request that no mount has taken yet, as a tuple, which is quicker made.
 
     Args:
         root_path: of the request, before a mount has taken its part.
         router: the dispatcher; `None` for a mount among the routes of an application.
     """
-    if SITE in scope:
-        site: tuple[Any, Any, str] = scope[SITE]
-        return site
     app = scope.get("app")
     if router is None:
         router = app or scope.get("router")

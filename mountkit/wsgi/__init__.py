@@ -1,6 +1,6 @@
 """WSGI apps as ASGI apps, on threads of their own (PEP 3333).
 
 May import `answers`, `matching`, `frameworks` and below. `bridge` is the ASGI app, `exchanges` one
-request's way to a thread and back, `environs` the environ. Another bridge is any callable that
-makes an ASGI app of a WSGI app; pass it as `Mount(…, bridge=…)`.
+request's way to a thread and back, `environs` the environ. To add a bridge, write a callable that
+makes an ASGI app of a WSGI app, and pass it as `Mount(…, bridge=…)`.
 """

@@ -162,7 +162,6 @@ async def test_a_run_that_was_followed_by_another_is_not_let_go_of_twice() -> No
         assert child.run_for({"state": {MARK: other.mark}}) is elsewhere
 
 
-@pytest.mark.xfail(strict=True, reason="A shutdown does not wait for what a failed change stops.")
 async def test_the_order_holds_if_a_change_has_failed_just_before() -> None:
     """What it had started, and is stopping, stops before what was there first."""
     log: Log = []
