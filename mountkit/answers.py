@@ -1,6 +1,6 @@
 """Answers given in an app's place: it is not up, or the request is refused.
 
-May import `matching` and below.
+May import `locations`, the standard library and Starlette.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import Receive, Scope, Send
 
-from mountkit.matching.locations import slash_location
+from mountkit.locations import slash_location
 
 
 async def answer(

@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from mountkit.exceptions import MountkitError
 from mountkit.frameworks import reversal_of
-from mountkit.matching.locations import encode_path
+from mountkit.locations import encode_path
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount
 from mountkit.serving.sites import Site, site_of

@@ -15,9 +15,9 @@ from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
 from mountkit.inspection.layers import describe, describe_app, layers_of
+from mountkit.locations import encode_path
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.hosts import request_host
-from mountkit.matching.locations import encode_path
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Table
 from mountkit.serving.mounts import Mount

@@ -19,21 +19,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain, takewhile
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from starlette.types import Scope
 
 from mountkit.exceptions import ConflictError, PatternError
 from mountkit.matching.decisions import Refusal, Resolution
-from mountkit.matching.findings import Finding, check_rules
 from mountkit.matching.host_trees import HostTrees, Place
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.rules import Rule
 from mountkit.matching.trees import UNDECIDED, Tree
 from mountkit.matching.views import has_control, is_odd, other_views, target_refusal
-from mountkit.matching.witnesses import describe_request, overlap
 
 __all__ = ["Refusal", "Resolution", "Ruled", "Table"]
+
+if TYPE_CHECKING:
+    from mountkit.matching.findings import Finding
 
 
 class Ruled(Protocol):
@@ -231,6 +232,8 @@ class Table(Generic[M]):
         and is not guessed.
         """
 
+        from mountkit.matching.findings import check_rules  # a server does not need it
+
         def resolve(scope: Scope) -> Rule | None:
             found = self.resolve(scope)
             return None if found is None else found.mount.rule
@@ -400,5 +403,7 @@ def _may_lack_host(scope: Scope) -> bool:
 
 
 def _example(rule: Rule) -> str:
+    from mountkit.matching.witnesses import describe_request, overlap
+
     scope = overlap(rule, rule)
     return "" if scope is None else f", such as {describe_request(scope)}"

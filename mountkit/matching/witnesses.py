@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from starlette.types import Scope
 
+from mountkit.locations import encode_path
 from mountkit.matching.accept import Accept
 from mountkit.matching.hosts import HostPattern, request_host
-from mountkit.matching.locations import encode_path
 from mountkit.matching.matchers import (
     And,
     Client,

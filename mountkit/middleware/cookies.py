@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from starlette.types import Scope
 
-from mountkit.matching.locations import ascii_location, encode_path
+from mountkit.locations import ascii_location, encode_path
 from mountkit.middleware.redirects import HeaderMiddleware, is_below
 
 

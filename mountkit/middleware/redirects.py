@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.matching.locations import ascii_location, encode_path
+from mountkit.locations import ascii_location, encode_path
 from mountkit.middleware.exchanges import STARTS
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
 
-from mountkit.matching.locations import encode_path
+from mountkit.locations import encode_path
 
 Document = dict[str, Any]
 

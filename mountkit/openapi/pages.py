@@ -20,8 +20,8 @@ from mountkit.answers import refuse_websocket
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.frameworks import document_of
 from mountkit.inspection.layers import flatten
+from mountkit.locations import encode_path
 from mountkit.matching.hosts import HostPattern
-from mountkit.matching.locations import encode_path
 from mountkit.matching.tables import Resolution
 from mountkit.openapi.documents import Document, Published, merge, unused
 from mountkit.serving.dispatchers import Dispatcher

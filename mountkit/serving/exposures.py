@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import Receive, Scope, Send
 
 from mountkit.exceptions import PatternError
+from mountkit.locations import encode_path
 from mountkit.matching.decisions import Resolution
-from mountkit.matching.locations import encode_path
 from mountkit.matching.rules import Rule
 
 if TYPE_CHECKING:

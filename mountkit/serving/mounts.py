@@ -45,7 +45,6 @@ from mountkit.serving.routes import Route, watch
 from mountkit.serving.scopes import Convention
 from mountkit.serving.tables import MountTable
 from mountkit.types import Application, ASGI3Application
-from mountkit.wsgi.bridge import WSGIBridge
 from mountkit.wsgi.detection import Interface
 
 logger: logging.Logger = logging.getLogger("mountkit")
@@ -88,8 +87,8 @@ class Mount(starlette.routing.Mount):
         convention: which scope the app gets; see `mountkit.serving.scopes.Convention`. By default
             `"spec"`, or `"strip"` or `"none"` for the apps that are known to need it.
         interface: `"asgi3"`, `"asgi2"` or `"wsgi"`, where it cannot be recognised.
-        bridge: makes an ASGI app of a WSGI one: `partial(WSGIBridge, threads=4)`,
-            `a2wsgi.WSGIMiddleware`. Has no effect on other apps.
+        bridge: makes an ASGI app of a WSGI one, in place of `WSGIBridge`:
+            `partial(WSGIBridge, threads=4)`, `a2wsgi.WSGIMiddleware`. Has no effect on other apps.
         expose: paths of the app that are served at the root too, such as
             `["/.well-known/oauth-protected-resource"]`; a mapping if they have another path
             there: `{"/.well-known/oauth-protected-resource/mcp": "/.well-known/…"}`. The app sees
@@ -146,7 +145,7 @@ class Mount(starlette.routing.Mount):
         redirect_slashes: bool | Literal["navigate"] = "navigate",
         convention: Convention | None = None,
         interface: Interface | Literal["auto"] = "auto",
-        bridge: Callable[[Any], ASGI3Application] = WSGIBridge,
+        bridge: Callable[[Any], ASGI3Application] | None = None,
         expose: Iterable[str] | Mapping[str, str] = (),
         lifespan: Lifespan | Literal["on", "off"] = "on",
         errors: Literal["raise", "contain"] = "raise",

@@ -18,7 +18,6 @@ from mountkit.matching.rules import Rule
 from mountkit.middleware.redirects import LocationMiddleware
 from mountkit.serving.scopes import BUILDERS, Builder, Convention, routes_scope, shared_scope
 from mountkit.serving.tables import MountTable
-from mountkit.wsgi.bridge import WSGIBridge
 from mountkit.wsgi.detection import Interface, adapt
 
 
@@ -34,7 +33,7 @@ def asgi_app(
     app: Any,
     routes: list[BaseRoute] | None,
     interface: Interface | Literal["auto"],
-    bridge: Callable[[Any], ASGIApp],
+    bridge: Callable[[Any], ASGIApp] | None,
 ) -> tuple[ASGIApp, Interface]:
     """What a mount serves, as an ASGI app, and what it was. Routes become a router in which the
     mounts among them are one table, after the others.
@@ -82,7 +81,7 @@ def child_of(
         options["lifespan"] = lifespan
     else:
         check_one_of("lifespan", lifespan, ("on", "off"))
-    if isinstance(asgi, WSGIBridge):
+    if interface == "wsgi" and hasattr(asgi, "close"):  # a bridge that has threads
         options["close"] = asgi.close
     return Child(app, asgi, name, **options)
 

@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeAlias
 
 from starlette.types import Scope
 
+from mountkit.locations import cut_raw_path, encode_path
 from mountkit.matching.decisions import Resolution
-from mountkit.matching.locations import cut_raw_path, encode_path
 from mountkit.serving.sites import MOUNT, SITE, new_site, site_of
 
 #: Which of four scopes an app gets. With a mount at `/sub` and a request for `/sub/x`, on a server

@@ -17,7 +17,7 @@ from mountkit.exceptions import PatternError
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
-from mountkit.matching.locations import encode_path
+from mountkit.locations import encode_path
 from mountkit.matching.matchers import Cookie, Header
 from mountkit.matching.rules import call_site
 from mountkit.serving.errors import annotated

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import InterfaceError, shown
 from mountkit.frameworks import cells_of
-from mountkit.wsgi.bridge import WSGIBridge
 
 #: The names are uvicorn's.
 Interface: TypeAlias = Literal["asgi3", "asgi2", "wsgi"]
@@ -118,12 +117,12 @@ def _of_wrapped(app: Any, seen: set[int]) -> Interface | None:
 def adapt(
     app: Any,
     interface: Interface | Literal["auto"] = "auto",
-    bridge: Callable[[Any], ASGIApp] = WSGIBridge,
+    bridge: Callable[[Any], ASGIApp] | None = None,
 ) -> tuple[ASGIApp, Interface]:
     """`app` as an ASGI 3 application, and the interface that it had; see `recognise`.
 
     Args:
-        bridge: makes an ASGI application of a WSGI one.
+        bridge: makes an ASGI application of a WSGI one; `None` is `WSGIBridge`.
     """
     if interface == "auto":
         interface = recognise(app)
@@ -136,4 +135,13 @@ def adapt(
 
     if interface == "asgi2":
         return asgi3, interface
-    return (bridge(app) if interface == "wsgi" else app), interface
+    if interface == "wsgi":
+        return (bridge or _default_bridge())(app), interface
+    return app, interface
+
+
+def _default_bridge() -> Callable[[Any], ASGIApp]:
+    """`WSGIBridge`, loaded when the first WSGI application is met."""
+    from mountkit.wsgi.bridge import WSGIBridge
+
+    return WSGIBridge

@@ -16,13 +16,13 @@ from starlette.convertors import CONVERTOR_TYPES, Convertor, register_url_conver
 from starlette.routing import compile_path
 
 from mountkit import PatternError
-from mountkit.matching.hosts import HostPattern, parse_host
-from mountkit.matching.locations import (
+from mountkit.locations import (
     ascii_location,
     cut_raw_path,
     encode_path,
     slash_location,
 )
+from mountkit.matching.hosts import HostPattern, parse_host
 from mountkit.matching.paths import PathPattern, split_root_path
 
 UUID_TEXT = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"

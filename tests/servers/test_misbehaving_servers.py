@@ -81,10 +81,13 @@ def test_requests(server: Server, fault: str) -> None:
     there, and finds no bytes of the first answer."""
     bad = raw.request(f"/bad/{fault}", headers=BAD, keep_alive=True)
     well = raw.request("/well", headers=BAD)
-    found = raw.responses(raw.exchange(server.port, bad + well))
-    if fault in REFUSED_BY_SERVERS and not found:  # the connection was closed
+    if fault in REFUSED_BY_SERVERS:
+        # hypercorn on trio ends if a client sends on after its "Connection: close".
+        for response in raw.responses(raw.exchange(server.port, bad)):
+            check_start(response)
         check_neighbour(server)
         return
+    found = raw.responses(raw.exchange(server.port, bad + well))
     first, *others = found
     check_start(first)
     if fault in ANSWERED:

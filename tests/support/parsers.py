@@ -26,13 +26,13 @@ from mountkit import (
     Table,
 )
 from mountkit.exceptions import ImproperResponseError
-from mountkit.matching.hosts import HostPattern, host_of_value, parse_host, plain_name
-from mountkit.matching.locations import (
+from mountkit.locations import (
     ascii_location,
     cut_raw_path,
     encode_path,
     slash_location,
 )
+from mountkit.matching.hosts import HostPattern, host_of_value, parse_host, plain_name
 from mountkit.matching.paths import PathPattern
 from mountkit.matching.tables import Refusal
 from mountkit.middleware.headers import checked_accept, checked_start
