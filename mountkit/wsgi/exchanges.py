@@ -6,6 +6,7 @@ woken, a small answer is complete. Long bodies pass through two bounded buffers.
 
 from __future__ import annotations
 
+import contextvars
 import io
 import logging
 import re
@@ -59,6 +60,7 @@ class Exchange:
     def __init__(self, app: WSGIApp, scope: Scope) -> None:
         self._app = app
         self._scope = scope
+        self._context = contextvars.copy_context()
         self._lock = threading.Condition()
         self._waiting: dict[str, Callable[[], None]] = {}
         # Used by the thread alone, until the answer is committed.
@@ -85,7 +87,7 @@ class Exchange:
         """Run the app, from its call to `close()`."""
         try:
             if not self._is_abandoned:  # while it waited for a thread
-                self._run_app()
+                self._context.run(self._run_app)
         except _ClientGone:
             pass
         except BaseException as exc:  # SystemExit too: it must not end the server
