@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from contextvars import copy_context
-from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
@@ -47,7 +45,7 @@ class WSGIBridge:
         if self._pool.pending >= self._pool.limit + self.queue:
             await answer(503, scope, receive, send)
         else:
-            self._pool.submit(partial(copy_context().run, exchange.run))
+            self._pool.submit(exchange.run)
             await exchange.respond(receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

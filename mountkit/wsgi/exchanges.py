@@ -6,6 +6,7 @@ woken, a small answer is complete. Long bodies pass through two bounded buffers.
 
 from __future__ import annotations
 
+import contextvars
 import io
 import logging
 import re
@@ -59,6 +60,7 @@ class Exchange:
     def __init__(self, app: WSGIApp, scope: Scope) -> None:
         self._app = app
         self._scope = scope
+        self._context = contextvars.copy_context()
         self._lock = threading.Condition()
         self._waiting: dict[str, Callable[[], None]] = {}
         # Used by the thread alone, until the answer is committed.
@@ -85,7 +87,7 @@ class Exchange:
         """Run the app, from its call to `close()`."""
         try:
             if not self._is_abandoned:  # while it waited for a thread
-                self._run_app()
+                self._context.run(self._run_app)
         except _ClientGone:
             pass
         except BaseException as exc:  # SystemExit too: it must not end the server
@@ -101,9 +103,11 @@ class Exchange:
             self._wake("sender")
 
     def _run_app(self) -> None:
-        body: io.BufferedIOBase = io.BufferedReader(Input(self._take_input))
+        body: io.BufferedIOBase
         if self._is_input_ended:
             body = io.BytesIO(b"".join(self._input))
+        else:
+            body = io.BufferedReader(Input(self._take_input))
         self._environ = environ_of(self._scope, body)
         chunks = self._app(self._environ, self._start_response)
         try:
@@ -148,7 +152,8 @@ class Exchange:
         self._start = start_message(self._app, status, headers)
         is_empty = self._start["status"] in (204, 304)
         self._is_bodyless = is_empty or self._scope["method"] == "HEAD"
-        self._length = content_length(self._start["headers"])
+        length = dict(self._start["headers"]).get(b"content-length", b"")
+        self._length = int(length) if length.isdigit() else None
         self._scope["route"] = wsgi_route_of(self._environ)  # for logs, metrics and traces
         return self._write
 
@@ -162,7 +167,8 @@ class Exchange:
             return
         with self._lock:
             self._commit(chunk)
-            self._hold(lambda: self._output_size < _BUFFER)
+            if self._output_size >= _BUFFER or self._is_abandoned:
+                self._hold(lambda: self._output_size < _BUFFER)
 
     def _commit(self, chunk: bytes) -> None:
         """Hand over a part of the answer, after its start."""
@@ -347,19 +353,15 @@ def body_length(scope: Scope) -> int | None:
 
     RFC 9112, section 6.3; RFC 9113, section 8.1.
     """
-    if any(name == b"transfer-encoding" for name, _ in scope["headers"]):
-        return None
-    length = content_length(scope["headers"])
+    length = None
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return None
+        if name == b"content-length" and value.isdigit():
+            length = int(value)
     if length is None and (scope["http_version"] < "2" or scope["method"] in ("GET", "HEAD")):
         return 0
     return length
-
-
-def content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """What headers say; `None` if they do not, or not as a number."""
-    found = (value for name, value in headers if name == b"content-length")
-    value = next(found, b"")
-    return int(value) if value.isdigit() else None
 
 
 def start_message(app: WSGIApp, status: Any, headers: Iterable[tuple[str, str]]) -> Message:
