@@ -87,8 +87,7 @@ def mounts_of(routes: Iterable[Any]) -> Iterator[Any]:
     a `Child` or `None`.
 
     Looks below Starlette's mounts and hosts and FastAPI's included routers, but not into a
-    mounted app: that one starts what it mounts. A path that shows another mount's app elsewhere
-    (it has an `owner`) is not a mount of its own.
+    mounted app: that one starts what it mounts.
     """
     seen: set[int] = set()
     pending = list(routes)[::-1]
@@ -98,8 +97,7 @@ def mounts_of(routes: Iterable[Any]) -> Iterator[Any]:
             continue
         seen.add(id(route))
         if hasattr(route, "child"):
-            if not hasattr(route, "owner"):
-                yield route
+            yield route
             if route.child is not None:
                 continue
         router = getattr(route, "original_router", route)

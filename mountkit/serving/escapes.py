@@ -63,8 +63,9 @@ class EscapeWatch:
         }
         found = self._table.resolve(asked)
         mount = getattr(found, "mount", None)
-        if isinstance(mount, Exposure):
-            mount = mount.mount
+        if found is not None and isinstance(mount, Exposure):
+            found, _ = mount.inner(found, asked)
+            mount = found.mount
         if found is None or mount is None or not found.prefix or mount.has_escaped:
             return
         mount.has_escaped = True

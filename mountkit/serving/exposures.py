@@ -64,9 +64,6 @@ class Exposure:
             if "route" in inner:
                 scope["route"] = inner["route"]
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.rule!r} of {self.mount!r})"
-
 
 def with_exposures(mounts: Iterable[Mount]) -> Iterator[Mount | Exposure]:
     """The entries of a table: mounts, each followed by what it exposes."""

@@ -41,7 +41,7 @@ from mountkit.serving.pipelines import (
     chosen_convention,
     with_layers,
 )
-from mountkit.serving.routes import Route, watch
+from mountkit.serving.routes import TRACING, Route, watch
 from mountkit.serving.scopes import Convention
 from mountkit.serving.tables import MountTable
 from mountkit.types import Application, ASGI3Application
@@ -49,8 +49,6 @@ from mountkit.wsgi.detection import Interface
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
-# FastAPI's and Starlette's own telemetry need it too.
-_TRACING = "opentelemetry.trace"
 # Stands for `routes=`: no lifespan of its own, no state.
 _NO_CHILD = Child(None, Router(), "")
 
@@ -269,7 +267,7 @@ class Mount(starlette.routing.Mount):
             return
         child = self._build_scope(self, found, scope, run.state, router)
         scope["route"] = Route(self, child)
-        publish = watch(scope, child, found.root_path) if _TRACING in sys.modules else None
+        publish = watch(scope, child, found.root_path) if TRACING in sys.modules else None
         flight = Flight(send, publish)
         traffic = self.traffic
         traffic.flights[flight] = None

@@ -20,6 +20,8 @@ from starlette.types import Scope
 
 from mountkit.frameworks import route_of
 
+# Of OpenTelemetry; FastAPI's and Starlette's own telemetry need it too.
+TRACING = "opentelemetry.trace"
 _FASTAPI_RECORD = "fastapi.telemetry"
 _STARLETTE_FLAG = "starlette.opentelemetry"
 # OpenTelemetry, "Semantic conventions for HTTP spans": the methods that name a span.
@@ -125,6 +127,8 @@ class Publisher:
 def watch(parent: Scope, child: Scope, root_path: str) -> Callable[[], None] | None:
     """Find what above has to be told of the route that is left in `parent`.
 
+    Needs OpenTelemetry to be imported: call it only `if TRACING in sys.modules`.
+
     Args:
         child: the child's scope, before it is called.
         root_path: the `root_path` of `parent`, normalised.
@@ -147,9 +151,7 @@ def _shown_method(scope: Scope) -> str:
 
 def _server_span() -> Any:
     """The OpenTelemetry server span that is open here, if any."""
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        return None
+    trace = sys.modules[TRACING]
     span = trace.get_current_span()
     if not span.is_recording() or getattr(span, "kind", None) is not trace.SpanKind.SERVER:
         return None

@@ -6,6 +6,7 @@ import hashlib
 import math
 import random
 import re
+import sys
 from bisect import bisect
 from collections.abc import Mapping
 from itertools import accumulate
@@ -22,7 +23,7 @@ from mountkit.matching.matchers import Cookie, Header
 from mountkit.matching.rules import call_site
 from mountkit.serving.errors import annotated
 from mountkit.serving.flights import Flight
-from mountkit.serving.routes import Route, watch
+from mountkit.serving.routes import TRACING, Route, watch
 from mountkit.tasks import is_outside
 from mountkit.types import Application
 from mountkit.wsgi.detection import adapt
@@ -117,7 +118,7 @@ class Split:
         state = child.run_for(scope).state.copy()
         child_scope = {**scope, "root_path": root_path, "state": state}
         scope["route"] = Route(_Branch("", name), child_scope)
-        publish = watch(scope, child_scope, root_path)
+        publish = watch(scope, child_scope, root_path) if TRACING in sys.modules else None
         flight = Flight(send, publish)
         try:
             await child.asgi(child_scope, receive, flight.send)

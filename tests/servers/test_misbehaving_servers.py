@@ -83,7 +83,8 @@ def test_requests(server: Server, fault: str) -> None:
     well = raw.request("/well", headers=BAD)
     if fault in REFUSED_BY_SERVERS:
         # hypercorn on trio ends if a client sends on after its "Connection: close".
-        for response in raw.responses(raw.exchange(server.port, bad)):
+        alone = raw.request(f"/bad/{fault}", headers=BAD)
+        for response in raw.responses(raw.exchange(server.port, alone)):
             check_start(response)
         check_neighbour(server)
         return

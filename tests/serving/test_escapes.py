@@ -103,6 +103,14 @@ def test_what_says_nothing(client: ClientFactory, said: Any, url: str, referer: 
     assert said() == []
 
 
+def test_an_exposed_page(client: ClientFactory, said: Any) -> None:
+    """Is one of its app, whose prefix a URL on it lacks."""
+    app = Dispatcher([Mount("/dash", page(), expose=["/shown"])])
+    client(app).get("/x", headers={"referer": "http://testserver/shown"})
+    [message] = said()
+    assert message.startswith("A page of the app mounted at '/dash' (")
+
+
 def test_a_websocket_says_nothing(client: ClientFactory, said: Any) -> None:
     """Browsers send no `Referer` with one."""
     with (

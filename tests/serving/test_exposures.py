@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from mountkit import (
     ConflictError,
     Dispatcher,
     DispatchMiddleware,
+    Lifespan,
     Mount,
     PatternError,
     explain,
@@ -90,6 +93,22 @@ def test_below_a_servers_root_path(client: ClientFactory) -> None:
     found = client(Dispatcher([mount()]), root_path="/outer").get(f"/outer{METADATA}").json()
     assert found["path"] == f"/outer/mcp{METADATA}"
     assert found["root_path"] == "/outer/mcp"
+
+
+@pytest.mark.anyio
+async def test_while_its_app_is_down() -> None:
+    """It is answered like the paths below the prefix."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        raise RuntimeError("down")
+        yield
+
+    options: dict[str, Any] = {"expose": [METADATA], "lifespan": Lifespan(on_failure="isolate")}
+    app = Dispatcher([Mount("/mcp", Starlette(lifespan=lifespan), **options)])
+    async with running(app) as server:
+        for path in (METADATA, f"/mcp{METADATA}"):
+            assert (await server.ask(path))[0] == 503
 
 
 def test_at_another_path(client: ClientFactory) -> None:

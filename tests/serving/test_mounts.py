@@ -364,6 +364,12 @@ def test_routes_share_the_parents_state(client: ClientFactory) -> None:
     assert client(app).get("/a/").json() == ["parent", "parent"]
 
 
+def test_placeholders_of_mounts_with_routes(client: ClientFactory) -> None:
+    """A mount below them is handed all, as below a mount of an app."""
+    app = Starlette(routes=[Mount("/t/{tenant}", routes=[Mount("/a/{id:int}", seen)])])
+    assert client(app).get("/t/acme/a/3").json()["params"] == {"tenant": "'acme'", "id": "3"}
+
+
 # URLs.
 
 
