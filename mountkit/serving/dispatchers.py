@@ -262,6 +262,8 @@ class DispatchMiddleware(Dispatcher):
         mounts: as for `Dispatcher`, and so are the others.
     """
 
+    is_middleware = True  # the handlers of the scope's app are behind it, not above
+
     def __init__(
         self,
         app: ASGI3Application,

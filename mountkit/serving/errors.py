@@ -38,7 +38,7 @@ def annotated(exc: BaseException, where: str, *, has_started: bool) -> Exception
     return exc
 
 
-async def hand_up(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+async def hand_up(exc: Exception, scope: Scope, receive: Receive, send: Send, router: Any) -> None:
     """Leave an exception to the handlers above, or raise it.
 
     Where a router is above, its own machinery takes it. Otherwise it is done here as Starlette's
@@ -48,7 +48,8 @@ async def hand_up(exc: Exception, scope: Scope, receive: Receive, send: Send) ->
     if isinstance(exc, MultiPartException) and "app" in scope:
         # Starlette's Request.form() does this where it finds an app above.
         exc = HTTPException(400, exc.message)
-    if "starlette.exception_handlers" in scope:
+    # In front of an app, those in the scope are of an app further up.
+    if "starlette.exception_handlers" in scope and not getattr(router, "is_middleware", False):
         raise exc
     handlers = getattr(scope.get("app"), "exception_handlers", {}).items()
 
@@ -100,17 +101,24 @@ async def _fail(
 ) -> None:
     """Deal with an exception of the app's own."""
     error = annotated(exc, mount.where, has_started=bool(flight.status))
-    if isinstance(exc, ANSWERS) and not flight.status:
-        await hand_up(error, scope, receive, flight.send)
+    if isinstance(exc, ANSWERS) and flight.status in _answerable(exc):
+        await hand_up(error, scope, receive, flight.send, router)
         return
     mount.error = describe(exc)
     if "contain" in (mount.errors, getattr(router, "errors", "raise")):
         state = _STATES.get(flight.status, STARTED)
         await contain(exc, state, child, receive, flight.send)
-    elif flight.status:  # nothing may answer a second time: the server breaks the connection
+    elif flight.status not in _answerable(
+        exc
+    ):  # nothing may answer a second time: the server breaks the connection
         raise error
     else:
-        await hand_up(error, scope, receive, flight.send)
+        await hand_up(error, scope, receive, flight.send, router)
+
+
+def _answerable(exc: BaseException) -> tuple[int, ...]:
+    """How far an answer may be when a handler is asked: an open websocket has yet to be closed."""
+    return (0,) if isinstance(exc, HTTPException) else (0, 101)
 
 
 async def _break_off(where: str, flight: Flight, scope: Scope, receive: Receive) -> None:

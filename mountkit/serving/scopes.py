@@ -33,7 +33,6 @@ Convention: TypeAlias = Literal["spec", "strip", "none", "whole"]
 PARAMS = "mountkit.params"
 # What servers may leave out (ASGI spec, "HTTP"), and some frameworks fail without.
 _DEFAULTS: dict[str, Any] = {
-    "asgi": {"version": "3.0"},
     "http_version": "1.1",
     "query_string": b"",
     "raw_path": None,
@@ -64,7 +63,12 @@ def spec_scope(
         is_full = rest and not root_path and child["raw_path"]
     except KeyError:
         is_full = False
-        child = {**_DEFAULTS, "scheme": _SCHEMES[scope["type"]], **child}
+        child = {
+            **_DEFAULTS,
+            "asgi": {"version": "3.0"},
+            "scheme": _SCHEMES[scope["type"]],
+            **child,
+        }
     if not is_full:
         child["path"] = own_root + (rest or "/")  # some frameworks fail on ""
         child["raw_path"] = full_raw_path(scope, found) + (b"" if rest else b"/")

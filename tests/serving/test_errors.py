@@ -363,6 +363,16 @@ def test_a_handler_of_the_parent_answers(parent: Any, nested: bool, client: Clie
     assert mount.health.error == "Known: it"
 
 
+@pytest.mark.parametrize(("exc", "status"), [(Known("it"), 418), (HTTPException(404), 404)])
+def test_a_handler_of_the_parent_below_another_app(
+    exc: Exception, status: int, client: ClientFactory
+) -> None:
+    """The handlers in the scope are the outer app's: they are not asked in its place."""
+    app = in_front(Mount("/bad", raising(exc)), exception_handlers={Known: handle})  # type: ignore[dict-item]
+    outer = Starlette(routes=[StarletteMount("/sub", app)])
+    assert client(outer).get("/sub/bad").status_code == status
+
+
 @every_parent
 @pytest.mark.parametrize("key", [500, Exception], ids=["status", "class"])
 def test_the_parents_handler_for_what_is_left(parent: Any, key: Any, client: ClientFactory) -> None:
@@ -468,6 +478,34 @@ async def test_an_http_exception_without_an_app_above(place: str) -> None:
     sent, error = await asked(app, scope_of("/bad"))
     assert (sent[0]["status"], sent[1]["body"], error) == (409, b"no", None)
     assert (b"x", b"1") in sent[0]["headers"]
+
+
+async def _accepts(scope: Scope, receive: Receive, send: Send) -> None:
+    await send(ACCEPT)
+    raise WebSocketException(4000, "no")
+
+
+@pytest.mark.parametrize("errors", ["raise", "contain"])
+@every_parent
+def test_a_websocket_exception_of_an_open_websocket(
+    parent: Any, errors: Any, client: ClientFactory
+) -> None:
+    """Closes it with its code, as in Starlette."""
+    app = parent(Mount("/bad", _accepts, errors=errors))
+    with client(app).websocket_connect("/bad") as websocket:
+        assert websocket.receive() == {"type": "websocket.close", "code": 4000, "reason": "no"}
+
+
+async def test_an_http_exception_of_an_open_websocket_goes_up() -> None:
+    """Nothing can answer it any more."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        raise HTTPException(404)
+
+    sent, error = await asked(Dispatcher({"/bad": app}), scope_of("/bad", type="websocket"))
+    assert sent == [ACCEPT]
+    assert isinstance(error, HTTPException)
 
 
 async def test_a_websocket_exception_without_an_app_above() -> None:
