@@ -171,7 +171,7 @@ def hold(table: Table[Spec], taken: Sequence[Spec], scope: Scope) -> None:
         assert full in (scope["path"], root_path + scope["path"]), (found, scope["path"])
         mount = Mount(found.mount.path, _app, exact=found.mount.exact)
         own = Resolution(mount, root_path, prefix, found.rest, found.params)
-        child = mount._child_scope(scope, own, None)
+        child = mount._build_scope(mount, own, scope, {}, None)
         assert child["root_path"] == root_path + prefix
         assert child["path"].startswith(child["root_path"])
         assert child["path"][len(child["root_path"]) :][:1] == "/", child["path"]

@@ -37,7 +37,7 @@ class LifespanMiddleware:
         total_shutdown_timeout: float | None = None,
     ) -> None:
         self.app = app
-        self.lifespans = LifespanRunner(
+        self.lifespans: LifespanRunner = LifespanRunner(
             lambda scope: children_of(self._routes(scope)),
             Timeouts(
                 startup_timeout, shutdown_timeout, total_startup_timeout, total_shutdown_timeout

@@ -59,8 +59,8 @@ class Register:
         self.runs: dict[int, Run] = {}
         self.reports: list[Callable[[], Iterable[Health]]] = []
         self.mark: int | None = None
-        self.token = current_token()
-        self.is_over = False
+        self.token: object = current_token()
+        self.is_over: bool = False
 
     def marked(self) -> int:
         """The mark of this server, which has one from now on."""
@@ -133,7 +133,7 @@ class Job:
         self._cancel_scope = anyio.CancelScope(shield=shield)
         self._among = set[Job]() if among is None else among
         self._among.add(self)
-        self.ended = anyio.Event()
+        self.ended: anyio.Event = anyio.Event()
         register.start_soon(self._run, work, name=name)
 
     async def _run(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -58,7 +58,7 @@ class Supervisor:
         self.scope = scope
         self._timeouts = timeouts
         self._wrapped = wrapped
-        self.is_outermost = REGISTER not in scope
+        self.is_outermost: bool = REGISTER not in scope
         self.register: Register
         self._above: frozenset[int]  # the apps above, which hold and stop themselves
         own = (Register(task_group, scope), frozenset[int]())
@@ -67,7 +67,7 @@ class Supervisor:
         self._held: dict[Child, Run | None] = {}  # in order; `None`: its start is still to come
         self._leaving: dict[Child, Run] = {}
         self._work: set[Job] = set()
-        self.is_stopped = False
+        self.is_stopped: bool = False
 
     async def start_all(self, children: Iterable[Child]) -> None:
         """Start apps in their order; neighbours that are independent at the same time.

@@ -86,8 +86,8 @@ class Checked:
     __slots__ = ("_send", "_turns", "left", "scope", "state")
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.scope = scope
-        self.state = UNANSWERED
+        self.scope: Scope = scope
+        self.state: str = UNANSWERED
         self.left: int | None = None
         self._send = send
         self._turns = _TURNS[scope["type"]]

@@ -50,7 +50,7 @@ class Exchange:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.state = UNANSWERED
+        self.state: str = UNANSWERED
 
     @coroutine_function
     def send(self, message: Message) -> Awaitable[None]:

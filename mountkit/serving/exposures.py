@@ -31,9 +31,9 @@ class Exposure:
     __slots__ = ("below", "mount", "rule")
 
     def __init__(self, mount: Mount, at: str, below: str) -> None:
-        self.mount = mount
+        self.mount: Mount = mount
         self.rule: Rule = mount.rule.at(at, exact=True)
-        self.below = below
+        self.below: str = below
 
     def inner(
         self, found: Resolution[Any], scope: Scope

@@ -43,8 +43,8 @@ class Flight:
         self._send = send
         self._on_start = on_start
         self.status: int = 0
-        self.cuts = 0
-        self.task = current_task()
+        self.cuts: int = 0
+        self.task: asyncio.Task[object] | None = current_task()
 
     @coroutine_function
     def send(self, message: Message) -> Awaitable[None]:

@@ -157,11 +157,11 @@ class Mount(starlette.routing.Mount):
         self.errors: Literal["raise", "contain"] = errors
         if expose:
             self.expose = checked_exposures(self.rule, expose)
-        self.traffic, self._since = Traffic(), time.time()
+        self.traffic: Traffic = Traffic()
         self._own_routes = None if routes is None else list(routes)
         asgi, interface = asgi_app(self.rule, app, self._own_routes, interface, bridge)
-        # As Starlette's own `__init__`, but that it compiles no path, which is slow.
-        self._base_app, self.name = asgi, name
+        self._base_app, self._since = asgi, time.time()
+        self.name = name  # all this as Starlette's own `__init__`, but that it compiles no path
         self.app: ASGIApp = with_layers(asgi, middleware, max_body_size, self.path)
         if app is not None:
             self.child = child_of(app, asgi, self.where, lifespan, interface)
@@ -169,10 +169,9 @@ class Mount(starlette.routing.Mount):
         self.convention: Convention = chosen_convention(convention, asgi, self.path)
         self._build_scope = builder_of(self.convention, asgi, self.child)
 
-    # Compiled when something asks for it.
-    path_regex = cached_property(lambda self: _compiled(self)[0])
-    path_format = cached_property(lambda self: _compiled(self)[1])
-    param_convertors = cached_property(lambda self: _compiled(self)[2])
+    path_regex: cached_property[Any] = cached_property(lambda self: _compiled(self)[0])
+    path_format: cached_property[Any] = cached_property(lambda self: _compiled(self)[1])
+    param_convertors: cached_property[Any] = cached_property(lambda self: _compiled(self)[2])
 
     @property
     def path(self) -> str:

@@ -59,8 +59,8 @@ class Route:
     __slots__ = ("child", "mount", "own_root")
 
     def __init__(self, mount: Named, child: Scope) -> None:
-        self.mount = mount
-        self.child = child
+        self.mount: Named = mount
+        self.child: Scope = child
         self.own_root: str = child["root_path"]
 
     @property

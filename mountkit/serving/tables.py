@@ -60,7 +60,7 @@ class MountTable(BaseRoute):
     """
 
     def __init__(self, mounts: Sequence[Any]) -> None:
-        self.routes = list(mounts)
+        self.routes: list[Any] = list(mounts)
         self.table: Table[Any] = Table(with_exposures(mounts))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

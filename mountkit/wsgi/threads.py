@@ -28,7 +28,7 @@ class ThreadPool:
     def __init__(self, limit: int, name: str) -> None:
         self.limit = limit
         self.name = name
-        self.pending = 0
+        self.pending: int = 0
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
