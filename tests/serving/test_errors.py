@@ -485,6 +485,14 @@ async def _accepts(scope: Scope, receive: Receive, send: Send) -> None:
     raise WebSocketException(4000, "no")
 
 
+@every_parent
+def test_an_http_exception_in_a_nested_dispatcher(parent: Any, client: ClientFactory) -> None:
+    """Becomes its status there, whatever handlers the app further up has."""
+    mount = Mount("/d", Dispatcher([Mount("/m", raising(HTTPException(404)))]))
+    app = parent(mount, exception_handlers={HTTPException: handle})
+    assert client(app).get("/d/m").status_code == 404
+
+
 @pytest.mark.parametrize("errors", ["raise", "contain"])
 @every_parent
 def test_a_websocket_exception_of_an_open_websocket(
