@@ -204,7 +204,7 @@ class Supervisor:
         if self.register.mark is not None:
             state[MARK] = self.register.mark
         asgi = self.scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
-        return {"type": "lifespan", "asgi": asgi, "state": state}
+        return {"type": "lifespan", "asgi": {**asgi}, "state": state}
 
     def _lost(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
         """An app's lifespan has ended while it was serving."""

@@ -59,7 +59,8 @@ def spec_scope(
     root_path, rest = found.root_path, found.rest
     child["root_path"] = own_root = root_path + found.prefix
     try:
-        child["query_string"], child["http_version"], child["scheme"], child["client"]
+        child["asgi"], child["query_string"], child["http_version"]
+        child["scheme"], child["client"]
         is_full = rest and not root_path and child["raw_path"]
     except KeyError:
         is_full = False
@@ -73,6 +74,7 @@ def spec_scope(
         child["path"] = own_root + (rest or "/")  # some frameworks fail on ""
         child["raw_path"] = full_raw_path(scope, found) + (b"" if rest else b"/")
     child["headers"] = [*child["headers"]]
+    child["asgi"] = child["asgi"].copy()
     if scope["type"] == "websocket":
         child["subprotocols"] = [*child.get("subprotocols", ())]
     if "extensions" in child:

@@ -188,7 +188,9 @@ def spoil(value: Any) -> None:
 
 async def vandal(scope: Scope, receive: Receive, send: Send) -> None:
     """Changes all that is its own: what middleware above has put there is shared by design."""
-    for key in ("headers", "extensions", "state", "subprotocols", "path_params", "mountkit.params"):
+    for key in (
+        "asgi", "headers", "extensions", "state", "subprotocols", "path_params", "mountkit.params"
+    ):  # fmt: skip
         spoil(scope.get(key))
     scope.clear()
 
