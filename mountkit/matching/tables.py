@@ -29,7 +29,13 @@ from mountkit.matching.host_trees import HostTrees, Place
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.rules import Rule
 from mountkit.matching.trees import UNDECIDED, Tree
-from mountkit.matching.views import has_control, is_odd, other_views, target_refusal
+from mountkit.matching.views import (
+    has_control,
+    has_fragment,
+    is_odd,
+    other_views,
+    target_refusal,
+)
 
 __all__ = ["Refusal", "Resolution", "Ruled", "Table"]
 
@@ -110,20 +116,22 @@ class Table(Generic[M]):
         - its target is not a path (RFC 9112, section 3.2; see `views.target_refusal`);
         - mounts have hosts, and it has no `Host` header, several, or not a valid one (RFC 9112,
           section 3.2; HTTP/1.0 may leave it out);
-        - its path has a control character in it;
+        - its path has a control character in it, or its target a fragment;
         - its path can be read in several ways that lead to different mounts, or to other values
           of placeholders: by the segments of `raw_path`, or without dot segments, empty segments
-          and backslashes. Whatever stands in front of this server may have read it differently
-          and let it pass for that reason. If all views agree, the path goes through as it is.
+          and backslashes; or `raw_path` has an encoded slash and spells another path. Whatever
+          stands in front of this server may have read it differently and let it pass for that
+          reason. If all views agree, the path goes through as it is.
         """
         rest = path = scope["path"]
         try:
             raw_path, root_path = scope["raw_path"], scope["root_path"]
+            query = scope["query_string"]
         except KeyError:  # they are optional
-            return self.decide({"raw_path": None, "root_path": "", **scope})
+            return self.decide({"raw_path": None, "root_path": "", "query_string": b"", **scope})
         if root_path:
             root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
-        odd = is_odd(path, raw_path)
+        odd = is_odd(path, raw_path) or (query and has_fragment(scope))
         quick = self._quick
         found = UNDECIDED if quick is None or odd else quick(scope, root_path, rest)
         if found is UNDECIDED:
@@ -151,12 +159,12 @@ class Table(Generic[M]):
         chosen = _choice(found)
         for view in other_views(scope, root_path, rest):
             if view is None:
-                reason = f"The path {rest!r} may be read as one above {root_path!r}."
+                reason = f"The path {rest!r} may be read as another, or as one above {root_path!r}."
                 return Refusal(400, reason, is_ambiguous=True)
             if chosen != _choice(self._search(scope, root_path, view, place)):
                 reason = f"The path {rest!r} may be read as {view!r}, which is another mount's."
                 return Refusal(400, reason, is_ambiguous=True)
-        return found
+        return Refusal(400, "The target has a fragment.") if has_fragment(scope) else found
 
     def resolve(self, scope: Scope) -> Resolution[M] | None:
         """The mount that would take this request if no request were refused; see `decide`."""

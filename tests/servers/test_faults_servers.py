@@ -16,7 +16,7 @@ from tests.support import raw
 from tests.support.raw import Response, ask
 from tests.support.servers import SERVERS, Server, serve
 
-# These do not tell the host of a target in absolute form (RFC 9112, section 3.2.2).
+# These tell neither the host of a target in absolute form (RFC 9112, section 3.2.2) nor a fragment.
 FORGETFUL = ("uvicorn-httptools", "granian")
 # What a request is refused with, by the server or by mountkit; `None`: the connection is closed.
 REFUSED = (400, 404, 405, 414, 421, 431, 501, None)
@@ -150,6 +150,9 @@ PATHS: list[tuple[str, str, raw.Text, Any]] = [
     ("target-port", "paths", ":80/x", REFUSED),
     ("target-no-slash", "paths", "admin/x", REFUSED),
     ("fragment", "paths", "/x#/admin", REFUSED),
+    ("raw-utf-8-and-an-encoded-slash", "paths", b"/admin%2Fx/\xc3\x9c", REFUSED),
+    ("raw-utf-8-and-an-encoded-slash-in-a-placeholder", "paths", b"/t/\xc3\x9c%2Fb", REFUSED),
+    ("encoded-slash-and-dots", "rooted", "/x%2Fy/../admin", 400),
     ("query", "paths", "/x?/admin", 404),
     ("encoded-query", "paths", "/admin%3Fx", 404),
     ("encoded-fragment", "paths", "/admin%23x", 404),
@@ -189,6 +192,22 @@ def test_absolute_form(server: Server, name: str, target: str) -> None:
     response = ask(server.port, target, headers=to("paths"))
     check(server, response, "admin" if response and response.status == 200 else REFUSED)
     assert name in FORGETFUL or response is None or response.status in REFUSED
+
+
+@pytest.mark.parametrize("target", ["/admin#x", "/admin/x#", "/admin?x#y", "/static#/../admin"])
+def test_fragments(server: Server, name: str, target: str) -> None:
+    """Refused; a server that drops the fragment hands on the path before it."""
+    response = ask(server.port, target, headers=to("rooted"))
+    forgotten = "static" if target.startswith("/static") else "admin"
+    check(server, response, forgotten if name in FORGETFUL else 400)
+
+
+@pytest.mark.parametrize("target", [b"/b\xc3\xbccher/x", b"/static/\xc3\x9c%2Fx"])
+def test_raw_utf_8(server: Server, name: str, target: bytes) -> None:
+    """granian alone takes it; the path that it spells decides."""
+    response = ask(server.port, target, headers=to("paths"))
+    taker = "static" if target.startswith(b"/static") else "books"
+    check(server, response, taker if name == "granian" else REFUSED)
 
 
 @pytest.mark.parametrize("table", ["paths", "rooted", "hosts-default"])
@@ -541,15 +560,27 @@ def test_websockets_of_nobody(server: Server) -> None:
         ("/static/../admin", "h", "paths"),
         ("/admin%2Fx", "h", "paths"),
         ("/static/x%00", "h", "paths"),
+        (b"/t/\xc3\x9c%2Fb", "h", "paths"),
         ("/x", "u@x.com", "hosts"),
         ("/x", "unknown.com", "hosts"),
     ],
 )
-def test_improper_websockets(server: Server, target: str, host: str, table: str) -> None:
+def test_improper_websockets(server: Server, target: raw.Text, host: str, table: str) -> None:
     """Refused as requests are."""
     found = raw.websocket(server.port, target, to(table), host=host)
     assert found.status in (400, 403, 404, 421)
     assert ran(server) == []
+
+
+@pytest.mark.parametrize("target", ["/admin#x", "/admin?x#y"])
+def test_fragments_of_websockets(server: Server, name: str, target: str) -> None:
+    """Refused, unless the server drops them."""
+    found = raw.websocket(server.port, target, to("rooted"))
+    if name == "granian":
+        assert (found.status, ran(server)) == (101, ["admin"])
+    else:
+        assert found.status in (400, 403)
+        assert ran(server) == []
 
 
 def test_a_websocket_of_a_mount(server: Server) -> None:
