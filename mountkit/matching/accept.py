@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
 from mountkit.matching.matchers import TOKEN, Valued
+from mountkit.matching.readings import MAX_HEADERS
 
 #: Characters of an `Accept` header that are read; a longer one counts as not there.
 MAX_ACCEPT_LENGTH = 4000
@@ -65,7 +66,8 @@ class Accept(Valued):
 
     def quality(self, scope: Scope) -> float:
         """The q-value that the request gives the best of the media types, from 0 to 1."""
-        ranges = _parse(b",".join([v for k, v in scope["headers"] if k == b"accept"]))
+        headers = scope["headers"] if len(scope["headers"]) <= MAX_HEADERS else ()
+        ranges = _parse(b",".join([v for k, v in headers if k == b"accept"]))
         if not ranges:
             return 1.0 if self.wildcard else 0.0
         return max(self._quality_of(wanted, ranges) for wanted in self.media_types)

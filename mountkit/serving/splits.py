@@ -93,11 +93,11 @@ class Split:
     def choose(self, scope: Scope) -> str:
         """The name of the app that a request goes to."""
         if self._cookie is not None:
-            values = self._cookie.values(scope)
+            values = self._cookie.values(scope) or []
             if len(values) == 1 and values[0] in self._names:
                 return values[0]
         if self._header is not None:
-            values = self._header.values(scope)
+            values = self._header.values(scope) or []
             if len(values) == 1:
                 return self._at(_fraction(values[0], self._seed))
         return self._at(self._random.random())

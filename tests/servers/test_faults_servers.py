@@ -506,6 +506,17 @@ HEADERS: list[tuple[str, Sequence[tuple[str, str]], str]] = [
     ("underscore-auth", [("X_Auth", "root")], "v1"),
     ("underscore-and-hyphen", [("X-Auth", "alice"), ("X_Auth", "root")], "v1"),
     ("hyphen", [("X-Auth", "root")], "auth"),
+    ("regex", [("X-Kind", "1")], "kind"),
+    ("regex-twice", [("X-Kind", "1")] * 2, "kind"),
+    ("regex-two", [("X-Kind", "1"), ("X-Kind", "2")], "v1"),
+    ("regex-two-the-other-way", [("X-Kind", "2"), ("X-Kind", "1")], "v1"),
+    ("regex-empty-besides", [("X-Kind", "1"), ("X-Kind", "")], "v1"),
+    ("cookie", [("Cookie", "lane=1")], "cookie"),
+    ("cookie-quoted", [("Cookie", 'lane="1"')], "cookie"),
+    ("cookie-one-quote", [("Cookie", 'lane="1')], "v1"),
+    ("cookie-other-quote", [("Cookie", 'lane=1"')], "v1"),
+    ("cookie-two", [("Cookie", "lane=1; lane=2")], "v1"),
+    ("cookies-two", [("Cookie", "lane=1"), ("Cookie", "lane=2")], "v1"),
 ]
 
 
@@ -515,6 +526,25 @@ def test_headers(server: Server, headers: Sequence[tuple[str, str]], expected: s
     response = ask(server.port, "/", headers=[*to("headers"), *headers])
     # Some servers refuse a name with an underscore.
     check(server, response, expected if response and response.status == 200 else 400)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param("/?lane=1", "query", id="query"),
+        pytest.param("/?lane=1&lane=1", "query", id="query-twice"),
+        pytest.param("/?lane=1&lane=2", "v1", id="query-two"),
+        pytest.param("/?lane=2&l%61ne=1", "v1", id="query-two-spellings"),
+        pytest.param("/f/1.5", "float", id="float"),
+        pytest.param("/f/" + "9" * 400, "v1", id="float-400-digits"),
+        pytest.param("/f/" + "9" * 5000, "v1", id="float-5000-digits"),
+        pytest.param("/f/0." + "9" * 5000, "float", id="float-5000-decimals"),
+        pytest.param("/u/" + "9" * 5000, "v1", id="uuid-5000-digits"),
+    ],
+)
+def test_values_in_targets(server: Server, target: str, expected: str) -> None:
+    """Two different values choose no mount, and neither does a number that is none."""
+    check(server, ask(server.port, target, headers=to("headers")), expected)
 
 
 SMUGGLED = [
