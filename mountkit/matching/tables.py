@@ -26,7 +26,9 @@ from starlette.types import Scope
 from mountkit.exceptions import ConflictError, PatternError
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.host_trees import HostTrees, Place
+from mountkit.matching.hosts import may_lack_host
 from mountkit.matching.paths import split_root_path
+from mountkit.matching.preflights import announced
 from mountkit.matching.rules import Rule
 from mountkit.matching.trees import UNDECIDED, Tree
 from mountkit.matching.views import (
@@ -52,6 +54,8 @@ class Ruled(Protocol):
 
 M = TypeVar("M", bound=Ruled)
 
+# A tunnel, and perhaps a preflight.
+_RARE = frozenset(("CONNECT", "OPTIONS"))
 # Numbers that were given up, besides as many as are in use, before all are given anew.
 _HOLES = 100
 
@@ -106,8 +110,8 @@ class Table(Generic[M]):
         return self._declared
 
     def decide(self, scope: Scope) -> Resolution[M] | Refusal | None:
-        """The mount that takes this request (`http` or `websocket`); or a refusal, if no app may
-        see it; or `None`, if no mount takes it.
+        """The mount that takes this request; or a refusal, if no app may see it; or `None`, if no
+        mount takes it. None takes a scope of another type than `http` and `websocket`.
 
         Pure: the same scope gives the same answer, and is not changed.
 
@@ -118,11 +122,15 @@ class Table(Generic[M]):
           section 3.2; HTTP/1.0 may leave it out);
         - its path has a control character in it, or its target a fragment;
         - its path can be read in several ways that lead to different mounts, or to other values
-          of placeholders: by the segments of `raw_path`, or without dot segments, empty segments
-          and backslashes; or `raw_path` has an encoded slash and spells another path. Whatever
-          stands in front of this server may have read it differently and let it pass for that
-          reason. If all views agree, the path goes through as it is.
+          of placeholders; see `views.other_views`. Whatever stands in front of this server may
+          have read it differently and let it pass for that reason. If all views agree, the path
+          goes through as it is.
+
+        A preflight goes where the request goes that it announces, unless a mount takes it by its
+        own method.
         """
+        if scope["type"] not in ("http", "websocket"):
+            return None
         rest = path = scope["path"]
         try:
             raw_path, root_path = scope["raw_path"], scope["root_path"]
@@ -136,9 +144,21 @@ class Table(Generic[M]):
         found = UNDECIDED if quick is None or odd else quick(scope, root_path, rest)
         if found is UNDECIDED:
             found = self._decide(scope, root_path, rest, odd)
-        if (found is None and path[:1] != "/") or scope.get("method") == "CONNECT":
-            return target_refusal(scope) if self._live else None
+        if (found is None and path[:1] != "/") or scope.get("method") in _RARE:
+            return self._decide_rare(scope, found)
         return found
+
+    def _decide_rare(
+        self, scope: Scope, found: Resolution[M] | Refusal | None
+    ) -> Resolution[M] | Refusal | None:
+        """`decide`, for what is no path, CONNECT and OPTIONS."""
+        if not self._live:
+            return None
+        refusal = target_refusal(scope)
+        if refusal is None and not isinstance(found, Refusal):
+            asked = announced(scope, found)
+            return found if asked is None else self.decide(asked)
+        return refusal or found
 
     def _decide(
         self, scope: Scope, root_path: str, rest: str, odd: bool
@@ -151,7 +171,7 @@ class Table(Generic[M]):
         place = None
         if self.has_hosts:
             place = self._hosts.place_of(scope)
-            if place is None and not _may_lack_host(scope):
+            if place is None and not may_lack_host(scope):
                 return Refusal(400, "The request has no Host header, several, or not a valid one.")
         found = self._search(scope, root_path, rest, place)
         if not odd:
@@ -160,20 +180,27 @@ class Table(Generic[M]):
         for view in other_views(scope, root_path, rest):
             if view is None:
                 reason = f"The path {rest!r} may be read as another, or as one above {root_path!r}."
-                return Refusal(400, reason, is_ambiguous=True)
-            if chosen != _choice(self._search(scope, root_path, view, place)):
+            elif chosen != _choice(self._search(scope, root_path, view, place)):
                 reason = f"The path {rest!r} may be read as {view!r}, which is another mount's."
-                return Refusal(400, reason, is_ambiguous=True)
+            else:
+                continue
+            return Refusal(400, reason, is_ambiguous=True)
         return Refusal(400, "The target has a fragment.") if has_fragment(scope) else found
 
     def resolve(self, scope: Scope) -> Resolution[M] | None:
         """The mount that would take this request if no request were refused; see `decide`."""
+        if scope["type"] not in ("http", "websocket"):
+            return None
         root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
         place = self._hosts.place_of(scope) if self.has_hosts else None
-        return self._search(scope, root_path, rest, place)
+        found = self._search(scope, root_path, rest, place)
+        asked = announced(scope, found)
+        return found if asked is None else self.resolve(asked)
 
     def knows_host(self, scope: Scope) -> bool:
-        """Whether any mount has the host of a request."""
+        """Whether any mount has the host of a request, or its scope is of a type without one."""
+        if scope["type"] not in ("http", "websocket"):
+            return True
         place = self._hosts.place_of(scope)
         return place is not None and bool(place.trees)
 
@@ -330,7 +357,7 @@ class Table(Generic[M]):
         is_empty = not self._live
         for mount in coming:
             rule = mount.rule
-            key = _key(rule)
+            key = rule.short_key
             other = seen.get(key)
             seen[key] = rule
             if other is None and not is_empty:
@@ -338,9 +365,11 @@ class Table(Generic[M]):
                     if number not in leaving and self._rules[number].key == rule.key:
                         other = self._rules[number]
             if other is not None:
+                from mountkit.matching.witnesses import example_of  # a server does not need it
+
                 raise ConflictError(
                     f"Mount({rule!r}) at {rule.where} takes exactly the requests of "
-                    f"Mount({other!r}) at {other.where}{_example(other)}; remove one, or give it "
+                    f"Mount({other!r}) at {other.where}{example_of(other)}; remove one, or give it "
                     "a condition or a priority of its own."
                 )
 
@@ -384,17 +413,6 @@ class Table(Generic[M]):
             self._insert(number, mount)
 
 
-def _key(rule: Rule) -> Any:
-    """`rule.key`, or the one part of it that says something, which is quicker to compare."""
-    host, path = rule.host, rule.path
-    if not rule.conditions and not rule.priority:
-        if host is None:
-            return path.key
-        if not path.segments:
-            return host.key
-    return rule.key
-
-
 def _choice(found: Resolution[Any] | None) -> Any:
     """What must not depend on the reader: the mount, and the values of its placeholders."""
     return None if found is None else (id(found.mount), found.params)
@@ -402,16 +420,3 @@ def _choice(found: Resolution[Any] | None) -> Any:
 
 def _quality(rule: Rule, scope: Scope) -> float:
     return -1.0 if rule.accept is None else rule.accept.quality(scope)
-
-
-def _may_lack_host(scope: Scope) -> bool:
-    # granian writes "1", and adds an empty header.
-    is_old = scope.get("http_version") in ("1.0", "1")
-    return is_old and not any(k == b"host" and v for k, v in scope["headers"])
-
-
-def _example(rule: Rule) -> str:
-    from mountkit.matching.witnesses import describe_request, overlap
-
-    scope = overlap(rule, rule)
-    return "" if scope is None else f", such as {describe_request(scope)}"

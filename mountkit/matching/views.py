@@ -107,9 +107,8 @@ def _with_encoded_slashes(path: str, raw_path: bytes) -> str | None:
     """`path` with `%2F` for each slash that is no boundary in `raw_path`; `None` if that spells
     another path.
 
-    They are compared as bytes, and without those beyond ASCII: servers leave these as they came,
-    or decode them in one way or another. One of the two may lack what the other begins with, as
-    a server may have put its prefix before one of them, or a router taken it off.
+    They are compared as bytes, without those beyond ASCII, which servers decode in one way or
+    another. One of them may lack what the other begins with: a prefix that was added or cut off.
     """
     spelled = unquote_to_bytes(raw_path).translate(None, _NOT_ASCII)
     seen = path.encode("ascii", "ignore")

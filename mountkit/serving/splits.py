@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.exceptions import PatternError
+from mountkit.exceptions import MountkitError, PatternError
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
@@ -110,6 +110,10 @@ class Split:
         if scope["type"] == "lifespan":
             await self._lifespans(scope, receive, send)
             return
+        if scope["type"] not in ("http", "websocket"):
+            raise MountkitError(
+                f"Scope type {scope['type']!r} cannot be split; mount an app for it."
+            )
         name = self.choose(scope)
         child = self._children[name]
         if self._cookie is not None and self._cookie.values(scope) != [name]:
