@@ -74,8 +74,8 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> 
         and not _meets_preflights(mount.rule)
     ):
         message = (
-            f"{shown(mount.rule)} gets no preflight, which has no cookies, and of headers the names "
-            "alone; its CORSMiddleware answers none. Put CORSMiddleware around the dispatcher."
+            f"{shown(mount.rule)} gets no preflight, which has no cookies and only the names of "
+            "headers; its CORSMiddleware answers none. Put CORSMiddleware around the dispatcher."
         )
         yield Finding("preflight", message, (mount.rule,))
     yield from _check(mount.target, prefix, above, met)

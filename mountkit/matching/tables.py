@@ -152,9 +152,7 @@ class Table(Generic[M]):
         self, scope: Scope, found: Resolution[M] | Refusal | None
     ) -> Resolution[M] | Refusal | None:
         """`decide`, for what is no path, CONNECT and OPTIONS."""
-        if not self._live:
-            return None
-        refusal = target_refusal(scope)
+        refusal = target_refusal(scope) if self._live else None
         if refusal is None and not isinstance(found, Refusal):
             asked = announced(scope, found)
             return found if asked is None else self.decide(asked)
