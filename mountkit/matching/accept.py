@@ -15,6 +15,8 @@ from mountkit.matching.readings import MAX_HEADERS
 
 #: Characters of an `Accept` header that are read; a longer one counts as not there.
 MAX_ACCEPT_LENGTH = 4000
+#: Ranges of one media type, which differ in their parameters, that are read.
+MAX_RANGES = 20
 
 # RFC 9110, section 8.3.1, without a weight; values may be quoted.
 _MEDIA_TYPE = re.compile(
@@ -110,7 +112,9 @@ def _parse(header: bytes) -> _Ranges:
             # A weight that is not valid asks for nothing.
             weight = params.pop("q", "1")
             quality = float(weight) if _WEIGHT.fullmatch(weight) else 0.0
-            ranges.setdefault((kind, subtype), []).append((params, quality))
+            same = ranges.setdefault((kind, subtype), [])
+            if len(same) < MAX_RANGES:
+                same.append((params, quality))
     return ranges
 
 

@@ -140,8 +140,8 @@ class Table(Generic[M]):
         if root_path:
             root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
         odd = is_odd(path, raw_path) or (query and has_fragment(scope))
-        quick = self._quick
-        found = UNDECIDED if quick is None or odd else quick(scope, root_path, rest)
+        quick = None if odd else self._quick
+        found = UNDECIDED if quick is None else quick(scope, root_path, rest)
         if found is UNDECIDED:
             found = self._decide(scope, root_path, rest, odd)
         if (found is None and path[:1] != "/") or scope.get("method") in _RARE:

@@ -79,11 +79,8 @@ def other_views(scope: Scope, root_path: str, rest: str) -> Iterator[str | None]
     raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
     if b"%2F" in raw or b"%2f" in raw:
         segments = _with_encoded_slashes(full, raw)
-        if segments is None:
-            yield None
-            return
-        yield _below(segments, root_path)
-        yield _below(_normal(segments), root_path)
+        yield None if segments is None else _below(segments, root_path)
+        yield _below(_normal(segments or full), root_path)
     if _HASH in raw:
         yield rest.partition("#")[0]
     yield _below(_normal(full), root_path)

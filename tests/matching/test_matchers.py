@@ -657,6 +657,13 @@ def test_accept_reads_so_much(header: str, quality: float) -> None:
     assert Accept("a/1", wildcard=True).quality(scope) == 1.0
 
 
+@pytest.mark.parametrize(("count", "quality"), [(19, 0.7), (20, 0.0)])
+def test_accept_reads_so_many_ranges_of_one_type(count: int, quality: float) -> None:
+    """Of those with other parameters, the first ones."""
+    ranges = ", ".join(["a/1;v=1"] * count + ["a/1;v=2;q=0.7"])
+    assert Accept("a/1;v=2").quality(scope_of(headers=[("accept", ranges)])) == quality
+
+
 @pytest.mark.parametrize("wanted", [True, None, "1", re.compile("1?")], ids=str)
 @pytest.mark.parametrize(
     ("matcher", "fits", "exceeds"),

@@ -227,6 +227,28 @@ def test_options(server: Server, target: str) -> None:
     check(server, response, REFUSED if target == "*" else "admin")
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        pytest.param([("Access-Control-Request-Method", "PUT")], "put", id="put"),
+        pytest.param([("Access-Control-Request-Method", "GET")], "v1", id="get"),
+        pytest.param([], "v1", id="nothing"),
+        pytest.param(
+            [
+                ("Access-Control-Request-Method", "GET"),
+                ("Access-Control-Request-Headers", "x-version"),
+            ],
+            "v1",
+            id="no-value",
+        ),
+    ],
+)
+def test_preflights(server: Server, headers: Sequence[tuple[str, str]], expected: str) -> None:
+    """The mount that takes the request which is announced."""
+    sent = to("headers", ("Origin", "http://other.com"), *headers)
+    check(server, ask(server.port, "/x", method="OPTIONS", headers=sent), expected)
+
+
 REDIRECTS = [
     ("relative", "GET", "/slashes", "./slashes/"),
     ("post", "POST", "/slashes", "./slashes/"),

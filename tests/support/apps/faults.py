@@ -155,6 +155,7 @@ def conditions() -> list[Mount]:
         Mount("/", Says("cookie"), when=Cookie("lane", re.compile("[12]"))),
         Mount("/", Says("query"), query={"lane": re.compile("[12]")}),
         Mount("/f/{x:float}", Says("float")),
+        Mount("/", Says("put"), methods=["PUT"]),
         Mount("/u/{x:uuid}", Says("uuid")),
     ]
 
