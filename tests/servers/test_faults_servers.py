@@ -514,6 +514,17 @@ def test_authority_of_http_2(
     check(server, response, of_granian if name == "granian" else expected)
 
 
+@pytest.mark.parametrize("path", ["/admin#x", "/admin?x#y", "/admin%2Fx"])
+def test_paths_of_http_2(server: Server, name: str, path: str) -> None:
+    """The rules are the same."""
+    if name.startswith("uvicorn"):
+        pytest.skip("uvicorn has no HTTP/2")
+    pseudo = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "h")]
+    response = raw.ask_h2(server.port, [*pseudo, ("x-table", "rooted")])
+    forgotten = name == "granian" and "#" in path
+    check(server, response, "admin" if forgotten else REFUSED)
+
+
 HEADERS: list[tuple[str, Sequence[tuple[str, str]], str]] = [
     ("none", [], "v1"),
     ("one", [("X-Version", "2")], "v2"),
