@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 # RFC 3986, section 3.3: `pchar` without the percent-encoded characters. What `quote` leaves alone.
 _PCHAR = "!$&'()*+,;=:@~"
@@ -21,7 +21,8 @@ def cut_raw_path(raw_path: bytes, root_path: str, rest: str) -> bytes:
         if not position:
             return encode_path(rest).encode("ascii")
     prefix = raw_path[: position - 1]
-    if unquote(prefix.decode("latin-1")) != root_path:  # "%2F" was decoded to a boundary
+    spelled = unquote_to_bytes(prefix).decode("utf-8", "replace")
+    if spelled != root_path:  # "%2F" was decoded to a boundary
         return encode_path(rest).encode("ascii")
     return raw_path[position - 1 :]
 

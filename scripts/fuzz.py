@@ -61,6 +61,7 @@ RAW = (
         "%2F",
     ),
     *("a%2Fb", "%5C", "\\", "%00", "%0a", "%ff", "%25", "%252e", "a;b", "..;", "a.b", "%7Bx%7D"),
+    *("b#c", "#", "%23"),
 )
 HOSTS = (
     "a.com",
@@ -87,6 +88,17 @@ ASKED = (
     *("", "a..com", "u@a.com", "a.com:99999", "a.com:x", "[::1]", "a" * 70 + ".com", "é.com", "*"),
 )
 VALUES = ("1", "2")
+METHODS = (("GET",), ("PUT",), ("PUT", "DELETE"), ("OPTIONS",), ("OPTIONS", "GET"))
+PREFLIGHTS = (
+    [("origin", "http://b.com"), ("access-control-request-method", "PUT")],
+    [
+        ("origin", "http://b.com"),
+        ("access-control-request-method", "DELETE"),
+        ("access-control-request-headers", "x,h"),
+    ],
+    [("origin", "http://b.com"), ("access-control-request-method", "OPTIONS")],
+    [("access-control-request-method", "PUT")],
+)
 
 
 def specs(random: random.Random) -> Iterator[Spec]:
@@ -97,8 +109,8 @@ def specs(random: random.Random) -> Iterator[Spec]:
             path=path,
             exact=random.random() < 0.15,
             host=random.choice(HOSTS) if random.random() < 0.4 else None,
-            methods=("GET",) if random.random() < 0.1 else (),
-            headers={"h": random.choice(VALUES)} if random.random() < 0.15 else {},
+            methods=random.choice(METHODS) if random.random() < 0.15 else (),
+            headers={"h": random.choice((*VALUES, True))} if random.random() < 0.15 else {},
             query={"q": random.choice(VALUES)} if random.random() < 0.1 else {},
             cookies={"c": random.choice(VALUES)} if random.random() < 0.1 else {},
             priority=random.choice((0, 0, 0, 1)) if random.random() < 0.2 else 0,
@@ -128,11 +140,12 @@ def request(random: random.Random) -> Scope:
         raw_path = root_path.replace("é", "%C3%A9") + raw_path
     headers = [("h", random.choice(VALUES)) for _ in range(random.choice((0, 0, 1, 2)))]
     headers += [("cookie", f"c={random.choice(VALUES)}")] * random.choice((0, 0, 1))
+    headers += random.choice(PREFLIGHTS) if random.random() < 0.2 else []
     scope = scope_of(
         unquote(raw_path),
         host=[random.choice(ASKED) for _ in range(random.choice((0, 1, 1, 1, 1, 2)))],
         headers=headers,
-        method=random.choice(("GET", "POST")),
+        method=random.choice(("GET", "POST", "OPTIONS")),
         query=random.choice(("", "q=1", "q=2", "q=1&q=2", "%zz")),
         root_path=root_path,
     )

@@ -7,14 +7,16 @@ from contextlib import suppress
 from itertools import combinations
 from typing import Any, TypeAlias
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from mountkit.frameworks import Place, inner, keeps_first_prefix, problems, session_cookie
 from mountkit.inspection.layers import Layer, candidates_of, describe, layers_of
 from mountkit.matching.findings import Finding, shown
+from mountkit.matching.preflights import UNKNOWN
 from mountkit.matching.rules import Rule
-from mountkit.matching.witnesses import Undecided, reach
+from mountkit.matching.witnesses import Undecided, fulfilling, is_opaque, reach, scope_of, takes
 from mountkit.middleware.cookies import CookiePathMiddleware
 from mountkit.serving.mounts import Mount
 from mountkit.serving.tables import MountTable
@@ -26,7 +28,7 @@ def check(app: Any) -> list[Finding]:
     Reports what `Table.check` finds in each table, mounts that an earlier route hides, and apps
     that were built with a `root_path` of their own, were not told their prefix, keep the first of
     several prefixes, refuse the host of their mount, end the process, share a cookie with another
-    app, or are mounted into themselves.
+    app, answer preflights that never reach them, or are mounted into themselves.
 
     Args:
         app: as for `mountkit.explain`.
@@ -66,7 +68,35 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> 
         message = f"The app of {shown(mount.rule)}: {problem.message}."
         yield Finding(problem.code, message, (mount.rule,))
     yield from _check_prefixes(mount, prefix, met)
+    if (
+        _has_cors(mount.app)
+        and not any(map(_has_cors, above))
+        and not _meets_preflights(mount.rule)
+    ):
+        message = (
+            f"{shown(mount.rule)} gets no preflight, which has no cookies and only the names of "
+            "headers; its CORSMiddleware answers none. Put CORSMiddleware around the dispatcher."
+        )
+        yield Finding("preflight", message, (mount.rule,))
     yield from _check(mount.target, prefix, above, met)
+
+
+def _has_cors(app: Any) -> bool:
+    """Whether Starlette's CORSMiddleware stands in an app."""
+    apps = [*inner(app, "app")]
+    layers = [layer.cls for one in apps for layer in getattr(one, "user_middleware", ())]
+    return CORSMiddleware in [*map(type, apps), *layers]
+
+
+def _meets_preflights(rule: Rule) -> bool:
+    """Whether a preflight can announce a request that a rule takes."""
+    for choices in fulfilling(rule):
+        scope = scope_of(choices)
+        given = [(k, v) for k, v in scope["headers"] if k not in (b"cookie", b"accept")]
+        headers = [(k, v if k in (b"host", b"origin") else UNKNOWN) for k, v in given]
+        if takes(rule, {**scope, "headers": headers}):
+            return True
+    return is_opaque(rule)
 
 
 def _check_prefixes(mount: Mount, prefix: str, met: _Met) -> Iterator[Finding]:

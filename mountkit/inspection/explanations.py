@@ -19,6 +19,7 @@ from mountkit.locations import encode_path
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.hosts import request_host
 from mountkit.matching.paths import split_root_path
+from mountkit.matching.preflights import announced
 from mountkit.matching.tables import Table
 from mountkit.serving.mounts import Mount
 from mountkit.serving.tables import MountTable, decision_in
@@ -211,8 +212,9 @@ def _explain_table(table: Table[Any], scope: Scope, candidates: list[Candidate])
         return reason
     _, rest = split_root_path(scope, path_has_root=table.path_has_root)
     host = request_host(scope)
+    asked = announced(scope) or scope
     for mount in table.mounts:
-        refusal = mount.rule.refusal(scope, rest, host)
+        refusal = mount.rule.refusal(asked, rest, host)
         if found is not None and mount is found.mount:
             candidates.append(Candidate(mount, "chosen", "the most specific that matches"))
         elif refusal is not None or found is None:

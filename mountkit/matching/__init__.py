@@ -6,8 +6,8 @@ awaits. It imports `mountkit.exceptions` and Starlette's convertors, and nothing
 A request is decided by `tables.Table`, an index over `rules.Rule`. A rule holds a path (`paths`,
 `segments`), a host (`hosts`) and conditions (`matchers`, `accept`). The table finds the mounts of a
 host (`host_trees`), then the mounts of a path (`trees`, `choices`). `views` knows how others may
-read the same path. `findings` and `witnesses` look for mistakes in a table, with requests that show
-them.
+read the same path, `preflights` what a preflight announces. `findings` and `witnesses` look for
+mistakes in a table, with requests that show them.
 
 To add a condition, subclass `matchers.Matcher`; so that `check` can reason about it, give its ways
 in `witnesses`. To change the order in which mounts are tried, change `Rule.rank` and its twin in

@@ -11,9 +11,12 @@ from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
 from mountkit.matching.matchers import TOKEN, Valued
+from mountkit.matching.readings import MAX_HEADERS
 
 #: Characters of an `Accept` header that are read; a longer one counts as not there.
 MAX_ACCEPT_LENGTH = 4000
+#: Ranges of one media type, which differ in their parameters, that are read.
+MAX_RANGES = 20
 
 # RFC 9110, section 8.3.1, without a weight; values may be quoted.
 _MEDIA_TYPE = re.compile(
@@ -65,7 +68,8 @@ class Accept(Valued):
 
     def quality(self, scope: Scope) -> float:
         """The q-value that the request gives the best of the media types, from 0 to 1."""
-        ranges = _parse(b",".join([v for k, v in scope["headers"] if k == b"accept"]))
+        headers = scope["headers"] if len(scope["headers"]) <= MAX_HEADERS else ()
+        ranges = _parse(b",".join([v for k, v in headers if k == b"accept"]))
         if not ranges:
             return 1.0 if self.wildcard else 0.0
         return max(self._quality_of(wanted, ranges) for wanted in self.media_types)
@@ -108,7 +112,9 @@ def _parse(header: bytes) -> _Ranges:
             # A weight that is not valid asks for nothing.
             weight = params.pop("q", "1")
             quality = float(weight) if _WEIGHT.fullmatch(weight) else 0.0
-            ranges.setdefault((kind, subtype), []).append((params, quality))
+            same = ranges.setdefault((kind, subtype), [])
+            if len(same) < MAX_RANGES:
+                same.append((params, quality))
     return ranges
 
 

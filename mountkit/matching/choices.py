@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import Scope
 
 from mountkit.matching.matchers import Header
+from mountkit.matching.readings import MAX_HEADERS
 from mountkit.matching.rules import Rule
 
 
@@ -61,8 +62,8 @@ class Choices:
     def first(self, scope: Scope) -> int | None:
         """The first mount whose conditions hold."""
         if self._by_value is not None:
-            header, value = self._header, None
-            for name, given in scope["headers"]:
+            header, value, headers = self._header, None, scope["headers"]
+            for name, given in headers if len(headers) <= MAX_HEADERS else ():
                 if name == header:
                     if value is not None and given != value:  # two different values satisfy nothing
                         return None

@@ -28,6 +28,7 @@ Code: TypeAlias = Literal[
     "ends-the-process",
     "refuses-host",
     "shared-cookie",
+    "preflight",
 ]
 
 

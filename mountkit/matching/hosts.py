@@ -104,6 +104,13 @@ def host_of_value(value: bytes, scope: Scope) -> HostPort | None:
     return HostPort(parsed.host, default_port)
 
 
+def may_lack_host(scope: Scope) -> bool:
+    """Whether this is an HTTP/1.0 request without a `Host`."""
+    # granian writes "1", and adds an empty header.
+    is_old = scope.get("http_version") in ("1.0", "1")
+    return is_old and not any(k == b"host" and v for k, v in scope["headers"])
+
+
 def _compress_ipv6(literal: str) -> str | None:
     try:
         return f"[{ipaddress.IPv6Address(literal[1:-1]).compressed}]"

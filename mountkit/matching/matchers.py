@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
 from mountkit.matching.hosts import HostPattern, request_host
-from mountkit.matching.readings import parse_cookies, parse_query
+from mountkit.matching.readings import MAX_HEADERS, parse_cookies, parse_query
 
 #: What a header, cookie or query parameter must be: this text; a text that the regular
 #: expression matches as a whole; present (`True`); absent (`False` or `None`).
@@ -196,12 +196,15 @@ class _Value(Valued):
         self.wanted: str | re.Pattern[str] | bool = False if wanted is None else wanted
 
     @abstractmethod
-    def values(self, scope: Scope) -> list[str]:
-        """Every value that the request has under this name."""
+    def values(self, scope: Scope) -> list[str] | None:
+        """Every value that the request has under this name; `None` if it has too much to be read
+        (`mountkit.matching.readings`)."""
 
     def matches(self, scope: Scope) -> bool:
         values = self.values(scope)
         wanted = self.wanted
+        if values is None:
+            return False
         if isinstance(wanted, bool):
             return bool(values) is wanted
         if not values or any(value != values[0] for value in values):
@@ -238,11 +241,11 @@ class Header(_Value):
 
     def matches(self, scope: Scope) -> bool:
         # As for every value, but in one loop and without lists: headers decide often.
-        name, wanted = self.raw_name, self.wanted
-        if wanted.__class__ is re.Pattern:
+        name, wanted, headers = self.raw_name, self.wanted, scope["headers"]
+        if wanted.__class__ is re.Pattern or len(headers) > MAX_HEADERS:
             return super().matches(scope)
         is_there = False
-        for given, value in scope["headers"]:
+        for given, value in headers:
             if given == name:
                 if wanted.__class__ is bool:
                     return wanted is True
@@ -251,7 +254,9 @@ class Header(_Value):
                 is_there = True
         return is_there or wanted is False
 
-    def values(self, scope: Scope) -> list[str]:
+    def values(self, scope: Scope) -> list[str] | None:
+        if len(scope["headers"]) > MAX_HEADERS:
+            return None
         wanted = self.raw_name
         return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
 
@@ -267,10 +272,13 @@ class Cookie(_Value):
             )
         super().__init__(name, wanted)
 
-    def values(self, scope: Scope) -> list[str]:
+    def values(self, scope: Scope) -> list[str] | None:
+        if len(scope["headers"]) > MAX_HEADERS:
+            return None
         # HTTP/2 may split the header (RFC 9113, section 8.2.3).
         header = b";".join([value for name, value in scope["headers"] if name == b"cookie"])
-        return parse_cookies(header).get(self.name, []) if header else []
+        found = parse_cookies(header)
+        return None if found is None else found.get(self.name, [])
 
 
 class Query(_Value):
@@ -283,9 +291,9 @@ class Query(_Value):
             raise PatternError(f"Query name {name!r} is not a text; write e.g. Query('version').")
         super().__init__(name, wanted)
 
-    def values(self, scope: Scope) -> list[str]:
-        query = scope.get("query_string", b"")
-        return parse_query(query).get(self.name, []) if query else []
+    def values(self, scope: Scope) -> list[str] | None:
+        found = parse_query(scope.get("query_string") or b"")
+        return None if found is None else found.get(self.name, [])
 
 
 class Method(Valued):
@@ -402,7 +410,8 @@ class Host(Valued):
         self.pattern: HostPattern = HostPattern(pattern)
 
     def matches(self, scope: Scope) -> bool:
-        return self.pattern.match(request_host(scope)) is not None
+        is_read = len(scope["headers"]) <= MAX_HEADERS
+        return is_read and self.pattern.match(request_host(scope)) is not None
 
     def _key(self) -> tuple[object, ...]:
         return self.pattern.key

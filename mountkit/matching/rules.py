@@ -146,6 +146,16 @@ class Rule:
         conditions = frozenset(map(identity, self.conditions)) if self.conditions else _NONE
         return (self.priority, host_key, self.path.key, conditions)
 
+    @property
+    def short_key(self) -> Any:
+        """`key`, or the one part of it that says something, which is quicker to compare."""
+        if not self.conditions and not self.priority:
+            if self.host is None:
+                return self.path.key
+            if not self.path.segments:
+                return self.host.key
+        return self.key
+
     def match(
         self, scope: Scope, rest: str, host: HostPort | None
     ) -> tuple[str, dict[str, Any]] | None:

@@ -6,6 +6,7 @@ time linear in the length of the text. A text that could take longer is refused 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -178,12 +179,14 @@ def takes_slashes(convertor: Convertor[Any]) -> bool:
 def convert(texts: dict[str, str], convertors: dict[str, Convertor[Any]]) -> dict[str, Any] | None:
     """The placeholders' values, or `None` if one of them cannot be converted.
 
-    Python does not read a number of 5,000 digits: such a path does not match.
+    Python does not read an integer of 5,000 digits, and reads a float of as many as an infinite
+    number, which no URL can be made of: such a path does not match.
     """
     try:
-        return {name: convertors[name].convert(text) for name, text in texts.items()}
-    except ValueError:
+        found = {name: convertors[name].convert(text) for name, text in texts.items()}
+    except (ValueError, ArithmeticError):
         return None
+    return None if math.inf in found.values() else found
 
 
 def match_each(wanted: Iterable[str | Segment], texts: Iterable[str]) -> dict[str, Any] | None:

@@ -26,10 +26,18 @@ from starlette.types import Scope
 from mountkit.exceptions import ConflictError, PatternError
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.host_trees import HostTrees, Place
+from mountkit.matching.hosts import may_lack_host
 from mountkit.matching.paths import split_root_path
+from mountkit.matching.preflights import announced
 from mountkit.matching.rules import Rule
 from mountkit.matching.trees import UNDECIDED, Tree
-from mountkit.matching.views import has_control, is_odd, other_views, target_refusal
+from mountkit.matching.views import (
+    has_control,
+    has_fragment,
+    is_odd,
+    other_views,
+    target_refusal,
+)
 
 __all__ = ["Refusal", "Resolution", "Ruled", "Table"]
 
@@ -46,6 +54,8 @@ class Ruled(Protocol):
 
 M = TypeVar("M", bound=Ruled)
 
+# A tunnel, and perhaps a preflight.
+_RARE = frozenset(("CONNECT", "OPTIONS"))
 # Numbers that were given up, besides as many as are in use, before all are given anew.
 _HOLES = 100
 
@@ -100,8 +110,8 @@ class Table(Generic[M]):
         return self._declared
 
     def decide(self, scope: Scope) -> Resolution[M] | Refusal | None:
-        """The mount that takes this request (`http` or `websocket`); or a refusal, if no app may
-        see it; or `None`, if no mount takes it.
+        """The mount that takes this request; or a refusal, if no app may see it; or `None`, if no
+        mount takes it. None takes a scope of another type than `http` and `websocket`.
 
         Pure: the same scope gives the same answer, and is not changed.
 
@@ -110,27 +120,43 @@ class Table(Generic[M]):
         - its target is not a path (RFC 9112, section 3.2; see `views.target_refusal`);
         - mounts have hosts, and it has no `Host` header, several, or not a valid one (RFC 9112,
           section 3.2; HTTP/1.0 may leave it out);
-        - its path has a control character in it;
+        - its path has a control character in it, or its target a fragment;
         - its path can be read in several ways that lead to different mounts, or to other values
-          of placeholders: by the segments of `raw_path`, or without dot segments, empty segments
-          and backslashes. Whatever stands in front of this server may have read it differently
-          and let it pass for that reason. If all views agree, the path goes through as it is.
+          of placeholders; see `views.other_views`. Whatever stands in front of this server may
+          have read it differently and let it pass for that reason. If all views agree, the path
+          goes through as it is.
+
+        A preflight goes where the request goes that it announces, unless a mount takes it by its
+        own method.
         """
+        if scope["type"] not in ("http", "websocket"):
+            return None
         rest = path = scope["path"]
         try:
             raw_path, root_path = scope["raw_path"], scope["root_path"]
+            query = scope["query_string"]
         except KeyError:  # they are optional
-            return self.decide({"raw_path": None, "root_path": "", **scope})
+            return self.decide({"raw_path": None, "root_path": "", "query_string": b"", **scope})
         if root_path:
             root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
-        odd = is_odd(path, raw_path)
-        quick = self._quick
-        found = UNDECIDED if quick is None or odd else quick(scope, root_path, rest)
+        odd = is_odd(path, raw_path) or (query and has_fragment(scope))
+        quick = None if odd else self._quick
+        found = UNDECIDED if quick is None else quick(scope, root_path, rest)
         if found is UNDECIDED:
             found = self._decide(scope, root_path, rest, odd)
-        if (found is None and path[:1] != "/") or scope.get("method") == "CONNECT":
-            return target_refusal(scope) if self._live else None
+        if (found is None and path[:1] != "/") or scope.get("method") in _RARE:
+            return self._decide_rare(scope, found)
         return found
+
+    def _decide_rare(
+        self, scope: Scope, found: Resolution[M] | Refusal | None
+    ) -> Resolution[M] | Refusal | None:
+        """`decide`, for what is no path, CONNECT and OPTIONS."""
+        refusal = target_refusal(scope) if self._live else None
+        if refusal is None and not isinstance(found, Refusal):
+            asked = announced(scope, found)
+            return found if asked is None else self.decide(asked)
+        return refusal or found
 
     def _decide(
         self, scope: Scope, root_path: str, rest: str, odd: bool
@@ -143,7 +169,7 @@ class Table(Generic[M]):
         place = None
         if self.has_hosts:
             place = self._hosts.place_of(scope)
-            if place is None and not _may_lack_host(scope):
+            if place is None and not may_lack_host(scope):
                 return Refusal(400, "The request has no Host header, several, or not a valid one.")
         found = self._search(scope, root_path, rest, place)
         if not odd:
@@ -151,21 +177,28 @@ class Table(Generic[M]):
         chosen = _choice(found)
         for view in other_views(scope, root_path, rest):
             if view is None:
-                reason = f"The path {rest!r} may be read as one above {root_path!r}."
-                return Refusal(400, reason, is_ambiguous=True)
-            if chosen != _choice(self._search(scope, root_path, view, place)):
+                reason = f"The path {rest!r} may be read as another, or as one above {root_path!r}."
+            elif chosen != _choice(self._search(scope, root_path, view, place)):
                 reason = f"The path {rest!r} may be read as {view!r}, which is another mount's."
-                return Refusal(400, reason, is_ambiguous=True)
-        return found
+            else:
+                continue
+            return Refusal(400, reason, is_ambiguous=True)
+        return Refusal(400, "The target has a fragment.") if has_fragment(scope) else found
 
     def resolve(self, scope: Scope) -> Resolution[M] | None:
         """The mount that would take this request if no request were refused; see `decide`."""
+        if scope["type"] not in ("http", "websocket"):
+            return None
         root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
         place = self._hosts.place_of(scope) if self.has_hosts else None
-        return self._search(scope, root_path, rest, place)
+        found = self._search(scope, root_path, rest, place)
+        asked = announced(scope, found)
+        return found if asked is None else self.resolve(asked)
 
     def knows_host(self, scope: Scope) -> bool:
-        """Whether any mount has the host of a request."""
+        """Whether any mount has the host of a request, or its scope is of a type without one."""
+        if scope["type"] not in ("http", "websocket"):
+            return True
         place = self._hosts.place_of(scope)
         return place is not None and bool(place.trees)
 
@@ -322,7 +355,7 @@ class Table(Generic[M]):
         is_empty = not self._live
         for mount in coming:
             rule = mount.rule
-            key = _key(rule)
+            key = rule.short_key
             other = seen.get(key)
             seen[key] = rule
             if other is None and not is_empty:
@@ -330,9 +363,11 @@ class Table(Generic[M]):
                     if number not in leaving and self._rules[number].key == rule.key:
                         other = self._rules[number]
             if other is not None:
+                from mountkit.matching.witnesses import example_of  # a server does not need it
+
                 raise ConflictError(
                     f"Mount({rule!r}) at {rule.where} takes exactly the requests of "
-                    f"Mount({other!r}) at {other.where}{_example(other)}; remove one, or give it "
+                    f"Mount({other!r}) at {other.where}{example_of(other)}; remove one, or give it "
                     "a condition or a priority of its own."
                 )
 
@@ -376,17 +411,6 @@ class Table(Generic[M]):
             self._insert(number, mount)
 
 
-def _key(rule: Rule) -> Any:
-    """`rule.key`, or the one part of it that says something, which is quicker to compare."""
-    host, path = rule.host, rule.path
-    if not rule.conditions and not rule.priority:
-        if host is None:
-            return path.key
-        if not path.segments:
-            return host.key
-    return rule.key
-
-
 def _choice(found: Resolution[Any] | None) -> Any:
     """What must not depend on the reader: the mount, and the values of its placeholders."""
     return None if found is None else (id(found.mount), found.params)
@@ -394,16 +418,3 @@ def _choice(found: Resolution[Any] | None) -> Any:
 
 def _quality(rule: Rule, scope: Scope) -> float:
     return -1.0 if rule.accept is None else rule.accept.quality(scope)
-
-
-def _may_lack_host(scope: Scope) -> bool:
-    # granian writes "1", and adds an empty header.
-    is_old = scope.get("http_version") in ("1.0", "1")
-    return is_old and not any(k == b"host" and v for k, v in scope["headers"])
-
-
-def _example(rule: Rule) -> str:
-    from mountkit.matching.witnesses import describe_request, overlap
-
-    scope = overlap(rule, rule)
-    return "" if scope is None else f", such as {describe_request(scope)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope
 
@@ -16,14 +16,17 @@ from mountkit.matching.decisions import Refusal
 
 _CONTROLS = bytes([*range(0x20), 0x7F])
 _SLASHES = re.compile("/{2,}")
-_PERCENT = ord("%")
+_PERCENT, _HASH = b"%#"
+_NOT_ASCII = bytes(range(0x80, 0x100))
+# The slashes of a `raw_path`: those that are boundaries, and those that are not.
+_RAW_SLASH = re.compile(rb"/|%2F", re.IGNORECASE)
 
 
 def is_odd(path: str, raw_path: bytes | None) -> bool:
     """Whether another reader may see another path: a quick test that errs on the side of `True`.
 
     A path is odd if it has empty segments, dot segments, backslashes or characters that cannot be
-    printed, or if any part of it was percent-encoded.
+    printed, or if any part of it was percent-encoded, or a fragment.
     """
     # To look for a number in bytes is much quicker than to look for bytes, and `isprintable` is
     # slow for long paths.
@@ -32,7 +35,7 @@ def is_odd(path: str, raw_path: bytes | None) -> bool:
         or "/." in path
         or "\\" in path
         or (not path.isprintable() if len(path) < 40 else has_control(path))
-        or (raw_path is not None and _PERCENT in raw_path)
+        or (raw_path is not None and (_PERCENT in raw_path or _HASH in raw_path))
     )
 
 
@@ -59,39 +62,60 @@ def target_refusal(scope: Scope) -> Refusal | None:
     return Refusal(400, f"The target {path!r} is not a path.")
 
 
-def other_views(scope: Scope, root_path: str, rest: str) -> Iterator[str | None]:
-    """What other readers may see as the path below `root_path`; `None` for one outside of it.
+def has_fragment(scope: Scope) -> bool:
+    """Whether a target has a fragment, which no request may have (RFC 9112, section 3.2.1)."""
+    return _HASH in (scope["raw_path"] or b"") or _HASH in (scope.get("query_string") or b"")
 
-    The segments of `raw_path`, in which `%2F` is not a boundary, and the normalised path (RFC 3986,
-    section 6.2.2.3, and what browsers and proxies do besides): without dot segments and empty
-    segments, and with slashes for backslashes.
+
+def other_views(scope: Scope, root_path: str, rest: str) -> Iterator[str | None]:
+    """What other readers may see as the path below `root_path`; `None` for one outside of it, and
+    for one that cannot be told.
+
+    The segments of `raw_path`, in which `%2F` is not a boundary; the path without what may be a
+    fragment; and the normalised path (RFC 3986, section 6.2.2.3, and what browsers and proxies do
+    besides): without dot segments and empty segments, and with slashes for backslashes.
     """
     full = root_path + rest
-    raw: bytes = scope.get("raw_path") or b""
-    # A middleware that rewrites `path` alone leaves a `raw_path` that describes another path.
-    if _PERCENT in raw and (spelled := _spelled_by(raw, full, rest)) is not None:
-        parts = (unquote_to_bytes(part).decode("utf-8", "replace") for part in raw.split(b"/"))
-        segments = "/".join(part.replace("/", "%2F") for part in parts)
-        yield _below(segments if spelled == full else root_path + segments, root_path)
-    if not ("." in full or "\\" in full):  # nothing but slashes, and perhaps very many of them
-        yield _below(_SLASHES.sub("/", full), root_path)
-        return
+    raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
+    if b"%2F" in raw or b"%2f" in raw:
+        segments = _with_encoded_slashes(full, raw)
+        yield None if segments is None else _below(segments, root_path)
+        yield _below(_normal(segments or full), root_path)
+    if _HASH in raw:
+        yield rest.partition("#")[0]
+    yield _below(_normal(full), root_path)
+
+
+def _normal(path: str) -> str:
+    if not ("." in path or "\\" in path):  # nothing but slashes, and perhaps very many of them
+        return _SLASHES.sub("/", path)
     normal: list[str] = []
-    parts_of_path = full.replace("\\", "/").split("/")
-    for segment in parts_of_path:
+    segments = path.replace("\\", "/").split("/")
+    for segment in segments:
         if segment == "..":
             del normal[-1:]
         elif segment not in ("", "."):
             normal.append(segment)
-    is_directory = parts_of_path[-1] in ("", ".", "..") and normal
-    yield _below("/" + "/".join(normal) + "/" * bool(is_directory), root_path)
+    is_directory = segments[-1] in ("", ".", "..") and normal
+    return "/" + "/".join(normal) + "/" * bool(is_directory)
 
 
-def _spelled_by(raw_path: bytes, *paths: str) -> str | None:
-    """The path that `raw_path` spells. Some servers leave UTF-8 in it as it came."""
-    decoded = unquote_to_bytes(raw_path).decode("utf-8", "replace")
-    texts = (decoded, unquote(raw_path.decode("latin-1")))
-    return next((path for path in paths if path in texts), None)
+def _with_encoded_slashes(path: str, raw_path: bytes) -> str | None:
+    """`path` with `%2F` for each slash that is no boundary in `raw_path`; `None` if that spells
+    another path.
+
+    They are compared as bytes, without those beyond ASCII, which servers decode in one way or
+    another. One of them may lack what the other begins with: a prefix that was added or cut off.
+    """
+    spelled = unquote_to_bytes(raw_path).translate(None, _NOT_ASCII)
+    seen = path.encode("ascii", "ignore")
+    if not (seen.endswith(spelled) or spelled.endswith(seen)):
+        return None
+    slashes = ["/" if slash == b"/" else "%2F" for slash in _RAW_SLASH.findall(raw_path)]
+    pieces = path.split("/")
+    missing = len(pieces) - 1 - len(slashes)
+    slashes = ["/"] * missing + slashes[max(-missing, 0) :]
+    return pieces[0] + "".join(map(str.__add__, slashes, pieces[1:]))
 
 
 def _below(path: str, root_path: str) -> str | None:

@@ -139,7 +139,7 @@ class _Search:
         if (
             self.is_undecided
             or has_no_path
-            or any(_is_opaque(r) for r in (self.rule, *self.rivals.values()))
+            or any(is_opaque(r) for r in (self.rule, *self.rivals.values()))
         ):
             raise Undecided
         return list(self.rivals.values())
@@ -196,6 +196,12 @@ def overlap(one: Rule, other: Rule) -> Scope | None:
         if takes(one, scope) and takes(other, scope):
             return scope
     return None
+
+
+def example_of(rule: Rule) -> str:
+    """For messages: ", such as GET http://a.com/x", or `""`."""
+    scope = overlap(rule, rule)
+    return "" if scope is None else f", such as {describe_request(scope)}"
 
 
 def _agree(one: Choices, other: Choices) -> bool:
@@ -387,7 +393,7 @@ _OFFERS: dict[type[Matcher], Callable[[Any, bool], _Offer]] = {
 }
 
 
-def _is_opaque(rule: Rule) -> bool:
+def is_opaque(rule: Rule) -> bool:
     """Whether a rule has a condition whose choices cannot be read."""
     return any(_has_opaque_part(matcher) for matcher in rule.conditions)
 

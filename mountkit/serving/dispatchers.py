@@ -102,7 +102,7 @@ class Dispatcher:
         if kind == "lifespan":
             await self._lifespans(scope, receive, send)
             return
-        found = self.table.decide(scope) if kind == "http" or kind == "websocket" else None
+        found = self.table.decide(scope)
         if found is None:
             if self.unknown_host == "default" or self.table.knows_host(scope):
                 await self._fall_through(scope, receive, send)
@@ -295,7 +295,7 @@ class DispatchMiddleware(Dispatcher):
         return self.app
 
     async def _serve_default(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if SITE not in scope:
+        if SITE not in scope and scope["type"] in ("http", "websocket"):
             scope[SITE] = site_of(scope, scope.get("root_path", "").rstrip("/"), self)
         await self.app(scope, receive, send)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.exceptions import PatternError
+from mountkit.exceptions import MountkitError, PatternError
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
@@ -93,11 +93,11 @@ class Split:
     def choose(self, scope: Scope) -> str:
         """The name of the app that a request goes to."""
         if self._cookie is not None:
-            values = self._cookie.values(scope)
+            values = self._cookie.values(scope) or []
             if len(values) == 1 and values[0] in self._names:
                 return values[0]
         if self._header is not None:
-            values = self._header.values(scope)
+            values = self._header.values(scope) or []
             if len(values) == 1:
                 return self._at(_fraction(values[0], self._seed))
         return self._at(self._random.random())
@@ -110,6 +110,10 @@ class Split:
         if scope["type"] == "lifespan":
             await self._lifespans(scope, receive, send)
             return
+        if scope["type"] not in ("http", "websocket"):
+            raise MountkitError(
+                f"Scope type {scope['type']!r} cannot be split; mount an app for it."
+            )
         name = self.choose(scope)
         child = self._children[name]
         if self._cookie is not None and self._cookie.values(scope) != [name]:

@@ -64,8 +64,6 @@ class MountTable(BaseRoute):
         self.table: Table[Any] = Table(with_exposures(mounts))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] not in ("http", "websocket"):
-            return Match.NONE, {}
         decision = self.table.decide(scope)
         if isinstance(decision, Refusal):
             if not decision.is_ambiguous and self.table.resolve(scope) is None:

@@ -22,7 +22,7 @@ from starlette.routing import Host as StarletteHost
 from starlette.routing import Mount as StarletteMount
 from starlette.routing import NoMatchFound, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from mountkit import Dispatcher, DispatchMiddleware, LifespanMiddleware, Mount
@@ -368,6 +368,84 @@ def test_cors_of_the_parent_answers_for_the_mounts_among_its_routes(client: Clie
     response = client(app).options("/a/", headers=headers)
     assert response.headers["access-control-allow-origin"] == "http://b.com"
     assert response.text == "OK"
+
+
+async def deny() -> None:
+    raise HTTPException(401)
+
+
+class Deny:
+    """Middleware that lets nobody in."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await PlainTextResponse("denied", status_code=403)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def guarded(place: str, guard: str) -> FastAPI:
+    """A parent with a mount and one guard."""
+    mounts = [Mount("/a", says("a"))]
+    app = FastAPI(
+        dependencies=[Depends(deny)] if guard == "dependencies" else [],
+        routes=mounts if place == "routes" else None,
+    )
+
+    @app.get("/own")
+    async def own() -> str:
+        return "own"
+
+    if guard == "inside":
+        app.add_middleware(Deny)
+    if place == "in-front":
+        app.add_middleware(DispatchMiddleware, mounts=mounts)
+    if guard == "outside":
+        app.add_middleware(Deny)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("place", "guard", "own", "mounted"),
+    [
+        pytest.param("routes", "dependencies", 401, 200, id="dependencies-of-routes"),
+        pytest.param("in-front", "dependencies", 401, 200, id="dependencies-behind"),
+        pytest.param("in-front", "inside", 403, 200, id="middleware-behind"),
+        pytest.param("in-front", "outside", 403, 403, id="middleware-in-front"),
+        pytest.param("routes", "outside", 403, 403, id="middleware-of-the-parent"),
+    ],
+)
+def test_what_guards_a_mount(
+    client: ClientFactory, place: str, guard: str, own: int, mounted: int
+) -> None:
+    """Middleware in front of it; neither dependencies nor middleware behind it."""
+    running = client(guarded(place, guard))
+    assert running.get("/own").status_code == own
+    assert running.get("/a/").status_code == mounted
+
+
+@pytest.mark.parametrize(
+    ("is_outside", "status"),
+    [pytest.param(True, 200, id="in-front"), pytest.param(False, 405, id="behind")],
+)
+def test_cors_of_a_parent_with_mounts_in_front(
+    client: ClientFactory, is_outside: bool, status: int
+) -> None:
+    """It has to be added after them, to stand in front."""
+    app = FastAPI()
+    child = Starlette(routes=[Route("/", says("a"), methods=["PUT"])])
+    if not is_outside:
+        app.add_middleware(CORSMiddleware, allow_origins=["http://b.com"], allow_methods=["PUT"])
+    app.add_middleware(DispatchMiddleware, mounts=[Mount("/a", child, methods=["PUT"])])
+    if is_outside:
+        app.add_middleware(CORSMiddleware, allow_origins=["http://b.com"], allow_methods=["PUT"])
+    headers = {"origin": "http://b.com", "access-control-request-method": "PUT"}
+    response = client(app).options("/a/", headers=headers)
+    assert response.status_code == status
+    assert ("access-control-allow-origin" in response.headers) is is_outside
 
 
 def test_max_body_size(client: ClientFactory) -> None:

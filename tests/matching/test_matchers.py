@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.responses import PlainTextResponse
 from starlette.types import Scope
 
 from mountkit import (
@@ -19,10 +20,13 @@ from mountkit import (
     Host,
     Matcher,
     Method,
+    Mount,
     PatternError,
     Query,
+    Resolution,
     Scheme,
     ScopeType,
+    Table,
 )
 from mountkit.matching import readings
 from mountkit.matching.matchers import Specificity
@@ -82,6 +86,14 @@ def test_header_present_is_the_default() -> None:
         pytest.param("1", [("cookie", "a=0;beta=1")], True, id="no-space"),
         pytest.param("1", [("cookie", "a=0"), ("cookie", "beta=1")], True, id="split-headers"),
         pytest.param("1", [("cookie", 'beta="1"')], True, id="quoted"),
+        pytest.param("1", [("cookie", 'beta="1')], False, id="quote-before"),
+        pytest.param("1", [("cookie", 'beta=1"')], False, id="quote-behind"),
+        pytest.param("1", [("cookie", 'beta=""1""')], False, id="quoted-twice"),
+        pytest.param('"1', [("cookie", 'beta="1')], True, id="one-quote-is-of-the-value"),
+        pytest.param('"', [("cookie", 'beta="')], True, id="quote-alone"),
+        pytest.param("", [("cookie", 'beta=""')], True, id="quoted-empty"),
+        pytest.param("1", [("cookie", 'beta=1; beta="1')], False, id="conflicting-by-a-quote"),
+        pytest.param(re.compile("[12]"), [("cookie", "beta=1; beta=2")], False, id="regex-of-two"),
         pytest.param("a=b", [("cookie", "beta=a=b")], True, id="value-with-equals-sign"),
         pytest.param("1", [("cookie", "beta=1; beta=2")], False, id="conflicting"),
         pytest.param("1", [("cookie", "beta=2"), ("cookie", "beta=1")], False, id="split-conflict"),
@@ -122,6 +134,9 @@ def test_cookie(wanted: Any, headers: Headers, expected: bool) -> None:
         pytest.param(False, "w=1", True, id="absent"),
         pytest.param(re.compile("[12]"), "v=1", True, id="regex"),
         pytest.param(re.compile("[12]"), "v=12", False, id="regex-whole"),
+        pytest.param(re.compile("[12]"), "v=1&v=2", False, id="regex-of-two-values"),
+        pytest.param(re.compile("[12]"), "v=1&%76=2", False, id="regex-of-two-spellings"),
+        pytest.param(re.compile("[12]?"), "v=1&v", False, id="regex-of-one-and-nothing"),
     ],
 )
 def test_query(wanted: Any, query: str, expected: bool) -> None:
@@ -640,6 +655,99 @@ def test_accept_reads_so_much(header: str, quality: float) -> None:
     scope = scope_of("/", headers=[("accept", header)])
     assert Accept("a/1").quality(scope) == quality
     assert Accept("a/1", wildcard=True).quality(scope) == 1.0
+
+
+@pytest.mark.parametrize(("count", "quality"), [(19, 0.7), (20, 0.0)])
+def test_accept_reads_so_many_ranges_of_one_type(count: int, quality: float) -> None:
+    """Of those with other parameters, the first ones."""
+    ranges = ", ".join(["a/1;v=1"] * count + ["a/1;v=2;q=0.7"])
+    assert Accept("a/1;v=2").quality(scope_of(headers=[("accept", ranges)])) == quality
+
+
+@pytest.mark.parametrize("wanted", [True, None, "1", re.compile("1?")], ids=str)
+@pytest.mark.parametrize(
+    ("matcher", "fits", "exceeds"),
+    [
+        pytest.param(
+            Header,
+            {"headers": [("a", "1")] * 500},
+            {"headers": [("a", "1")] * 501},
+            id="headers",
+        ),
+        pytest.param(
+            Cookie,
+            {"headers": [("cookie", "a=1")] * 500},
+            {"headers": [("cookie", "a=1")] * 501},
+            id="cookie-headers",
+        ),
+        pytest.param(
+            Cookie,
+            {"headers": [("cookie", ";".join(["a=1"] * 1_000))]},
+            {"headers": [("cookie", ";".join(["a=1"] * 1_001))]},
+            id="cookies",
+        ),
+        pytest.param(
+            Cookie,
+            {"headers": [("cookie", f"a=1;b={'x' * 31_994}")]},
+            {"headers": [("cookie", f"a=1;b={'x' * 31_995}")]},
+            id="long-cookies",
+        ),
+        pytest.param(
+            Query,
+            {"query": "&".join(["a=1"] * 1_000)},
+            {"query": "&".join(["a=1"] * 1_001)},
+            id="parameters",
+        ),
+        pytest.param(
+            Query,
+            {"query": f"a=1&b={'x' * 31_994}"},
+            {"query": f"a=1&b={'x' * 31_995}"},
+            id="long-query",
+        ),
+    ],
+)
+def test_conditions_read_so_much(
+    matcher: Any, fits: dict[str, Any], exceeds: dict[str, Any], wanted: Any
+) -> None:
+    """What has more in it fulfils no condition: neither on a value, nor on its presence, nor on
+    its absence."""
+    assert matcher("a", wanted).matches(scope_of(**fits)) is (wanted is not None)
+    assert matcher("b" if wanted is None else "a", wanted).matches(scope_of(**exceeds)) is False
+
+
+def test_hosts_and_accept_read_so_many_headers() -> None:
+    """Of more, they see none."""
+    for count, expected in ((498, True), (499, False)):
+        headers = [*[("x", "")] * count, ("accept", "a/b")]
+        scope = scope_of(host="a.com", headers=headers)
+        assert Host("a.com").matches(scope) is expected
+        assert Accept("a/b").matches(scope) is expected
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_mounts_that_are_looked_up_read_so_many_headers(count: int) -> None:
+    """As those that are asked, one by one."""
+    mounts = [Mount("/", PlainTextResponse(""), headers={"x": str(n)}) for n in range(2)]
+    if count == 2:
+        mounts.append(Mount("/", PlainTextResponse(""), headers={"y": "1"}))
+    table = Table(mounts)
+    found = table.decide(scope_of(headers=[*[("z", "")] * 499, ("x", "1")]))
+    assert isinstance(found, Resolution)
+    assert found.mount is mounts[1]
+    assert table.decide(scope_of(headers=[*[("z", "")] * 500, ("x", "1")])) is None
+
+
+@pytest.mark.parametrize(
+    "matcher",
+    [Header("x-v", "1"), Header("x-v", re.compile("[12]")), Cookie("v", "1"), Query("v", "1")],
+    ids=str,
+)
+def test_what_is_not_one_value_is_the_others(matcher: Matcher) -> None:
+    """`~` takes all that its condition does not take, two different values included."""
+    headers = [("x-v", "1"), ("x-v", "2"), ("cookie", "v=1; v=2")]
+    scope = scope_of(headers=headers, query="v=1&v=2")
+    assert not matcher.matches(scope)
+    assert (~matcher).matches(scope)
 
 
 def test_conditions_read_a_request_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,17 @@ class HexConvertor(Convertor[int]):
         return f"{value:x}"
 
 
+class RatioConvertor(Convertor[float]):
+    regex = "[0-9]+:[0-9]+"
+
+    def convert(self, value: str) -> float:
+        upper, lower = value.split(":")
+        return int(upper) / int(lower)
+
+    def to_string(self, value: float) -> str:
+        raise NotImplementedError
+
+
 class DayConvertor(Convertor[str]):
     regex = "[0-9]{4}/[0-9]{2}"
 
@@ -103,6 +114,11 @@ def hex_convertor() -> Iterator[None]:
         pytest.param("/u/{id:int}", "/u/4\n", None, id="int-newline"),
         pytest.param("/u/{id:int}", "/u/" + "9" * 5000, None, id="int-5000-digits"),
         pytest.param("/{x:float}", "/1.5/", ("/1.5", {"x": 1.5}), id="float"),
+        pytest.param("/{x:float}", "/" + "9" * 300, ("/" + "9" * 300, {"x": 1e300}), id="float-long"),
+        pytest.param("/{x:float}", "/" + "9" * 400, None, id="float-400-digits"),
+        pytest.param("/{x:float}", "/" + "9" * 5000, None, id="float-5000-digits"),
+        pytest.param("/v{x:float}-{n:int}", "/v" + "9" * 400 + "-1", None, id="mixed-float"),
+        pytest.param("/{p:path}/{x:float}", "/a/" + "7" * 5000, None, id="path-float"),
         pytest.param("/{x:uuid}", f"/{UUID_TEXT}", (f"/{UUID_TEXT}", {"x": UUID(UUID_TEXT)}),
                      id="uuid"),
         pytest.param("/v{n:int}", "/v2/x", ("/v2", {"n": 2}), id="mixed"),
@@ -569,6 +585,17 @@ def test_two_placeholders_beside_one_with_slashes_are_refused(pattern: str) -> N
     """To try takes quadratic time."""
     with pytest.raises(PatternError, match="write one placeholder a segment there"):
         PathPattern(pattern)
+
+
+@pytest.mark.parametrize("text", ["1:0", "9" * 400 + ":1", "9" * 5000 + ":1"])
+def test_a_custom_convertor_that_cannot_compute(text: str) -> None:
+    """What is no number for it is no match, and not an error."""
+    register_url_convertor("ratio", RatioConvertor())
+    try:
+        assert PathPattern("/r/{x:ratio}").match("/r/1:2") == ("/r/1:2", {"x": 0.5})
+        assert PathPattern("/r/{x:ratio}").match(f"/r/{text}") is None
+    finally:
+        del CONVERTOR_TYPES["ratio"]
 
 
 def test_a_custom_convertor_that_takes_slashes_between_digits() -> None:

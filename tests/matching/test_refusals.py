@@ -83,6 +83,10 @@ def request(raw_path: str, **options: Any) -> Scope:
         ("/%5Cadmin", 400),
         ("/t/a%2Fb", 400),
         ("/t//b", 400),
+        ("/x%2Fy/../admin", 400),
+        ("/static/x%2Fy/../z", 200),
+        ("/admin#x", 400),
+        ("/static/%23", 200),
         ("/static/%00", 400),
         ("/static/%0a", 400),
         ("/static/x%7f", 400),
@@ -128,10 +132,57 @@ async def test_a_proxy_that_strips_the_prefix() -> None:
         assert sent[0]["status"] == status
 
 
-async def test_a_raw_path_of_another_path_has_no_say() -> None:
-    """A middleware that rewrites `path` alone."""
-    scope = scope_of("/admin/x", raw_path=b"/old/a%2Fb")
-    assert (await asked(Dispatcher(mounts()), scope))[0][0]["status"] == 200
+@pytest.mark.parametrize(
+    ("path", "raw_path", "status"),
+    [
+        pytest.param("/admin/x", b"/old/a%20b", 200, id="without-slashes"),
+        pytest.param("/admin/x", b"/old/a%2Fb", 400, id="with-a-slash"),
+        pytest.param("/static/a/b", b"/de/static/a%2Fb", 200, id="cut"),
+        pytest.param("/admin/x", b"/de/admin%2Fx", 400, id="cut-and-hidden"),
+        pytest.param("/admin/x", b"/de%2Fadmin/x", 400, id="cut-at-no-boundary"),
+        pytest.param("/static/a/b", b"/a%2Fb", 200, id="longer"),
+        pytest.param("/admin/x", b"%2fx", 400, id="longer-and-hidden"),
+        pytest.param("/admin/x", b"/admin%2Fx?y", 400, id="with-the-query"),
+        pytest.param("/admin", b"/admin?next=%2Fx", 200, id="in-the-query"),
+        pytest.param("/admin/x", None, 200, id="none"),
+        pytest.param("/admin/x", b"", 200, id="empty"),
+        pytest.param("x", b"/%2Fx", 400, id="no-path"),
+        pytest.param("/admin/x/Ü", "/admin%2Fx/Ü".encode(), 400, id="utf-8"),
+        pytest.param("/admin/x/ÜÜ", "/admin%2Fx/Ü%C3%9C".encode(), 400, id="utf-8-mixed"),
+        pytest.param("/admin/x/\udcdc", b"/admin%2Fx/\xdc", 400, id="surrogate"),
+        pytest.param("/admin/x/Ü", b"/admin%2Fx/\xdc", 400, id="latin-1"),
+        pytest.param("/admin/x/\ufffd", b"/admin%2Fx/\xdc", 400, id="replaced"),
+        pytest.param("/static/x/Ü", "/static/x%2FÜ".encode(), 200, id="utf-8-below"),
+        pytest.param("/static/x/\ufffd", b"/static/x%2F\xdc", 200, id="replaced-below"),
+    ],
+)
+async def test_a_raw_path_beside_another_path(
+    path: str, raw_path: bytes | None, status: int
+) -> None:
+    """What a rewriting middleware or another way to decode may lead to: `raw_path` is compared as
+    bytes. If it has an encoded slash and cannot be compared, the request is refused."""
+    sent, error = await asked(Dispatcher(mounts()), scope_of(path, raw_path=raw_path))
+    assert error is None
+    assert sent[0]["status"] == status
+
+
+AMONG_ROUTES = ("routes", "included")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("path", "query", "is_left"),
+    [
+        pytest.param("/static#x", "", False, id="path"),
+        pytest.param("/none#x", "", True, id="path-of-nobody"),
+        pytest.param("/static", "x#y", False, id="query"),
+        pytest.param("/none", "x#y", True, id="query-of-nobody"),
+    ],
+)
+async def test_a_target_with_a_fragment(place: str, path: str, query: str, is_left: bool) -> None:
+    """Refused; what no mount among the routes of an app would take is left to the others."""
+    sent, _ = await asked(PLACES[place](), request(path, query=query))
+    assert sent[0]["status"] == (404 if is_left and place in AMONG_ROUTES else 400)
 
 
 async def test_an_app_without_mounts_is_not_touched() -> None:

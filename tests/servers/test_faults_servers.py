@@ -16,7 +16,7 @@ from tests.support import raw
 from tests.support.raw import Response, ask
 from tests.support.servers import SERVERS, Server, serve
 
-# These do not tell the host of a target in absolute form (RFC 9112, section 3.2.2).
+# These tell neither the host of a target in absolute form (RFC 9112, section 3.2.2) nor a fragment.
 FORGETFUL = ("uvicorn-httptools", "granian")
 # What a request is refused with, by the server or by mountkit; `None`: the connection is closed.
 REFUSED = (400, 404, 405, 414, 421, 431, 501, None)
@@ -150,6 +150,9 @@ PATHS: list[tuple[str, str, raw.Text, Any]] = [
     ("target-port", "paths", ":80/x", REFUSED),
     ("target-no-slash", "paths", "admin/x", REFUSED),
     ("fragment", "paths", "/x#/admin", REFUSED),
+    ("raw-utf-8-and-an-encoded-slash", "paths", b"/admin%2Fx/\xc3\x9c", REFUSED),
+    ("raw-utf-8-and-an-encoded-slash-in-a-placeholder", "paths", b"/t/\xc3\x9c%2Fb", REFUSED),
+    ("encoded-slash-and-dots", "rooted", "/x%2Fy/../admin", 400),
     ("query", "paths", "/x?/admin", 404),
     ("encoded-query", "paths", "/admin%3Fx", 404),
     ("encoded-fragment", "paths", "/admin%23x", 404),
@@ -191,6 +194,22 @@ def test_absolute_form(server: Server, name: str, target: str) -> None:
     assert name in FORGETFUL or response is None or response.status in REFUSED
 
 
+@pytest.mark.parametrize("target", ["/admin#x", "/admin/x#", "/admin?x#y", "/static#/../admin"])
+def test_fragments(server: Server, name: str, target: str) -> None:
+    """Refused; a server that drops the fragment hands on the path before it."""
+    response = ask(server.port, target, headers=to("rooted"))
+    forgotten = "static" if target.startswith("/static") else "admin"
+    check(server, response, forgotten if name in FORGETFUL else 400)
+
+
+@pytest.mark.parametrize("target", [b"/b\xc3\xbccher/x", b"/static/\xc3\x9c%2Fx"])
+def test_raw_utf_8(server: Server, name: str, target: bytes) -> None:
+    """granian alone takes it; the path that it spells decides."""
+    response = ask(server.port, target, headers=to("paths"))
+    taker = "static" if target.startswith(b"/static") else "books"
+    check(server, response, taker if name == "granian" else REFUSED)
+
+
 @pytest.mark.parametrize("table", ["paths", "rooted", "hosts-default"])
 @pytest.mark.parametrize("target", ["x.com:443", "/admin", "http://x.com/", "*", "x.com"])
 def test_connect(server: Server, target: str, table: str) -> None:
@@ -206,6 +225,28 @@ def test_options(server: Server, target: str) -> None:
     """`OPTIONS *` is no mount's."""
     response = ask(server.port, target, method="OPTIONS", headers=to("rooted"))
     check(server, response, REFUSED if target == "*" else "admin")
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        pytest.param([("Access-Control-Request-Method", "PUT")], "put", id="put"),
+        pytest.param([("Access-Control-Request-Method", "GET")], "v1", id="get"),
+        pytest.param([], "v1", id="nothing"),
+        pytest.param(
+            [
+                ("Access-Control-Request-Method", "GET"),
+                ("Access-Control-Request-Headers", "x-version"),
+            ],
+            "v1",
+            id="no-value",
+        ),
+    ],
+)
+def test_preflights(server: Server, headers: Sequence[tuple[str, str]], expected: str) -> None:
+    """The mount that takes the request which is announced."""
+    sent = to("headers", ("Origin", "http://other.com"), *headers)
+    check(server, ask(server.port, "/x", method="OPTIONS", headers=sent), expected)
 
 
 REDIRECTS = [
@@ -473,6 +514,17 @@ def test_authority_of_http_2(
     check(server, response, of_granian if name == "granian" else expected)
 
 
+@pytest.mark.parametrize("path", ["/admin#x", "/admin?x#y", "/admin%2Fx"])
+def test_paths_of_http_2(server: Server, name: str, path: str) -> None:
+    """The rules are the same."""
+    if name.startswith("uvicorn"):
+        pytest.skip("uvicorn has no HTTP/2")
+    pseudo = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", "h")]
+    response = raw.ask_h2(server.port, [*pseudo, ("x-table", "rooted")])
+    forgotten = name == "granian" and "#" in path
+    check(server, response, "admin" if forgotten else REFUSED)
+
+
 HEADERS: list[tuple[str, Sequence[tuple[str, str]], str]] = [
     ("none", [], "v1"),
     ("one", [("X-Version", "2")], "v2"),
@@ -487,6 +539,17 @@ HEADERS: list[tuple[str, Sequence[tuple[str, str]], str]] = [
     ("underscore-auth", [("X_Auth", "root")], "v1"),
     ("underscore-and-hyphen", [("X-Auth", "alice"), ("X_Auth", "root")], "v1"),
     ("hyphen", [("X-Auth", "root")], "auth"),
+    ("regex", [("X-Kind", "1")], "kind"),
+    ("regex-twice", [("X-Kind", "1")] * 2, "kind"),
+    ("regex-two", [("X-Kind", "1"), ("X-Kind", "2")], "v1"),
+    ("regex-two-the-other-way", [("X-Kind", "2"), ("X-Kind", "1")], "v1"),
+    ("regex-empty-besides", [("X-Kind", "1"), ("X-Kind", "")], "v1"),
+    ("cookie", [("Cookie", "lane=1")], "cookie"),
+    ("cookie-quoted", [("Cookie", 'lane="1"')], "cookie"),
+    ("cookie-one-quote", [("Cookie", 'lane="1')], "v1"),
+    ("cookie-other-quote", [("Cookie", 'lane=1"')], "v1"),
+    ("cookie-two", [("Cookie", "lane=1; lane=2")], "v1"),
+    ("cookies-two", [("Cookie", "lane=1"), ("Cookie", "lane=2")], "v1"),
 ]
 
 
@@ -496,6 +559,25 @@ def test_headers(server: Server, headers: Sequence[tuple[str, str]], expected: s
     response = ask(server.port, "/", headers=[*to("headers"), *headers])
     # Some servers refuse a name with an underscore.
     check(server, response, expected if response and response.status == 200 else 400)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param("/?lane=1", "query", id="query"),
+        pytest.param("/?lane=1&lane=1", "query", id="query-twice"),
+        pytest.param("/?lane=1&lane=2", "v1", id="query-two"),
+        pytest.param("/?lane=2&l%61ne=1", "v1", id="query-two-spellings"),
+        pytest.param("/f/1.5", "float", id="float"),
+        pytest.param("/f/" + "9" * 400, "v1", id="float-400-digits"),
+        pytest.param("/f/" + "9" * 5000, "v1", id="float-5000-digits"),
+        pytest.param("/f/0." + "9" * 5000, "float", id="float-5000-decimals"),
+        pytest.param("/u/" + "9" * 5000, "v1", id="uuid-5000-digits"),
+    ],
+)
+def test_values_in_targets(server: Server, target: str, expected: str) -> None:
+    """Two different values choose no mount, and neither does a number that is none."""
+    check(server, ask(server.port, target, headers=to("headers")), expected)
 
 
 SMUGGLED = [
@@ -541,15 +623,27 @@ def test_websockets_of_nobody(server: Server) -> None:
         ("/static/../admin", "h", "paths"),
         ("/admin%2Fx", "h", "paths"),
         ("/static/x%00", "h", "paths"),
+        (b"/t/\xc3\x9c%2Fb", "h", "paths"),
         ("/x", "u@x.com", "hosts"),
         ("/x", "unknown.com", "hosts"),
     ],
 )
-def test_improper_websockets(server: Server, target: str, host: str, table: str) -> None:
+def test_improper_websockets(server: Server, target: raw.Text, host: str, table: str) -> None:
     """Refused as requests are."""
     found = raw.websocket(server.port, target, to(table), host=host)
     assert found.status in (400, 403, 404, 421)
     assert ran(server) == []
+
+
+@pytest.mark.parametrize("target", ["/admin#x", "/admin?x#y"])
+def test_fragments_of_websockets(server: Server, name: str, target: str) -> None:
+    """Refused, unless the server drops them."""
+    found = raw.websocket(server.port, target, to("rooted"))
+    if name == "granian":
+        assert (found.status, ran(server)) == (101, ["admin"])
+    else:
+        assert found.status in (400, 403)
+        assert ran(server) == []
 
 
 def test_a_websocket_of_a_mount(server: Server) -> None:

@@ -145,23 +145,6 @@ def test_scope_with_a_path_that_the_proxy_stripped(outer: Server) -> None:
     }
 
 
-def test_root_path_with_the_full_path(outer: Server, name: str) -> None:
-    """The proxy leaves `/outer` in the path: the same scope as without it.
-
-    But under uvicorn: it puts `--root-path` before every path, so that a proxy which strips
-    nothing yields `/outer/outer/raw/x`, which nothing is mounted at.
-    """
-    response = httpx2.get(f"{outer.url}/outer/raw/x")
-    if name.startswith("uvicorn"):
-        assert response.status_code == 404
-    else:
-        assert response.json() == {
-            "path": "/outer/raw/x",
-            "raw_path": "/outer/raw/x",
-            "root_path": "/outer/raw",
-        }
-
-
 def test_urls_of_a_flask_app_below_a_root_path(outer: Server) -> None:
     """SCRIPT_NAME holds the server's `root_path` and the mount's prefix."""
     response = httpx2.get(f"{outer.url}/flask/item/3")

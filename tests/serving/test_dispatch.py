@@ -14,19 +14,25 @@ from starlette.datastructures import URLPath
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Match, NoMatchFound, Route, Router, WebSocketRoute
 from starlette.routing import Mount as StarletteMount
-from starlette.routing import NoMatchFound, Route, Router, WebSocketRoute
 from starlette.testclient import WebSocketDenialResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mountkit import (
+    Accept,
+    Cookie,
     Dispatcher,
     DispatchMiddleware,
     LifespanMiddleware,
     Mount,
     MountkitError,
     PatternError,
+    Split,
+    Table,
+    TenantMiddleware,
+    TenantResolver,
 )
 from tests.support.clients import ClientFactory
 from tests.support.scopes import scope_of
@@ -114,23 +120,97 @@ def test_websocket_not_found_on_a_plain_server(client: ClientFactory) -> None:
         """Is refused."""
 
 
+TABLES: dict[str, list[Mount]] = {
+    "nothing": [],
+    "paths": [Mount("/a", says("a")), Mount("/", says("root"))],
+    "nested-paths": [Mount("/a/b", says("a")), Mount("/{x}", says("x"))],
+    "exact": [Mount("/a", says("a"), exact=True)],
+    "hosts": [Mount("/", says("a"), host="a.com")],
+    "host-patterns": [Mount("/", says("a"), host="{tenant}.a.com")],
+    "methods": [Mount("/", says("a"), methods=["GET"])],
+    "headers": [Mount("/", says("a"), headers={"x": "1"})],
+    "cookies": [Mount("/", says("a"), when=~Cookie("x"))],
+    "accept": [Mount("/", says("a"), when=Accept("a/b"))],
+    "priority": [Mount("/", says("a"), priority=1), Mount("/a", says("a"))],
+    "mounts-among-routes": [Mount("/", routes=[Mount("/a", says("a"))])],
+}
+UNKNOWN = {
+    "bare": {"type": "webtransport"},
+    "full": scope_of("/a", type="webtransport", raw_path=b"/a", headers=[("referer", "http://x/")]),
+}
+of_every_kind = pytest.mark.parametrize("kind", UNKNOWN)
+in_every_table = pytest.mark.parametrize("table", TABLES)
+
+
+@of_every_kind
+@in_every_table
+@pytest.mark.parametrize("unknown_host", ["default", 404, 421])
 @pytest.mark.anyio
-async def test_unknown_scope_type() -> None:
+async def test_unknown_scope_type(table: str, kind: str, unknown_host: Any) -> None:
     """Of a protocol that is yet to come, nothing is known: not to be mistaken for HTTP."""
+    dispatcher = Dispatcher(TABLES[table], unknown_host=unknown_host)
     with pytest.raises(MountkitError, match="Scope type 'webtransport' is not"):
-        await Dispatcher()(scope_of(type="webtransport"), None, None)  # type: ignore[arg-type]
+        await dispatcher(dict(UNKNOWN[kind]), None, None)  # type: ignore[arg-type]
 
 
+@of_every_kind
+@in_every_table
+@pytest.mark.parametrize("unknown_host", ["default", 404, 421])
+@pytest.mark.parametrize("shape", ["default", "middleware"])
 @pytest.mark.anyio
-async def test_unknown_scope_type_goes_to_the_default() -> None:
-    """The default app may know it."""
+async def test_unknown_scope_type_goes_to_the_app_underneath(
+    table: str, kind: str, unknown_host: Any, shape: str
+) -> None:
+    """Which may know it, as it came."""
     seen = []
 
-    async def default(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(scope["type"])
+    async def underneath(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
 
-    await Dispatcher(default=default)(scope_of(type="webtransport"), None, None)  # type: ignore[arg-type]
-    assert seen == ["webtransport"]
+    app: Any = (
+        Dispatcher(TABLES[table], default=underneath, unknown_host=unknown_host)
+        if shape == "default"
+        else DispatchMiddleware(underneath, TABLES[table], unknown_host=unknown_host)
+    )
+    await app(dict(UNKNOWN[kind]), None, None)
+    assert seen == [UNKNOWN[kind]]
+
+
+@of_every_kind
+@in_every_table
+def test_unknown_scope_type_is_no_mount_s(table: str, kind: str) -> None:
+    """A table and a mount among routes take none."""
+    for found in (Table(TABLES[table]).decide, Table(TABLES[table]).resolve):
+        assert found(UNKNOWN[kind]) is None
+    for mount in TABLES[table]:
+        assert mount.matches(dict(UNKNOWN[kind])) == (Match.NONE, {})
+
+
+@of_every_kind
+@pytest.mark.parametrize("sticky", [{}, {"sticky_cookie": "lane"}, {"sticky_header": "x"}], ids=str)
+@pytest.mark.anyio
+async def test_unknown_scope_type_is_not_split(kind: str, sticky: dict[str, str]) -> None:
+    """It has nothing that an app could be chosen by."""
+    split = Split({"a": (says("a"), 1), "b": (says("b"), 1)}, **sticky)
+    with pytest.raises(MountkitError, match="Scope type 'webtransport' cannot be split"):
+        await split(dict(UNKNOWN[kind]), None, None)  # type: ignore[arg-type]
+
+
+@of_every_kind
+@pytest.mark.anyio
+async def test_unknown_scope_type_passes_tenant_middleware(kind: str) -> None:
+    """As it came."""
+    seen = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+
+    async def find(host: str) -> str:
+        raise NotImplementedError
+
+    middleware = TenantMiddleware(app, TenantResolver(find))
+    await middleware(dict(UNKNOWN[kind]), None, None)  # type: ignore[arg-type]
+    assert seen == [UNKNOWN[kind]]
 
 
 @pytest.mark.parametrize(

@@ -309,3 +309,22 @@ async def test_nothing_of_a_request_is_left_to_the_garbage_collector(place: Any)
         assert left() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("raw_path", "left"),
+    [
+        pytest.param("/bücher/a%2Fb".encode(), b"/a%2Fb", id="raw"),
+        pytest.param(b"/b%C3%BCcher/a%2Fb", b"/a%2Fb", id="encoded"),
+        pytest.param(b"/x/a/b", b"/a/b", id="of-another-path"),
+    ],
+)
+def test_a_prefix_is_cut_from_a_raw_path_however_it_is_spelled(
+    raw_path: bytes, left: bytes
+) -> None:
+    """granian leaves UTF-8 in it as it came."""
+    mount = Mount("/bücher", Child([], None), convention="strip")
+    scope = served_scope("/bücher/a/b", raw_path=raw_path)
+    found = Dispatcher([mount]).table.resolve(scope)
+    assert found is not None
+    assert mount.preview(found, scope)[0]["raw_path"] == left

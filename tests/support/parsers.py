@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -120,9 +120,11 @@ def target(data: bytes) -> None:
     """A target gets one mount, for all who may read it, or is refused."""
     raw_path, _, more = data.partition(b"?")
     query_string, _, host = more.partition(b"?")
-    if not raw_path.isascii():  # servers refuse it
+    try:
+        raw_path.decode()
+    except UnicodeDecodeError:  # servers refuse it
         return
-    path = unquote(raw_path.decode("ascii"))
+    path = unquote_to_bytes(raw_path).decode("utf-8", "replace")
     hosts = [(b"host", host), (b"v", b"1")]
     scope = scope_of(path, raw_path=raw_path, query_string=query_string) | {"headers": hosts}
     found = _TABLE.decide(scope)
@@ -134,7 +136,9 @@ def target(data: bytes) -> None:
     child, _ = mount.preview(found, scope)
     assert child["path"].startswith(child["root_path"])
     cut = cut_raw_path(raw_path, root_path + prefix, rest)
-    assert unquote(cut.decode("ascii")) in (rest, unquote(encode_path(rest)))
+    spelled = unquote_to_bytes(cut).decode("utf-8", "replace")
+    assert spelled in (rest, unquote(encode_path(rest)))
+    assert b"#" not in raw_path
 
 
 def location(data: bytes) -> None:

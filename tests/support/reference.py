@@ -233,7 +233,23 @@ class Answer:
 
 
 def resolve(specs: Sequence[Spec], scope: Scope) -> Answer | None:
-    """The mount that takes the request, and how it divides the path."""
+    """The mount that takes the request, and how it divides the path. A preflight goes where the
+    request goes that it announces, unless the mount that takes it asks for OPTIONS."""
+    answer = _resolve(specs, scope)
+    headers = dict(scope["headers"])
+    method = headers.get(b"access-control-request-method", b"").decode("latin-1")
+    is_preflight = scope.get("method") == "OPTIONS" and b"origin" in headers and method
+    asks_for_it = answer is not None and "OPTIONS" in answer.spec.methods
+    if not is_preflight or asks_for_it or method in ("OPTIONS", "CONNECT"):
+        return answer
+    names = headers.get(b"access-control-request-headers", b"").lower().split(b",")
+    new = {name.strip(): b"?" for name in names if name.strip() not in headers}
+    return _resolve(
+        specs, {**scope, "method": method, "headers": scope["headers"] + [*new.items()]}
+    )
+
+
+def _resolve(specs: Sequence[Spec], scope: Scope) -> Answer | None:
     root_path = scope["root_path"].rstrip("/")
     path = scope["path"]
     if root_path and (path == root_path or path.startswith(root_path + "/")):

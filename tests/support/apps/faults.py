@@ -6,6 +6,7 @@ Each app says who it is and what it has seen; `/ran` of the table `record` says 
 from __future__ import annotations
 
 import json
+import re
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit import (
     CheckMiddleware,
     ContextMiddleware,
+    Cookie,
     Dispatcher,
     ForwardedMiddleware,
     LimitMiddleware,
@@ -149,6 +151,12 @@ def conditions() -> list[Mount]:
         Mount("/", Says("v1")),
         Mount("/", Says("v2"), headers={"x-version": "2"}),
         Mount("/", Says("auth"), headers={"x-auth": "root"}),
+        Mount("/", Says("kind"), headers={"x-kind": re.compile("[12]")}),
+        Mount("/", Says("cookie"), when=Cookie("lane", re.compile("[12]"))),
+        Mount("/", Says("query"), query={"lane": re.compile("[12]")}),
+        Mount("/f/{x:float}", Says("float")),
+        Mount("/", Says("put"), methods=["PUT"]),
+        Mount("/u/{x:uuid}", Says("uuid")),
     ]
 
 
