@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit import (
     Dispatcher,
     DispatchMiddleware,
+    ForwardedMiddleware,
+    Lifespan,
     LifespanMiddleware,
     Mount,
     PatternError,
@@ -130,6 +132,34 @@ def test_the_middleware_above_runs() -> None:
     app.add_middleware(DispatchMiddleware, mounts=[Mount("/shop", shop, lifespan="off")])
     app.add_middleware(Caller)
     assert TestClient(only(app, "/shop")).get("/shop/").text == "ada"
+
+
+def test_the_request_as_it_comes_in_decides() -> None:
+    """As for `explain`, not what the middleware above makes of it."""
+    app = Starlette()
+    app.add_middleware(DispatchMiddleware, mounts=[Mount("/", SHOP, host="shop.example.com")])
+    app.add_middleware(ForwardedMiddleware, trusted=["127.0.0.1"])
+    client = ("127.0.0.1", 1)
+    forwarded = {"x-forwarded-host": "shop.example.com"}
+    whole, alone = TestClient(app, client=client), TestClient(only(app, "/"), client=client)
+    assert whole.get("/cart", headers=forwarded).status_code == 200
+    assert alone.get("/cart", headers=forwarded).status_code == 404
+    assert alone.get("http://shop.example.com/cart").status_code == 200
+
+
+def test_what_is_shared_of_the_state_of_a_parent() -> None:
+    """Is missing, as the parent is not started."""
+
+    async def index(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(str(hasattr(request.state, "stock")))
+
+    shop = Starlette(routes=[Route("/", index)])
+    app = Starlette(lifespan=lifespan)
+    mounts = [Mount("/shop", shop, lifespan=Lifespan(share=["stock"]))]
+    app.add_middleware(DispatchMiddleware, mounts=mounts)
+    for site, is_there in ((app, "True"), (only(app, "/shop"), "False")):
+        with TestClient(site) as client:
+            assert client.get("/shop/").text == is_there
 
 
 def test_the_handlers_of_the_parent() -> None:
