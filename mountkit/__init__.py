@@ -37,9 +37,11 @@ from mountkit.serving.dispatchers import Dispatcher, DispatchMiddleware
 from mountkit.serving.mounts import Mount
 
 if TYPE_CHECKING:
+    from mountkit.inspection.alone import only
     from mountkit.inspection.audits import check
     from mountkit.inspection.explanations import Candidate, Explanation, explain
     from mountkit.lifespans.probes import Liveness, Readiness
+    from mountkit.lifespans.protocol import running
     from mountkit.lifespans.runs import Health
     from mountkit.matching.findings import Finding
     from mountkit.middleware.checks import CheckMiddleware
@@ -110,7 +112,9 @@ __all__ = [
     "Watchdog",
     "check",
     "explain",
+    "only",
     "path_for",
+    "running",
     "url_context",
     "url_for",
 ]
@@ -141,7 +145,9 @@ _MODULES = {
     "Watchdog": "middleware.watchdogs",
     "check": "inspection.audits",
     "explain": "inspection.explanations",
+    "only": "inspection.alone",
     "path_for": "urls",
+    "running": "lifespans.protocol",
     "url_context": "urls",
     "url_for": "urls",
 }

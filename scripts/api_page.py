@@ -20,6 +20,7 @@ GROUPS = {
     "Tenants": "TenantResolver TenantMiddleware TenantApps",
     "Matchers": "Matcher Header Cookie Query Method Scheme ScopeType Client Host Accept",
     "Explanations and findings": "explain Explanation Candidate check Finding",
+    "Tests": "only running",
     "URLs": "url_for path_for url_context OpenAPI",
     "Health": "Health Liveness Readiness",
     "Errors": (
@@ -28,7 +29,7 @@ GROUPS = {
     ),
 }
 METHODS = {
-    "Dispatcher": ("change", "add", "remove", "replace", "url_path_for"),
+    "Dispatcher": ("change", "add", "remove", "replace", "only", "url_path_for"),
     "Table": ("decide", "resolve", "apply", "check"),
     "TenantResolver": ("resolve", "invalidate", "invalidate_tenant", "normal"),
     "TenantApps": ("start", "evict", "pin", "unpin"),

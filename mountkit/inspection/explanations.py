@@ -68,6 +68,13 @@ class Explanation:
     location: str | None = None
     below: Explanation | None = None
 
+    @property
+    def mount(self) -> Mount | None:
+        """The mount that takes the request, by its path or by one that it exposes; `None` if none
+        does. What a mount of its app takes is in `below.mount`."""
+        found = getattr(self.route, "mount", self.route)
+        return found if isinstance(found, Mount) else None
+
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
         child = {

@@ -39,8 +39,12 @@ class Layer(NamedTuple):
         return self.unknown_host == "default" or self.table is None or self.table.knows_host(scope)
 
 
-def layers_of(app: Any) -> Iterator[Layer]:
-    """The places where `app` chooses between mounts, the outermost first."""
+def layers_of(app: Any, *, keep: bool = False) -> Iterator[Layer]:
+    """The places where `app` chooses between mounts, the outermost first.
+
+    Args:
+        keep: have Starlette apps serve with the very middleware, and so the mounts, seen here.
+    """
     seen: set[int] = set()
     wrapped: Any = None  # the app whose middleware is being walked
     while app is not None and id(app) not in seen:
@@ -58,6 +62,8 @@ def layers_of(app: Any) -> Iterator[Layer]:
         elif is_a(app, "starlette.applications", "Starlette"):
             wrapped = app
             app = app.middleware_stack or app.build_middleware_stack()
+            if keep:
+                wrapped.middleware_stack = app
         else:
             app = getattr(app, "app", None)
 

@@ -6,12 +6,16 @@ answers that event, does not support lifespans; it is simply served.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
-from typing import Literal, TypeAlias
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import copy_context
+from typing import Any, Literal, TypeAlias
 
 import anyio
-from starlette.types import ASGIApp, Message, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import LifespanError, shown
 from mountkit.tasks import current_task, is_outside
@@ -184,3 +188,40 @@ async def _within(seconds: float | None, event: anyio.Event) -> bool:
     with anyio.move_on_after(seconds):
         await event.wait()
     return event.is_set()
+
+
+@asynccontextmanager
+async def running(app: ASGIApp) -> AsyncIterator[ASGIApp]:
+    """Start an app, and stop it when the block ends: for clients that run no lifespan.
+
+        async with running(app) as site:
+            client = httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://test")
+
+    What it gives is the app with the state of its lifespan in each request. The block may begin and
+    end in different tasks, as pytest-asyncio's fixtures do. An app without lifespan is just served.
+
+    Raises:
+        LifespanError: the app failed to start or to stop; what it raised is the cause.
+    """
+    state: dict[str, Any] = {}
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
+    lifespan = LifespanTask(app, f"The {type(app).__name__} app", scope)
+    tasks: list[asyncio.Task[None]] = []  # event loops hold them by weak references
+
+    def start_soon(function: Callable[[], Any], name: str) -> None:
+        if current_task() is not None:
+            tasks.append(asyncio.create_task(function(), name=name))
+        else:
+            import trio
+
+            trio.lowlevel.spawn_system_task(function, name=name, context=copy_context())
+
+    async def site(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": {**state, **scope.get("state", {})}}, receive, send)
+
+    try:
+        await lifespan.start(start_soon, None)
+        yield site
+    finally:
+        with anyio.CancelScope(shield=True):
+            await lifespan.stop(math.inf)

@@ -171,6 +171,33 @@ class Dispatcher:
         app, which comes last."""
         return list(self._report({}))
 
+    def only(self, which: str | Mount) -> ASGI3Application:
+        """One mount alone, for tests: an app that starts and serves it as the whole does. What
+        another mount or the app underneath takes is 404.
+
+            TestClient(dispatcher.only("/shop")).get("/shop/cart")
+
+        `mountkit.only` does this for apps that have a dispatcher or mounts in them.
+
+        Args:
+            which: a `Mount`, a name, or a path, which may be that of several mounts;
+                `"shop.example.com/"` is one by its host and path.
+
+        Raises:
+            PatternError: there is no such mount; the message has near names.
+        """
+        from mountkit.serving.alone import Alone, named  # for few apps
+
+        mounts = named(which, (("", mount) for mount in self.routes))
+
+        def takes(scope: Scope) -> bool:
+            found = self.table.decide(scope)
+            if not isinstance(found, Resolution):
+                return found is not None  # a refusal is the same
+            return getattr(found.mount, "mount", found.mount) in mounts
+
+        return Alone(self, mounts, takes, self._timeouts)
+
     async def add(self, mount: Mount) -> None:
         """Add a mount while the server runs; see `change`."""
         await self.change(add=[mount])

@@ -43,8 +43,10 @@ def blocks(page: Path, language: str) -> list[tuple[int, str, str]]:
     ]
 
 
+TESTING = DOCS / "testing.md"
 #: `tests/matrix/test_recipes.py` runs those of the page on frameworks, each in a process of its own.
-RUN = [page for page in PAGES if page.name != "frameworks.md" and blocks(page, "python")]
+APART = (DOCS / "frameworks.md", TESTING)
+RUN = [page for page in PAGES if page not in APART and blocks(page, "python")]
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
@@ -196,3 +198,14 @@ def test_scripts_of_the_readme_are_there() -> None:
     for name in ("scripts/demo", "scripts/saas", "scripts/test"):
         assert f"`{name}`" in text
         assert os.access(ROOT / name, os.X_OK)
+
+
+def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
+    """Each block is a file; pytest runs them in a process of its own, as a reader would."""
+    for _, options, text in blocks(TESTING, "python"):
+        (tmp_path / options.removeprefix('title="').removesuffix('"')).write_text(text, "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "."]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    asked = len(re.findall(r"^(?:async )?def test_", TESTING.read_text("utf-8"), re.MULTILINE))
+    assert int(re.search(r"(\d+) passed", run.stdout)[1]) >= asked  # type: ignore[index]

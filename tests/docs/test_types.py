@@ -23,7 +23,7 @@ pytest.importorskip("pyright")
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
-BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 #: File and line of each error, with its message.
 Errors = dict[tuple[str, int], str]
@@ -31,20 +31,25 @@ Errors = dict[tuple[str, int], str]
 
 def write_examples(folder: Path) -> None:
     """The blocks of each page as one program, on the lines where they stand. Each recipe of the
-    page on frameworks is a program of its own, as in `tests/matrix/test_recipes.py`."""
+    page on frameworks is a program of its own, as in `tests/matrix/test_recipes.py`, and so is
+    each file of the page on testing."""
     (folder / "recipes").mkdir()
+    (folder / "testing").mkdir()
     (folder / "recipes" / "__init__.py").touch()
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         text = page.read_text("utf-8")
         name = page.stem.replace("-", "_").lower()
         program = ""
         for block in BLOCK.finditer(text):
-            line = text.count("\n", 0, block.start(1))
+            line = text.count("\n", 0, block.start(2))
             if name == "frameworks":
                 recipe = folder / "recipes" / f"line_{line + 1}.py"
-                recipe.write_text("\n" * line + block[1], "utf-8")
+                recipe.write_text("\n" * line + block[2], "utf-8")
+            elif name == "testing":
+                file = folder / "testing" / block[1].split('"')[1]
+                file.write_text("\n" * line + block[2], "utf-8")
             else:
-                program += "\n" * (line - program.count("\n")) + block[1]
+                program += "\n" * (line - program.count("\n")) + block[2]
         if program:
             (folder / f"{name}.py").write_text(program, "utf-8")
 

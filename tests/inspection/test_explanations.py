@@ -400,3 +400,51 @@ def test_a_refusal_comes_before_later_mounts() -> None:
         refused.reason == "400: The path '/a/../b' may be read as '/b', which is another mount's."
     )
     assert outranked[1:] == ("outranked", "a refusal comes before it")
+
+
+SHOP = Mount("/shop", shop, expose=["/.well-known/shop"])
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(Dispatcher([SHOP]), id="Dispatcher"),
+        pytest.param(DispatchMiddleware(shop, [SHOP]), id="DispatchMiddleware"),
+        pytest.param(Starlette(routes=[SHOP]), id="among routes"),
+        pytest.param(FastAPI(routes=[SHOP]), id="among FastAPI's routes"),
+    ],
+)
+def test_the_mount_that_takes_a_request(app: Any) -> None:
+    """Itself, so that a test can name it; nothing if none does."""
+    assert explain(app, "/shop/x").mount is SHOP
+    assert explain(app, "/").mount is None
+
+
+def test_the_mount_of_an_exposed_path() -> None:
+    """Takes it as one below its prefix."""
+    assert explain(Dispatcher([SHOP]), "/.well-known/shop").mount is SHOP
+
+
+@pytest.mark.parametrize(
+    ("app", "mount"),
+    [
+        pytest.param(Dispatcher({"/eu": Dispatcher([SHOP])}), "/eu", id="a mounted dispatcher"),
+        pytest.param(Dispatcher([Mount("/eu", routes=[SHOP])]), "/eu", id="routes of a mount"),
+        pytest.param(
+            Starlette(routes=[StarletteMount("/eu", routes=[SHOP])]), None, id="Starlette's mount"
+        ),
+    ],
+)
+def test_the_mount_in_a_mounted_app(app: Any, mount: str | None) -> None:
+    """Level by level; Starlette's own mounts are not among them."""
+    found = explain(app, "/eu/shop/x")
+    assert (None if found.mount is None else found.mount.path) == mount
+    assert found.below is not None
+    assert found.below.mount is SHOP
+
+
+def test_another_route_is_no_mount() -> None:
+    """It is in `route`."""
+    found = explain(Starlette(routes=[Route("/", shop), SHOP]), "/")
+    assert found.route is not None
+    assert found.mount is None
