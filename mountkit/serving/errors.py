@@ -12,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
 from mountkit.middleware.errors import ANSWERS, contain
-from mountkit.middleware.exchanges import ACCEPTED, STARTED, UNANSWERED
-from mountkit.serving.flights import Flight
+from mountkit.middleware.exchanges import ACCEPTED, GONE, STARTED, UNANSWERED, has_left
+from mountkit.serving.flights import LEFT, Flight
+from mountkit.serving.sites import MOUNT
 from mountkit.tasks import describe, is_outside
 
 # How far an answer is, by its status.
@@ -73,7 +74,8 @@ async def end(
     receive: Receive,
     router: Any,
 ) -> None:
-    """Deal with an exception of a mounted app, or with a request that was cut: answer, or raise.
+    """Deal with an app that has raised, whose request was cut, or that has returned without an
+    answer: answer, raise, or note that the client has gone.
 
     Args:
         mount: whose app it is.
@@ -82,12 +84,18 @@ async def end(
         router: the dispatcher, whose `errors` counts as well as the mount's.
     """
     is_cut = flight.settle(exc)
-    if exc is not None and not is_cut:
-        if is_outside(exc, flight.task):
-            raise exc
-        await _fail(mount, exc, flight, scope, child, receive, router)
-    elif is_cut:
+    if flight.is_closed:
+        child[GONE] = True
+    if is_cut:
         await _break_off(mount.where, flight, scope, receive)
+    elif exc is not None and is_outside(exc, flight.task):
+        raise exc
+    elif await has_left(exc, bool(flight.status), child, receive):
+        flight.status = LEFT
+        if exc is not None and MOUNT in scope:  # a mount further up, which counts it too
+            raise exc
+    elif exc is not None:
+        await _fail(mount, exc, flight, scope, child, receive, router)
 
 
 async def _fail(
@@ -107,7 +115,8 @@ async def _fail(
     mount.error = describe(exc)
     if "contain" in (mount.errors, getattr(router, "errors", "raise")):
         state = _STATES.get(flight.status, STARTED)
-        await contain(exc, state, child, receive, flight.send)
+        if not await contain(exc, mount.where, state, child, receive, flight.send):
+            raise error
     elif flight.status not in _answerable(
         exc
     ):  # nothing may answer a second time: the server breaks the connection
