@@ -127,7 +127,7 @@ class Split:
             is_answered = bool(flight.status)
             if is_outside(exc, flight.task) or await has_left(exc, is_answered, scope, receive):
                 raise
-            error = annotated(exc, child.name, has_started=is_answered)
+            error = annotated(exc, child.name, scope, has_started=is_answered)
             if error is exc:
                 raise
             raise error from exc
