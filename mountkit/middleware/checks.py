@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
 
-import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import answer
@@ -15,12 +14,12 @@ from mountkit.middleware.exchanges import (
     ACCEPTED,
     ENDED,
     GONE,
-    PATIENCE,
     STARTED,
     UNANSWERED,
     close,
     coroutine_function,
     has_left,
+    is_told,
     logger,
     note_error,
 )
@@ -101,7 +100,7 @@ class Checked:
         self.state: str = UNANSWERED
         self.left: int | None = None
         self.has_trailers = False
-        self._asked: Message | None = None  # for the app's next `receive`
+        self._asked: list[Message] = []  # what the app has yet to receive
         self._receive = receive
         self._send = send
         self._turns = _TURNS[scope["type"]]
@@ -109,9 +108,7 @@ class Checked:
     async def receive(self) -> Message:
         """Receive a message; give this to the app as its `receive`. Some servers tell only once
         that the client has gone."""
-        message, self._asked = self._asked, None
-        if message is None:
-            message = await self._receive()
+        message = self._asked.pop(0) if self._asked else await self._receive()
         if self.state != ENDED and message["type"].endswith(".disconnect"):
             self.scope[GONE] = True
         return message
@@ -167,10 +164,14 @@ class Checked:
 
     async def _has_left(self) -> bool:
         """Whether the client has gone, so that a bare app may send what it wants."""
-        if self.state == STARTED and GONE not in self.scope:
-            with suppress(Exception), anyio.move_on_after(PATIENCE):
-                self._asked = await self.receive()
+        if self.state == STARTED and GONE not in self.scope and await is_told(self._ask):
+            self.scope[GONE] = True
         return GONE in self.scope
+
+    async def _ask(self) -> Message:
+        message = await self._receive()
+        self._asked.append(message)
+        return message
 
 
 def _check_start(checked: Checked, message: Message) -> Message:

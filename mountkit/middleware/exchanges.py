@@ -33,9 +33,9 @@ _AFTER: Final = {**STARTS, "websocket.close": ENDED}
 # What is raised in an app whose client has gone, by Starlette and Litestar, uvicorn and Falcon.
 _DEPARTURES = {"ClientDisconnect", "ClientDisconnected"}
 _DEPARTURES |= {"WebSocketDisconnect", "WebSocketDisconnected"}
-#: How long `receive` may take to tell what it knows.
-PATIENCE: Final = 0.05
-_UNREAD = 20  # messages that may come before that
+# How long `receive` may take to tell what it knows, and how many parts of a body come before that.
+_PATIENCE = 0.05
+_UNREAD = 20
 
 _Function = TypeVar("_Function", bound=Callable[..., Awaitable[None]])
 
@@ -111,14 +111,14 @@ async def has_left(
         return not isinstance(cause, OSError) or await has_left(cause, False, scope, receive)
     if is_answered or not isinstance(exc, OSError | None):
         return False
-    if GONE not in scope and await _is_told(receive):
+    if GONE not in scope and await is_told(receive):
         scope[GONE] = True
     return GONE in scope
 
 
-async def _is_told(receive: Receive) -> bool:
+async def is_told(receive: Receive) -> bool:
     """Whether the server has a disconnect to tell, after what the app has not read."""
-    with suppress(Exception), anyio.move_on_after(PATIENCE):
+    with suppress(Exception), anyio.move_on_after(_PATIENCE):
         for _ in range(_UNREAD):
             if (await receive())["type"].endswith(".disconnect"):
                 return True
