@@ -96,16 +96,17 @@ class ForwardedMiddleware:
                 self._warn(
                     "comes too late: the mount was chosen; put it in front of the dispatcher."
                 )
-            is_trusted = self._is_from_proxy(scope)
-            if is_trusted:
-                try:
-                    said = self._said(scope)
-                except ValueError:
-                    await answer(400, scope, receive, send)
-                    return
-                _apply(said, scope)
-            least = 2 if is_trusted else 1
-            scope["headers"] = [pair for pair in scope["headers"] if _kind(pair[0]) < least]
+            if any(_kind(name) for name, _ in scope["headers"]):
+                least = 1
+                if self._is_from_proxy(scope):
+                    least = 2
+                    try:
+                        said = self._said(scope)
+                    except ValueError:
+                        await answer(400, scope, receive, send)
+                        return
+                    _apply(said, scope)
+                scope["headers"] = [pair for pair in scope["headers"] if _kind(pair[0]) < least]
         await self.app(scope, receive, send)
 
     def _is_from_proxy(self, scope: Scope) -> bool:
@@ -113,18 +114,17 @@ class ForwardedMiddleware:
         address, port = str(client[0] or "") if client else "", client[1] if client[1:] else ""
         # uvicorn and hypercorn have no client then, granian has ("", "0"). In ("unix:", 0), as any
         # text with 0, uvicorn has put a header.
-        is_unix = not address or (address.startswith("unix:") and not isinstance(port, int))
-        is_trusted = self.trusts_unix if is_unix else self._trusts(address.partition("%")[0])
-        has_said = any(_kind(name) for name, _ in scope["headers"])
-        if is_unix and has_said and not is_trusted:
-            self._warn(
-                "does not trust a peer without an address, as on a unix socket; write "
-                "trusted=['unix'] if only proxies can connect to it."
-            )
-        reason = "" if is_unix or not has_said else _replaced(address, str(port), scope)
+        if not address or (address.startswith("unix:") and not isinstance(port, int)):
+            if not self.trusts_unix:
+                self._warn(
+                    "does not trust a peer without an address, as on a unix socket; write "
+                    "trusted=['unix'] if only proxies can connect to it."
+                )
+            return self.trusts_unix
+        reason = _replaced(address, str(port), scope)
         if reason:
             self._warn(_REPLACED, address, reason)
-        return is_trusted and not reason
+        return not reason and self._trusts(address.partition("%")[0])
 
     def _warn(self, text: str, *values: str) -> None:
         if text not in self._warned:  # each once
