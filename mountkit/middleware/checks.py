@@ -29,7 +29,7 @@ _START = "http.response.start"
 _BODY = "http.response.body"
 _FILES = ("http.response.pathsend", "http.response.zerocopysend")
 _TRAILERS = "http.response.trailers"
-_ANY_TIME = {"http.response.debug", "http.response.push", "http.response.early_hint"}
+_EARLY = {"http.response.debug", "http.response.push", "http.response.early_hint"}
 _BYTES = (bytes, bytearray, memoryview)
 # RFC 6455, section 7.4, and IANA's registry: the close codes that an endpoint may send.
 _CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
@@ -133,15 +133,14 @@ class Checked:
     async def _send_unexpected(self, message: Message) -> None:
         kind = message["type"]
         if self.scope["type"] == "http":
-            is_later = self.state == STARTED and kind.startswith("http.")
-            may_come = kind in _ANY_TIME and self.state != ENDED  # an extension
-            if kind == _TRAILERS:
-                may_come = self.state == ENDED and self.has_trailers
-                if may_come:
-                    message = checked_trailers(message)
-                    self.has_trailers = bool(message.get("more_trailers"))
-            elif kind != _START:  # of a later version of ASGI
-                may_come = may_come or is_later
+            if kind == _TRAILERS and self.has_trailers and self.state == ENDED:
+                message = checked_trailers(message)
+                self.has_trailers = bool(message.get("more_trailers"))
+                may_come = True
+            elif self.state == STARTED:  # of a later version of ASGI, or an extension
+                may_come = kind.startswith("http.") and kind not in (_START, _TRAILERS)
+            else:
+                may_come = kind in _EARLY and self.state == UNANSWERED
             if may_come:
                 await self._send(message)
                 return
@@ -186,12 +185,10 @@ def _check_body(checked: Checked, message: Message) -> Message:
     body = message.get("body", b"")
     if not isinstance(body, _BYTES):
         refuse("Body {} is not bytes; encode it.", body)
-    left = checked.left
-    is_file = message["type"] in _FILES  # which the server reads
+    left, kind = checked.left, message["type"]
     if left is not None and left < 0:
-        message = {**message, "body": b""}
-        return {**message, "type": _BODY} if is_file else message
-    if left is None or is_file:
+        return {**message, "type": _BODY if kind in _FILES else kind, "body": b""}
+    if left is None or kind in _FILES:  # a file, which the server reads
         return message
     left -= len(body)
     if left < 0 or (left and not message.get("more_body")):
