@@ -59,7 +59,8 @@ class Health:
         since: when that status began, in seconds since the epoch.
         in_flight: requests and websockets in progress.
         answered: finished ones by class: `{"2xx": 5}`; an accepted websocket counts as `"1xx"`,
-            a request that ended without an answer as `"none"`.
+            a request that ended without an answer as `"none"`, and one that its app has given up
+            because the client has gone as `"client_gone"`.
         error: the last one: of the app's lifespan if it has failed, else of a request.
     """
 

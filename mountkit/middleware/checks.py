@@ -13,22 +13,27 @@ from mountkit.answers import answer
 from mountkit.middleware.exchanges import (
     ACCEPTED,
     ENDED,
+    GONE,
     STARTED,
     UNANSWERED,
     close,
     coroutine_function,
+    has_left,
+    is_told,
     logger,
     note_error,
 )
-from mountkit.middleware.headers import checked_accept, checked_start, refuse
+from mountkit.middleware.headers import checked_accept, checked_start, checked_trailers, refuse
 
 _START = "http.response.start"
 _BODY = "http.response.body"
-_BODIES = (_BODY, "http.response.pathsend", "http.response.zerocopysend")
-_ANY_TIME = {"http.response.debug", "http.response.push", "http.response.early_hint"}
+_FILES = ("http.response.pathsend", "http.response.zerocopysend")
+_TRAILERS = "http.response.trailers"
+_EARLY = {"http.response.debug", "http.response.push", "http.response.early_hint"}
 _BYTES = (bytes, bytearray, memoryview)
 # RFC 6455, section 7.4, and IANA's registry: the close codes that an endpoint may send.
 _CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+_LEFT = "left"  # a state: the client has gone, and nothing goes out any more
 _WHEN = {UNANSWERED: "before the start", ENDED: "after the end"}
 _ORDER = {
     "http": "response; send 'http.response.start' once, then the body.",
@@ -48,7 +53,9 @@ class CheckMiddleware:
 
     If the app returns without an answer, the client gets 500, and one warning is logged; an open
     websocket is closed with 1011. A response that has started is left to the server, which breaks
-    the connection.
+    the connection. What a task sends that the app has left behind is refused.
+
+    If the client has gone, a message that may not come now is dropped and nothing is logged.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -59,19 +66,21 @@ class CheckMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        checked = Checked(scope, send)
-        await self.app(scope, receive, checked.send)
-        state = checked.state
-        if state == UNANSWERED:
-            checked.state = ENDED  # a task that the app has left behind comes too late
-            app = note_error(scope, "It returned without an answer.")
+        checked = Checked(scope, receive, send)
+        root_path = scope.get("root_path", "")
+        try:
+            await self.app(scope, checked.receive, checked.send)
+        finally:
+            # What a task sends that the app has left behind comes too late.
+            state, checked.state = checked.state, ENDED
+        if state == UNANSWERED and not await has_left(None, False, scope, receive):
+            app = note_error(scope, "It returned without an answer.", root_path)
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning("%s returned without an answer and answers 500.", app)
             with suppress(Exception):  # the client may have gone
                 await answer(500, scope, receive, send, was_called=True)
-        elif state != ENDED and scope["type"] == "websocket":
-            checked.state = ENDED
+        elif state in (STARTED, ACCEPTED) and scope["type"] == "websocket":
             await close(state, send)
 
 
@@ -81,16 +90,28 @@ class Checked:
 
     Attributes:
         left: bytes of the body to come; `None` if that is not known, -1 if there is no body.
+        has_trailers: whether they come after the body.
     """
 
-    __slots__ = ("_send", "_turns", "left", "scope", "state")
+    __slots__ = ("_asked", "_receive", "_send", "_turns", "has_trailers", "left", "scope", "state")
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope: Scope = scope
         self.state: str = UNANSWERED
         self.left: int | None = None
+        self.has_trailers = False
+        self._asked: list[Message] = []  # what the app has yet to receive
+        self._receive = receive
         self._send = send
         self._turns = _TURNS[scope["type"]]
+
+    async def receive(self) -> Message:
+        """Receive a message; give this to the app as its `receive`. Some servers tell only once
+        that the client has gone."""
+        message = self._asked.pop(0) if self._asked else await self._receive()
+        if self.state != ENDED and message["type"].endswith(".disconnect"):
+            self.scope[GONE] = True
+        return message
 
     @coroutine_function
     def send(self, message: Message) -> Awaitable[None]:
@@ -112,8 +133,15 @@ class Checked:
     async def _send_unexpected(self, message: Message) -> None:
         kind = message["type"]
         if self.scope["type"] == "http":
-            is_later = self.state == STARTED and kind.startswith("http.") and kind != _START
-            if is_later or kind in _ANY_TIME:  # of a later version of ASGI, or an extension
+            if kind == _TRAILERS and self.has_trailers and self.state == ENDED:
+                message = checked_trailers(message)
+                self.has_trailers = bool(message.get("more_trailers"))
+                may_come = True
+            elif self.state == STARTED:  # of a later version of ASGI, or an extension
+                may_come = kind.startswith("http.") and kind not in (_START, _TRAILERS)
+            else:
+                may_come = kind in _EARLY and self.state == UNANSWERED
+            if may_come:
                 await self._send(message)
                 return
         elif kind.startswith("http.response.") and self.state != ACCEPTED:
@@ -127,14 +155,29 @@ class Checked:
             if kind == _START:
                 await self.send({"type": "websocket.close", "code": 1000, "reason": ""})
                 return
+        if await self._has_left():
+            self.state = _LEFT
+            return
         when = _WHEN.get(self.state, "after the start")
         refuse("{} was sent " + when + " of the " + _ORDER[self.scope["type"]], kind)
+
+    async def _has_left(self) -> bool:
+        """Whether the client has gone, so that a bare app may send what it wants."""
+        if self.state == STARTED and GONE not in self.scope and await is_told(self._ask):
+            self.scope[GONE] = True
+        return GONE in self.scope
+
+    async def _ask(self) -> Message:
+        message = await self._receive()
+        self._asked.append(message)
+        return message
 
 
 def _check_start(checked: Checked, message: Message) -> Message:
     message, length = checked_start(message)
     if length is not None and (length < 0 or checked.scope.get("method") != "HEAD"):
         checked.left = length
+    checked.has_trailers = bool(message.get("trailers"))
     return message
 
 
@@ -142,10 +185,10 @@ def _check_body(checked: Checked, message: Message) -> Message:
     body = message.get("body", b"")
     if not isinstance(body, _BYTES):
         refuse("Body {} is not bytes; encode it.", body)
-    left = checked.left
+    left, kind = checked.left, message["type"]
     if left is not None and left < 0:
-        return {**message, "type": _BODY, "body": b""}
-    if left is None or message["type"] != _BODY:  # a file, which the server reads
+        return {**message, "type": _BODY if kind in _FILES else kind, "body": b""}
+    if left is None or kind in _FILES:  # a file, which the server reads
         return message
     left -= len(body)
     if left < 0 or (left and not message.get("more_body")):
@@ -178,8 +221,9 @@ _Turn: TypeAlias = tuple[Callable[[Checked, Message], Message] | None, str]
 _TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
     "http": {
         UNANSWERED: {_START: (_check_start, STARTED)},
-        STARTED: dict.fromkeys(_BODIES, (_check_body, ENDED)),
-        ENDED: {"http.response.trailers": (None, ENDED)},
+        STARTED: dict.fromkeys((_BODY, *_FILES), (_check_body, ENDED)),
+        ENDED: {},
+        _LEFT: {},
     },
     "websocket": {
         UNANSWERED: {
@@ -187,11 +231,15 @@ _TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
             "websocket.http.response.start": (_check_start, STARTED),
             "websocket.close": (None, ENDED),
         },
-        STARTED: dict.fromkeys(("websocket.http.response.body", "websocket.close"), (None, ENDED)),
+        STARTED: {
+            "websocket.http.response.body": (_check_body, ENDED),
+            "websocket.close": (None, ENDED),
+        },
         ACCEPTED: {
             "websocket.send": (_check_data, ACCEPTED),
             "websocket.close": (_check_close, ENDED),
         },
         ENDED: {},
+        _LEFT: {},
     },
 }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from urllib.parse import unquote
 
 from starlette.types import Scope
 
 from mountkit.locations import ascii_location, encode_path
-from mountkit.middleware.redirects import HeaderMiddleware, is_below
+from mountkit.middleware.redirects import HeaderMiddleware, is_below, normal_path
 
 
 class CookiePathMiddleware(HeaderMiddleware):
@@ -48,6 +47,5 @@ def _below(prefix: str, path: str) -> str:
     """A browser compares the path as it is with the encoded path of a request, so `/%73ub` does not
     match `/sub`."""
     encoded = ascii_location(path.encode("latin-1")).decode()
-    segments = (encode_path(unquote(part)).replace("/", "%2F") for part in encoded.split("/"))
-    known = (path for path in (encoded, "/".join(segments)) if is_below(prefix, path))
+    known = (path for path in (encoded, normal_path(encoded)) if is_below(prefix, path))
     return next(known, prefix + encoded)

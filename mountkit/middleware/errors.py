@@ -8,7 +8,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
-from mountkit.middleware.exchanges import ENDED, UNANSWERED, Exchange, close, logger, note_error
+from mountkit.middleware.exchanges import (
+    ENDED,
+    UNANSWERED,
+    Exchange,
+    close,
+    has_left,
+    logger,
+    note_error,
+)
 from mountkit.tasks import describe, is_outside
 
 #: Answers for the app above, as Starlette's `StaticFiles` raises them.
@@ -26,7 +34,7 @@ class ContainMiddleware:
 
     What is an answer for the app above goes up: `HTTPException`, `WebSocketException` and
     `MultiPartException`; so does what does not come from the app: Ctrl-C, a cancelled request, a
-    coroutine that is closed.
+    coroutine that is closed. An app that ends because its client has gone is left alone.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -37,31 +45,41 @@ class ContainMiddleware:
             await self.app(scope, receive, send)
             return
         exchange = Exchange(send)
+        root_path = scope.get("root_path", "")
         try:
             await self.app(scope, receive, exchange.send)
         except BaseException as exc:
             if isinstance(exc, ANSWERS) or is_outside(exc):
                 raise
-            await contain(exc, exchange.state, scope, receive, send)
+            if await has_left(exc, exchange.state != UNANSWERED, scope, receive):
+                if "mountkit.mount" in scope:  # which counts it
+                    raise
+                return
+            app = note_error(scope, describe(exc), root_path)
+            if not await contain(exc, app, exchange.state, scope, receive, send):
+                if isinstance(exc, Exception):
+                    raise
+                raise MountkitError(f"{app} was ended by {describe(exc)}.") from exc
 
 
 async def contain(
-    exc: BaseException, state: str, scope: Scope, receive: Receive, send: Send
-) -> None:
+    exc: BaseException, app: str, state: str, scope: Scope, receive: Receive, send: Send
+) -> bool:
     """Answer in the place of an app that has raised; see `ContainMiddleware`.
 
     Args:
+        app: for messages.
         state: how far its answer is; see `exchanges`.
-        scope: the app's own.
+
+    Returns:
+        Whether that was possible; else the exception has to go up.
     """
-    app = note_error(scope, describe(exc))
     if state == UNANSWERED:
         logger.error("%s raised and answers 500.", app, exc_info=exc)
         await answer(500, scope, receive, send, was_called=True)
     elif scope["type"] == "websocket" and state != ENDED:
         logger.error("%s raised and is closed with 1011.", app, exc_info=exc)
         await close(state, send)
-    elif isinstance(exc, Exception):
-        raise exc
     else:
-        raise MountkitError(f"{app} was ended by {describe(exc)}.") from exc
+        return False
+    return True

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from starlette.types import Message, Scope, Send
+import anyio
+from starlette.types import Message, Receive, Scope, Send
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -25,7 +26,16 @@ STARTS: Final = {
     "websocket.accept": ACCEPTED,
     "websocket.http.response.start": STARTED,
 }
+#: A key of a scope: whoever serves it was told that the client has gone.
+GONE: Final = "mountkit.client_gone"
 _AFTER: Final = {**STARTS, "websocket.close": ENDED}
+
+# What is raised in an app whose client has gone, by Starlette and Litestar, uvicorn and Falcon.
+_DEPARTURES = {"ClientDisconnect", "ClientDisconnected"}
+_DEPARTURES |= {"WebSocketDisconnect", "WebSocketDisconnected"}
+# How long `receive` may take to tell what it knows, and how many parts of a body come before that.
+_PATIENCE = 0.05
+_UNREAD = 20
 
 _Function = TypeVar("_Function", bound=Callable[..., Awaitable[None]])
 
@@ -65,17 +75,54 @@ class Exchange:
         return sent
 
 
-def note_error(scope: Scope, error: str) -> str:
+def note_error(scope: Scope, error: str, root_path: str) -> str:
     """Tell the mount, if there is one, that a layer has answered in its app's place.
+
+    Args:
+        root_path: of the scope, before the app was called: routers of Starlette change it.
 
     Returns:
         The app, for messages: its mount and the line of that, or else its prefix.
     """
     mount = scope.get("mountkit.mount")
     if mount is None:
-        return f"The app at {scope.get('root_path') or '/'!r}"
+        return f"The app at {root_path or '/'!r}"
     mount.error = error
     return str(mount.where)
+
+
+async def has_left(
+    exc: BaseException | None, is_answered: bool, scope: Scope, receive: Receive
+) -> bool:
+    """Whether an app has ended because its client has gone, which is nobody's fault.
+
+    Args:
+        exc: what it has raised; `None` if it has returned.
+        is_answered: whether it has started to answer. Once an answer is complete, servers say that
+            the client has gone.
+        scope: the app's. What `receive` has told, which some servers do only once, is kept there.
+        receive: the server's, which is asked if the exception does not tell.
+    """
+    if isinstance(exc, BaseExceptionGroup):
+        return all([await has_left(part, is_answered, scope, receive) for part in exc.exceptions])
+    if exc is not None and any(cls.__name__ in _DEPARTURES for cls in type(exc).__mro__):
+        # Starlette's StreamingResponse makes one of any OSError, also of the app's own.
+        cause = exc.__context__
+        return not isinstance(cause, OSError) or await has_left(cause, False, scope, receive)
+    if is_answered or not isinstance(exc, OSError | None):
+        return False
+    if GONE not in scope and await is_told(receive):
+        scope[GONE] = True
+    return GONE in scope
+
+
+async def is_told(receive: Receive) -> bool:
+    """Whether the server has a disconnect to tell, after what the app has not read."""
+    with suppress(Exception), anyio.move_on_after(_PATIENCE):
+        for _ in range(_UNREAD):
+            if (await receive())["type"].endswith(".disconnect"):
+                return True
+    return False
 
 
 async def close(state: str, send: Send) -> None:

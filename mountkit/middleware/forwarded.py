@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,9 +21,14 @@ _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*/*")
 _SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 # Frameworks would apply these once more: NiceGUI doubles a prefix, Bottle and Gradio make URLs from
 # any host in them. Proxies pass `Script-Name` on from their clients.
-_APPLIED = {b"x-forwarded-host", b"x-forwarded-prefix", b"x-forwarded-proto", b"forwarded"}
-_APPLIED |= {b"script-name", b"x-script-name"}
-_UNTRUSTED = _APPLIED | {b"x-forwarded-for", b"x-forwarded-port"}
+_APPLIED = {"x-forwarded-host", "x-forwarded-prefix", "x-forwarded-proto", "forwarded"}
+_APPLIED |= {"script-name", "x-script-name"}
+# What proxies say in all kinds of words: nginx, IIS, Cloudflare, Akamai, Envoy, WebLogic, …
+_FAMILY = re.compile(
+    r"(?:x-)?(?:forwarded(?:-.+)?|script-name)|x-original-.+|x-rewrite-url|x-(?:url-)?scheme|x-host"
+    r"|(?:[a-z]+-)*(?:client|connecting|real|remote)-(?:ip|ipv6|addr|address)"
+    r"|x-envoy-external-address|front-end-https|x-arr-ssl|wl-proxy-ssl"
+)
 # RFC 7239, section 4, and the white space that many proxies write around ";".
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]"
@@ -29,6 +37,12 @@ _PAIR = re.compile(rf"[ \t]*+(?:({_TOKEN})=({_TOKEN}|{_QUOTED}))?[ \t]*+([;,]|\Z
 # RFC 7239, section 6: an address (in brackets if it has colons), or a name that hides it; a port.
 _NODE = re.compile(
     r"(?:([0-9.]+)|\[([0-9a-f:.]+)\]|unknown|_[a-z0-9._-]+)(?::(?:[0-9]{1,5}|_[a-z0-9._-]+))?", re.I
+)
+
+_UNIX = {"unix", "unix:"}
+_REPLACED = (
+    "does not trust %s: it %s, so the server has replaced the peer's address. Turn its own "
+    "handling of proxy headers off, for example with uvicorn --no-proxy-headers."
 )
 
 
@@ -46,13 +60,18 @@ class ForwardedMiddleware:
     prefix, from `X-Forwarded-Prefix`, goes before the `root_path`, whether the proxy strips it from
     the path or not.
 
+    Of other peers, everything is removed that proxies say in any words: all of `X-Forwarded-*`,
+    `Forwarded`, `X-Real-IP`, `X-Script-Name`, `X-Original-URL`, `X-Rewrite-URL`, `Front-End-Https`
+    and the like.
+
     Do not trust a proxy that passes these headers on from its clients: it has to set or remove
     them. Turn the server's own handling of them off (`uvicorn --no-proxy-headers`): it replaces the
     address of the proxy, which is then not trusted.
 
     Args:
         app: any ASGI app.
-        trusted: addresses and networks of proxies.
+        trusted: addresses and networks of proxies, and `"unix"` for all peers without an address,
+            as on a unix socket.
         forwarded: your proxies send `Forwarded` (RFC 7239), so that host, scheme and client are
             those that the outermost trusted proxy says there, and an `X-Forwarded-Host`, `-Proto`
             or `-For` that differs gets 400. By default `Forwarded` has no effect.
@@ -63,45 +82,61 @@ class ForwardedMiddleware:
 
     def __init__(self, app: ASGIApp, *, trusted: Iterable[str], forwarded: bool = False) -> None:
         self.app = app
-        self.trusted: tuple[IPv4Network | IPv6Network, ...] = tuple(map(_network, trusted))
+        peers = list(trusted)
+        self.trusts_unix: bool = not _UNIX.isdisjoint(peers)
+        self.trusted: tuple[IPv4Network | IPv6Network, ...] = tuple(
+            _network(peer) for peer in peers if peer not in _UNIX
+        )
         self.forwarded = forwarded
-        self._has_warned = False
+        self._warned: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            removed = _UNTRUSTED
-            if self._is_from_proxy(scope):
-                removed = _APPLIED
-                try:
-                    said = self._said(scope)
-                except ValueError:
-                    await answer(400, scope, receive, send)
-                    return
-                _apply(said, scope)
-            scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in removed]
+            if "mountkit.site" in scope:
+                self._warn(
+                    "comes too late: the mount was chosen; put it in front of the dispatcher."
+                )
+            if any(_kind(name) for name, _ in scope["headers"]):
+                least = 1
+                if self._is_from_proxy(scope):
+                    least = 2
+                    try:
+                        said = self._said(scope)
+                    except ValueError:
+                        await answer(400, scope, receive, send)
+                        return
+                    _apply(said, scope)
+                scope["headers"] = [pair for pair in scope["headers"] if _kind(pair[0]) < least]
         await self.app(scope, receive, send)
 
     def _is_from_proxy(self, scope: Scope) -> bool:
-        address, port = scope.get("client") or ("", 0)
-        is_trusted = self._trusts(address)
-        if is_trusted and port == 0 and not self._has_warned:
-            self._has_warned = True
-            logger.warning(
-                "ForwardedMiddleware does not trust %s: it has no port, so the server has replaced "
-                "the peer's address. Turn its own handling of proxy headers off, for example with "
-                "uvicorn --no-proxy-headers.",
-                address,
-            )
-        return is_trusted and port != 0
+        client: tuple[Any, ...] = tuple(scope.get("client") or ())
+        address, port = str(client[0] or "") if client else "", client[1] if client[1:] else ""
+        # uvicorn and hypercorn have no client then, granian has ("", "0"). In ("unix:", 0), as any
+        # text with 0, uvicorn has put a header.
+        if not address or (address.startswith("unix:") and not isinstance(port, int)):
+            if not self.trusts_unix:
+                self._warn(
+                    "does not trust a peer without an address, as on a unix socket; write "
+                    "trusted=['unix'] if only proxies can connect to it."
+                )
+            return self.trusts_unix
+        reason = _replaced(address, str(port), scope)
+        if reason:
+            self._warn(_REPLACED, address, reason)
+        return not reason and self._trusts(address.partition("%")[0])
 
-    def _trusts(self, address: str) -> bool:
+    def _warn(self, text: str, *values: str) -> None:
+        if text not in self._warned:  # each once
+            self._warned.add(text)
+            logger.warning(f"ForwardedMiddleware {text}", *values)
+
+    def _trusts(self, text: str) -> bool:
         try:
-            parsed = ip_address(address)
+            address = ip_address(_address(text))
         except ValueError:
             return False
-        # An IPv4 peer of a dual-stack socket is ::ffff:10.0.0.1 (RFC 4291, section 2.5.5.2).
-        parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-        return any(parsed in network for network in self.trusted)
+        return any(address in network for network in self.trusted)
 
     def _said(self, scope: Scope) -> dict[str, str]:
         """What proxies say, by the names of RFC 7239 and "prefix"; see `_read`.
@@ -116,9 +151,11 @@ class ForwardedMiddleware:
                 [text] = found  # of two, one may be the client's
                 said[name] = _read(name, text.strip())
         if found := values("x-forwarded-for"):
-            addresses = [address.strip() for address in ",".join(found).split(",")]
-            strangers = (one for one in reversed(addresses) if not self._trusts(one))
-            said["for"] = str(ip_address(next(strangers, addresses[0])))
+            hops = [hop.strip() for hop in ",".join(found).split(",")]
+            if self.trusts_unix:  # so nginx calls a peer without an address
+                hops = [hop for hop in hops if hop != "unix:"]
+            strangers = (hop for hop in reversed(hops) if not self._trusts(hop))
+            said["for"] = _address(next(strangers, hops[0])) if hops else ""
         if self.forwarded:
             other = self._said_by_forwarded(values("forwarded"))
             if not _comparable(said) <= _comparable(other):
@@ -190,15 +227,53 @@ def _read(name: str, text: str) -> str:
     if name == "prefix" and _PREFIX.fullmatch(text):
         return text.rstrip("/")
     if name == "for" and (node := _NODE.fullmatch(text)):
-        address = node[1] or node[2]
-        return str(ip_address(address)) if address else ""
+        return _address(text) if node[1] or node[2] else ""
     raise ValueError(text)
+
+
+def _address(text: str) -> str:
+    """An address without its port, if it has one.
+
+    Raises:
+        ValueError: it is none, or has a zone, which means something to one machine alone.
+    """
+    node = _NODE.fullmatch(text)
+    address = ip_address((node[1] or node[2] or text) if node else text)
+    if "%" in text:
+        raise ValueError(text)
+    # An IPv4 peer of a dual-stack socket is ::ffff:10.0.0.1 (RFC 4291, section 2.5.5.2).
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _replaced(address: str, port: str, scope: Scope) -> str:
+    """How one sees that the server has put a header's address in the place of its peer's; uvicorn
+    takes the port along. Empty if it has not."""
+    hops = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+    for host, _, text in (hop.strip().rpartition(":") for hop in hops):
+        with suppress(ValueError):
+            if host.strip("[]") == address and str(int(text)) == port:
+                return "stands in a header"
+    return "has no port" if port == "0" else ""
+
+
+@lru_cache(1000)
+def _kind(name: bytes) -> int:
+    """0 for most headers, 1 for those that proxies send, 2 if frameworks would apply them again.
+    CGI, and WSGI with it, do not tell "_" from "-"."""
+    text = name.decode("latin-1").lower().replace("_", "-")
+    if text in _APPLIED:
+        return 2
+    return 1 if _FAMILY.fullmatch(text) else 0
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(text)
+        network = ip_network(text)
     except ValueError as exc:
         raise PatternError(
             f"Trusted proxy {text!r} is not an address or a network: {exc}; write '10.0.0.0/8'."
         ) from exc
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return IPv4Network((mapped, network.prefixlen - 96))

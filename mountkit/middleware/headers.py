@@ -75,6 +75,20 @@ def checked_accept(message: Message) -> Message:
     return {**message, "headers": headers}
 
 
+def checked_trailers(message: Message) -> Message:
+    """Valid trailers, which cannot say where the body ends (RFC 9110, section 6.5.1).
+
+    Raises:
+        ImproperResponseError: a header is not valid.
+    """
+    headers = message.get("headers", ())
+    if type(headers) is not list and type(headers) is not tuple:
+        message = {**message, "headers": (headers := _listed(headers))}
+    if _framing(headers)[1]:
+        refuse("Trailers {} say where the body ends; say it at the start.", headers)
+    return message
+
+
 def _listed(headers: Any) -> list[Any]:
     if not isinstance(headers, Iterable):
         refuse("Headers {} are not a list; send pairs such as (b'x-name', b'value').", headers)

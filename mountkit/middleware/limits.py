@@ -58,7 +58,8 @@ class LimitMiddleware:
             await self._wait()
         else:
             error = f"It is full: it serves {self.max_concurrency} at a time."
-            logger.info("%s answers %d: %s", note_error(scope, error), self.when_full, error)
+            app = note_error(scope, error, scope.get("root_path", ""))
+            logger.info("%s answers %d: %s", app, self.when_full, error)
             await answer(self.when_full, scope, receive, send)
             return
         try:

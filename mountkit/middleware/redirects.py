@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.locations import ascii_location, encode_path
 from mountkit.middleware.exchanges import STARTS
+
+# Of URLs that a browser requests here, and the port that they need not name.
+_PORTS = {"": "", "http": ":80", "https": ":443"}
 
 
 class HeaderMiddleware(ABC):
@@ -54,32 +57,62 @@ class RedirectMiddleware(HeaderMiddleware):
     scope.
 
     Changes a redirect to a path, or to a URL at the host of the request, also if it is meant for
-    another app of that host. Links in a body are not changed; use the framework's own option.
+    another app of that host; a relative one only if its ".." lead out of the prefix. Links in a
+    body are not changed; use the framework's own option.
     """
 
     def change_for(self, scope: Scope) -> Callable[[bytes], bytes]:
         prefix = scope.get("root_path", "").rstrip("/")
-        return partial(_below, prefix, scope.get("headers", ()))
+        path = encode_path(scope.get("path", "").removeprefix(prefix))
+        return partial(_below, encode_path(prefix), path, scope.get("headers", ()))
 
 
-def _below(prefix: str, request: Iterable[tuple[bytes, bytes]], value: bytes) -> bytes:
-    location = ascii_location(value).decode()
+def _below(
+    prefix: str, request_path: str, request: Iterable[tuple[bytes, bytes]], value: bytes
+) -> bytes:
+    location = ascii_location(value).decode().strip()
     host = next((v for k, v in request if k == b"host"), b"").decode("latin-1")
     try:
         parts = urlsplit(location)
     except ValueError:
         return value
-    is_own = parts.netloc.lower() == host.lower() if parts.netloc else location[:1] == "/"
+    path = parts.path.replace("\\", "/")  # as browsers read it
+    if parts.netloc:
+        is_own, path = _is_own(parts, host), path or "/"
+    elif location.startswith(("/", "\\")):
+        is_own, path = True, path or "/"
+    else:  # relative
+        is_own = not parts.scheme and ".." in unquote(path)
+        path = request_path.rpartition("/")[0] + "/" + path
+        is_own = is_own and not _is_known(prefix, _without_dots(prefix + path))
     if not is_own or not prefix:
         return value
-    path = _without_dots(parts.path or "/")
-    if not is_below(prefix, unquote(path)):
-        path = encode_path(prefix) + path
+    path = _without_dots(path)
+    if not _is_known(prefix, path):
+        path = prefix + path
     return urlunsplit(parts._replace(path=path)).encode()
+
+
+def _is_own(parts: SplitResult, host: str) -> bool:
+    """Whether a URL is at the host of the request."""
+    port = _PORTS.get(parts.scheme)
+    return port is not None and (
+        parts.netloc.lower().removesuffix(port) == host.lower().removesuffix(port)
+    )
+
+
+def _is_known(prefix: str, path: str) -> bool:
+    return is_below(prefix, path) or is_below(prefix, normal_path(path))
 
 
 def is_below(prefix: str, path: str) -> bool:
     return f"{path}/".startswith(f"{prefix}/")
+
+
+def normal_path(path: str) -> str:
+    """A percent-encoded path with each segment encoded as `encode_path` does it."""
+    segments = (encode_path(unquote(part)).replace("/", "%2F") for part in path.split("/"))
+    return "/".join(segments)
 
 
 def _without_dots(path: str) -> str:

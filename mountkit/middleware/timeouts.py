@@ -60,7 +60,7 @@ class TimeoutMiddleware:
         if scope["type"] not in ("http", "websocket") or self.first == math.inf:
             await self.app(scope, receive, send)
             return
-        task = current_task()
+        task, root_path = current_task(), scope.get("root_path", "")
         timer: _Timer | anyio.CancelScope
         if task is None:
             now = anyio.current_time()
@@ -72,12 +72,14 @@ class TimeoutMiddleware:
         with timer:
             await self.app(scope, receive, exchange.send)
         if timer.cancelled_caught:
-            await self._end(exchange.state, scope, receive, send)
+            await self._end(exchange.state, root_path, scope, receive, send)
 
-    async def _end(self, state: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _end(
+        self, state: str, root_path: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         verb, seconds = ("answer", self.first) if state == UNANSWERED else ("end", self.total)
         error = f"It did not {verb} within {seconds:g} seconds."
-        app = note_error(scope, error)
+        app = note_error(scope, error, root_path)
         if state == UNANSWERED:
             logger.warning("%s answers 504: %s", app, error)
             await answer(504, scope, receive, send, was_called=True)

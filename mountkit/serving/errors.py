@@ -12,8 +12,9 @@ from starlette.types import Receive, Scope, Send
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
 from mountkit.middleware.errors import ANSWERS, contain
-from mountkit.middleware.exchanges import ACCEPTED, STARTED, UNANSWERED
-from mountkit.serving.flights import Flight
+from mountkit.middleware.exchanges import ACCEPTED, GONE, STARTED, UNANSWERED, has_left
+from mountkit.serving.flights import LEFT, Flight
+from mountkit.serving.sites import MOUNT, SITE
 from mountkit.tasks import describe, is_outside
 
 # How far an answer is, by its status.
@@ -21,20 +22,36 @@ _STATES = {0: UNANSWERED, 101: ACCEPTED}
 _NOTE = "mountkit: raised by "
 
 
-def annotated(exc: BaseException, where: str, *, has_started: bool) -> Exception:
-    """The exception that goes up, with a note that names the app that raised it, once: the mounts
-    further up do not add theirs.
+class _Noted:
+    """In which request an exception got its note. A pickle of the exception leaves it out."""
+
+    def __init__(self, site: Any = None) -> None:
+        self.site = site
+
+    def __reduce__(self) -> Any:
+        return _Noted, ()
+
+
+def annotated(exc: BaseException, where: str, scope: Scope, *, has_started: bool) -> Exception:
+    """The exception that goes up, with a note that names the app that raised it: in one request the
+    innermost, in a later one another, if the object is raised again.
 
     What is not an `Exception` (`SystemExit`, a cancellation of the app's own, a group of them)
     would end the server or a neighbour: it goes up as the cause of an error.
+
+    Args:
+        scope: the app's; its site tells one request from another.
     """
     if not isinstance(exc, Exception):
         wrapper = MountkitError(f"{where} was ended by {describe(exc)}.")
         wrapper.__cause__ = exc
         exc = wrapper
-    if not any(note.startswith(_NOTE) for note in getattr(exc, "__notes__", ())):
+    site, before = scope.get(SITE), vars(exc).get(SITE, _Noted())
+    if site is None or before.site is not site:
+        vars(exc)[SITE] = _Noted(site)
         started = ", which had started to answer" if has_started else ""
-        exc.add_note(f"{_NOTE}{where[0].lower()}{where[1:]}{started}.")
+        others = [note for note in getattr(exc, "__notes__", ()) if not note.startswith(_NOTE)]
+        exc.__notes__ = [*others, f"{_NOTE}{where[0].lower()}{where[1:]}{started}."]
     return exc
 
 
@@ -73,7 +90,8 @@ async def end(
     receive: Receive,
     router: Any,
 ) -> None:
-    """Deal with an exception of a mounted app, or with a request that was cut: answer, or raise.
+    """Deal with an app that has raised, whose request was cut, or that has returned without an
+    answer: answer, raise, or note that the client has gone.
 
     Args:
         mount: whose app it is.
@@ -82,12 +100,18 @@ async def end(
         router: the dispatcher, whose `errors` counts as well as the mount's.
     """
     is_cut = flight.settle(exc)
-    if exc is not None and not is_cut:
-        if is_outside(exc, flight.task):
-            raise exc
-        await _fail(mount, exc, flight, scope, child, receive, router)
-    elif is_cut:
+    if flight.is_closed:
+        child[GONE] = True
+    if is_cut:
         await _break_off(mount.where, flight, scope, receive)
+    elif exc is not None and is_outside(exc, flight.task):
+        raise exc
+    elif await has_left(exc, bool(flight.status), child, receive):
+        flight.status = LEFT
+        if exc is not None and MOUNT in scope:  # a mount further up, which counts it too
+            raise exc
+    elif exc is not None:
+        await _fail(mount, exc, flight, scope, child, receive, router)
 
 
 async def _fail(
@@ -100,14 +124,15 @@ async def _fail(
     router: Any,
 ) -> None:
     """Deal with an exception of the app's own."""
-    error = annotated(exc, mount.where, has_started=bool(flight.status))
+    error = annotated(exc, mount.where, child, has_started=bool(flight.status))
     if isinstance(exc, ANSWERS) and flight.status in _answerable(exc):
         await hand_up(error, scope, receive, flight.send, router)
         return
     mount.error = describe(exc)
     if "contain" in (mount.errors, getattr(router, "errors", "raise")):
         state = _STATES.get(flight.status, STARTED)
-        await contain(exc, state, child, receive, flight.send)
+        if not await contain(exc, mount.where, state, child, receive, flight.send):
+            raise error
     elif flight.status not in _answerable(
         exc
     ):  # nothing may answer a second time: the server breaks the connection

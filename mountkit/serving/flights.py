@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,9 @@ from mountkit.tasks import current_task
 # How often a request is cancelled that does not heed it, and the seconds it has each time.
 _CUTS = 3
 _CUT_GRACE = 1.0
+
+#: In the place of a status: the client has gone.
+LEFT: Final[Any] = "client_gone"
 
 
 class Flight:
@@ -73,6 +77,15 @@ class Flight:
         if self._on_start is not None:
             self._on_start()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server knows that the client has gone: the `receive` of hypercorn, and that
+        of uvicorn's websockets, tell it only once."""
+        server = getattr(self._send, "__self__", None)
+        if isinstance(server, Flight):
+            return server.is_closed
+        return True in (getattr(server, name, 0) for name in ("closed", "disconnected"))
+
     async def carry(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
         """Call the app where a request is cut by a cancel scope: on trio, and outside any event
         loop, where nothing can cut it."""
@@ -121,23 +134,26 @@ class Traffic:
     Attributes:
         flights: those under way; a dict, as an empty set takes four times the memory.
         answers: how many have ended, by the first digit of the status.
+        gone: how many were given up because the client has gone.
         draining_since: when the mount has left its table, in seconds since the epoch; `None` while
             it serves.
     """
 
-    __slots__ = ("_emptied", "answers", "draining_since", "flights")
+    __slots__ = ("_emptied", "answers", "draining_since", "flights", "gone")
 
     def __init__(self) -> None:
         self.flights: dict[Flight, None] = {}
         self.answers: list[int] = [0] * 6
+        self.gone: int = 0
         self.draining_since: float | None = None
         self._emptied: anyio.Event | None = None  # while `drain` waits for it
 
     @property
     def answered(self) -> dict[str, int]:
         """How many requests have ended, by the class of their status."""
-        names = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
-        return {name: count for name, count in zip(names, self.answers, strict=True) if count}
+        names = ("none", "1xx", "2xx", "3xx", "4xx", "5xx", LEFT)
+        counts = (*self.answers, self.gone)
+        return {name: count for name, count in zip(names, counts, strict=True) if count}
 
     def count(self, status: int) -> None:
         """Record a request that the mount has answered by itself."""
@@ -149,7 +165,10 @@ class Traffic:
         try:
             self.answers[flight.status // 100] += 1
         except (IndexError, TypeError):  # apps may send a status that is not valid
-            self.answers[5] += 1
+            if flight.status is LEFT:
+                self.gone += 1
+            else:
+                self.answers[5] += 1
         if self._emptied is not None and not self.flights:
             self._emptied.set()
 

@@ -275,7 +275,7 @@ class Mount(starlette.routing.Mount):
                 await self.app(child, receive, flight.send)
             else:
                 await flight.carry(self.app, child, receive)
-            if flight.cuts:
+            if flight.cuts or not flight.status:
                 await end(self, None, flight, scope, child, receive, router)
         except BaseException as exc:
             await end(self, exc, flight, scope, child, receive, router)

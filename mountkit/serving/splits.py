@@ -21,6 +21,7 @@ from mountkit.lifespans.runners import LifespanRunner
 from mountkit.locations import encode_path
 from mountkit.matching.matchers import Cookie, Header
 from mountkit.matching.rules import call_site
+from mountkit.middleware.exchanges import has_left
 from mountkit.serving.errors import annotated
 from mountkit.serving.flights import Flight
 from mountkit.serving.routes import TRACING, Route, watch
@@ -127,9 +128,10 @@ class Split:
         try:
             await child.asgi(child_scope, receive, flight.send)
         except BaseException as exc:
-            if is_outside(exc, flight.task):
+            is_answered = bool(flight.status)
+            if is_outside(exc, flight.task) or await has_left(exc, is_answered, scope, receive):
                 raise
-            error = annotated(exc, child.name, has_started=bool(flight.status))
+            error = annotated(exc, child.name, scope, has_started=is_answered)
             if error is exc:
                 raise
             raise error from exc

@@ -318,6 +318,133 @@ async def test_what_comes_after_the_answer_of_the_layer() -> None:
         await kept[0](START)
 
 
+@pytest.mark.parametrize("is_raising", [False, True], ids=["returns", "raises"])
+@pytest.mark.parametrize(
+    ("first", "late", "type"),
+    [
+        pytest.param([], START, "http", id="start"),
+        pytest.param([{**START, "headers": []}, PART], BODY, "http", id="body"),
+        pytest.param([START, BODY], BODY, "http", id="after-the-end"),
+        pytest.param([], ACCEPT, "websocket", id="accept"),
+        pytest.param([ACCEPT], TEXT, "websocket", id="text"),
+        pytest.param([ACCEPT, CLOSE], CLOSE, "websocket", id="close"),
+    ],
+)
+async def test_a_task_that_runs_on(first: Any, late: Message, type: str, is_raising: bool) -> None:
+    """What it sends once the app has ended is refused: the server answers in its place then."""
+    kept: list[Send] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        kept.append(send)
+        for message in first:
+            await send(message)
+        if is_raising:
+            raise RuntimeError("boom")
+
+    sent, _ = await asked(CheckMiddleware(app), scope_of("/bad", type=type))
+    before = len(sent)
+    with pytest.raises(ImproperResponseError, match="was sent after the end of the"):
+        await kept[0](late)
+    assert len(sent) == before
+
+
+TRAILERS: Message = {"type": "http.response.trailers", "headers": [(b"x", b"y")]}
+
+
+@pytest.mark.parametrize(
+    "trailers",
+    [
+        pytest.param([TRAILERS], id="one"),
+        pytest.param([{**TRAILERS, "more_trailers": True}, TRAILERS], id="two"),
+        pytest.param([{**TRAILERS, "headers": {b"x": b"y"}.items()}], id="view"),
+    ],
+)
+async def test_trailers(trailers: list[Message]) -> None:
+    """Go out where the start has announced them."""
+    app = sends({**START, "trailers": True}, BODY, *trailers)
+    sent, error = await asked(CheckMiddleware(app), scope_of("/bad"))
+    assert error is None
+    assert [one["headers"] for one in sent[2:]] == [[(b"x", b"y")]] * len(trailers)
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([START, BODY, TRAILERS], "'http.response.trailers' was sent after the end"),
+        ([START, TRAILERS], "'http.response.trailers' was sent after the start"),
+        ([{**START, "trailers": True}, TRAILERS], "'http.response.trailers' was sent after the start"),
+        ([{**START, "trailers": True}, BODY, TRAILERS, TRAILERS], "was sent after the end"),
+        (
+            [{**START, "trailers": True}, BODY, {**TRAILERS, "headers": [(b"content-length", b"2")]}],
+            "Trailers [(b'content-length', b'2')] say where the body ends; say it at the start.",
+        ),
+        (
+            [{**START, "trailers": True}, BODY, {**TRAILERS, "headers": [(b"x", b"a\nb")]}],
+            "contains a control character",
+        ),
+        ([START, BODY, {"type": "http.response.early_hint", "links": []}], "was sent after the end"),
+        ([START, BODY, {"type": "http.response.push", "path": "/"}], "was sent after the end"),
+    ],
+    ids=["unasked", "early", "before-the-body", "twice", "length", "injects", "hint", "push"],
+)  # fmt: skip
+async def test_what_may_not_follow(messages: list[Message], reason: str) -> None:
+    """The end of a response."""
+    sent, error = await asked(CheckMiddleware(sends(*messages)), scope_of("/bad"))
+    assert isinstance(error, ImproperResponseError)
+    assert reason in str(error)
+    assert len(sent) == len(messages) - 1
+
+
+@pytest.mark.parametrize(
+    ("first", "twice", "type"),
+    [
+        pytest.param([{**START, "trailers": True}, BODY], TRAILERS, "http", id="trailers"),
+        pytest.param([], ACCEPT, "websocket", id="accept"),
+    ],
+)
+async def test_more_that_two_tasks_send(first: Any, twice: Message, type: str) -> None:
+    """Once is enough."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in first:
+            await send(message)
+        with pytest.raises(BaseExceptionGroup):
+            await sends_at_once(twice, twice)(scope, receive, send)
+
+    sent, _ = await asked(CheckMiddleware(app), scope_of("/bad", type=type))
+    assert [message["type"] for message in sent].count(twice["type"]) == 1
+
+
+DENIED: Message = {"type": "websocket.http.response.start", "status": 403, "headers": OK}
+DENIED_BODY: Message = {"type": "websocket.http.response.body", "body": b"ok"}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"body": b"longer"}, "The body is 4 bytes longer than its Content-Length"),
+        ({"body": b"o"}, "The body is 1 bytes shorter than its Content-Length"),
+        ({"body": "ok"}, "Body 'ok' is not bytes"),
+    ],
+)
+async def test_the_body_of_a_denial(body: dict[str, Any], reason: str) -> None:
+    """Is checked like any other."""
+    scope = scope_of("/bad", type="websocket", extensions=DENIAL)
+    sent, error = await asked(CheckMiddleware(sends(DENIED, DENIED_BODY | body)), scope)
+    assert isinstance(error, ImproperResponseError)
+    assert reason in str(error)
+    assert sent == [DENIED]
+
+
+async def test_a_denial_without_a_body() -> None:
+    """As its status says."""
+    scope = scope_of("/bad", type="websocket", extensions=DENIAL)
+    app = CheckMiddleware(sends({**DENIED, "status": 204}, DENIED_BODY))
+    sent, error = await asked(app, scope)
+    assert error is None
+    assert sent == [{**DENIED, "status": 204, "headers": []}, {**DENIED_BODY, "body": b""}]
+
+
 async def test_a_response_that_has_started_is_left_to_the_server() -> None:
     """It breaks the connection; an end would look like the whole."""
     start = {**START, "headers": []}

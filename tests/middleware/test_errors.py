@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mountkit.exceptions import ImproperResponseError, MountkitError
 from mountkit.middleware.checks import CheckMiddleware
 from mountkit.middleware.errors import ContainMiddleware
+from mountkit.middleware.timeouts import TimeoutMiddleware
 from tests.support.actors import Slow, raising
 from tests.support.apps.misbehaving import (
     ACCEPT,
@@ -82,6 +83,23 @@ async def test_without_a_mount_the_prefix_names_the_app(caplog: pytest.LogCaptur
     app = ContainMiddleware(raising(RuntimeError("boom")))
     await asked(app, scope_of("/shop/x", root_path="/shop"))
     assert caplog.records[0].getMessage() == "The app at '/shop' raised and answers 500."
+
+
+@pytest.mark.parametrize("layer", ["contain", "check", "timeout"])
+async def test_the_prefix_is_that_of_the_layer(
+    layer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Routers of Starlette write the prefix of an inner mount into the scope."""
+    layers: dict[str, Any] = {
+        "contain": (Middleware(ContainMiddleware), raising(RuntimeError("boom"))),
+        "check": (Middleware(CheckMiddleware), sends()),
+        "timeout": (Middleware(TimeoutMiddleware, response=0.01), Slow([])),
+    }
+    middleware, app = layers[layer]
+    site = Starlette(routes=[Mount("/inner", app)], middleware=[middleware])
+    await asked(site, scope_of("/shop/inner/x", root_path="/shop"))
+    [record] = caplog.records
+    assert record.getMessage().startswith("The app at '/shop' ")
 
 
 async def test_an_exception_without_a_text() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from mountkit import Dispatcher, ForwardedMiddleware, Mount, PatternError
+from mountkit import Dispatcher, DispatchMiddleware, ForwardedMiddleware, Mount, PatternError
 from mountkit.middleware.forwarded import _elements as elements_of
 from tests.support.clients import ClientFactory
 from tests.support.requests import asked
@@ -44,9 +46,14 @@ def app(trusted: list[str] | None = None) -> ForwardedMiddleware:
     return ForwardedMiddleware(Dispatcher(mounts), trusted=trusted or ["10.0.0.0/8", "::1"])
 
 
-async def ask(headers: dict[str, str], path: str = "/shop/", **options: Any) -> Any:
+async def ask(
+    headers: dict[str, str],
+    path: str = "/shop/",
+    trusted: list[str] | None = None,
+    **options: Any,
+) -> Any:
     scope = scope_of(path, host="inner:8000", headers=list(headers.items()), **options)
-    sent, _ = await asked(app(), scope)
+    sent, _ = await asked(app(trusted), scope)
     return json.loads(sent[1]["body"]) if sent[0]["status"] == 200 else sent[0]["status"]
 
 
@@ -121,6 +128,14 @@ async def test_nobody_else_is_believed(client: Any) -> None:
         ("prefix", "/a\\b"),
         ("for", "nobody"),
         ("for", "203.0.113.9, unknown"),
+        ("for", "203.0.113.9, unix:"),
+        ("for", "fe80::1%eth0"),
+        ("for", "203.0.113.9, fe80::1%eth0"),
+        ("for", "[fe80::1%25eth0]:5"),
+        ("for", "1.2.3.4:123456"),
+        ("for", "1.2.3.4:"),
+        ("for", "[::1"),
+        ("for", "1.2.3.4:5:6"),
     ],
 )
 async def test_values_that_are_not_what_they_claim(name: str, value: str) -> None:
@@ -144,6 +159,12 @@ async def test_two_values(name: str) -> None:
         ("garbage, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
         ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
         ("2001:DB8::1", "2001:db8::1"),
+        ("203.0.113.9:4711", "203.0.113.9"),
+        ("[2001:DB8::1]:4711", "2001:db8::1"),
+        ("[2001:DB8::1]", "2001:db8::1"),
+        ("203.0.113.9:1, 10.0.0.2:5678, [::1]:5", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("203.0.113.9, ::ffff:10.0.0.2", "203.0.113.9"),
     ],
 )
 async def test_the_client(addresses: str, client: str) -> None:
@@ -362,10 +383,180 @@ async def test_a_peer_that_the_server_has_replaced(caplog: pytest.LogCaptureFixt
     assert record.getMessage().startswith("ForwardedMiddleware does not trust 10.0.0.9: it has no")
 
 
-async def test_a_peer_of_a_dual_stack_socket() -> None:
-    """`::ffff:10.0.0.1` is `10.0.0.1`."""
-    found = await ask({"x-forwarded-proto": "https"}, client=("::ffff:10.0.0.1", 1))
-    assert found["url"] == "https://inner:8000/shop/"
+@pytest.mark.parametrize(
+    ("trusted", "peer", "is_trusted"),
+    [
+        ("10.0.0.0/8", "::ffff:10.0.0.1", True),
+        ("10.0.0.0/8", "::ffff:11.0.0.1", False),
+        ("::ffff:10.0.0.0/104", "10.0.0.1", True),
+        ("::ffff:10.0.0.0/104", "::ffff:10.0.0.1", True),
+        ("::ffff:10.0.0.0/104", "11.0.0.1", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("::/0", "2001:db8::1", True),
+        ("::/0", "10.0.0.1", False),
+        ("fe80::/10", "fe80::1%eth0", True),
+        ("fe80::/10", "fe81::1", True),
+        ("fe80::/10", "2001:db8::1", False),
+    ],
+)
+async def test_networks(trusted: str, peer: str, is_trusted: bool) -> None:
+    """`::ffff:10.0.0.1` is `10.0.0.1`, on both sides; the zone of a peer is the server's own."""
+    found = await ask({"x-forwarded-proto": "https"}, client=(peer, 1), trusted=[trusted])
+    assert found["url"].startswith("https:" if is_trusted else "http:")
+
+
+# Peers without an address.
+
+NOWHERE: list[Any] = [
+    None,
+    ("", 0),
+    ("", "0"),
+    ["", None],
+    (None, None),
+    ("unix:/run/a.sock", None),
+]
+SHORT: list[Any] = [(), ["unix:/run/a.sock"]]  # with which Starlette's `request.client` fails
+
+
+@pytest.mark.parametrize("client", [*NOWHERE, *SHORT], ids=repr)
+async def test_a_proxy_on_a_unix_socket(client: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Can be trusted, however the server says that it has no address."""
+    for name in ("unix", "unix:"):
+        found = await ask(ALL, client=client, trusted=[name, "10.0.0.0/8"])
+        assert found == {"url": "https://acme.com/outer/v1/shop/", "client": "203.0.113.9"}
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("client", NOWHERE, ids=repr)
+async def test_a_peer_without_an_address_that_is_not_trusted(
+    client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning, if there are headers that are never applied."""
+    trusting = app()
+    await asked(trusting, scope_of("/shop/", host="a", client=client))
+    assert caplog.records == []
+    for _ in range(2):
+        sent, _ = await asked(
+            trusting, scope_of("/shop/", host="a", headers=[*ALL.items()], client=client)
+        )
+        assert json.loads(sent[1]["body"])["url"] == "http://a/shop/"
+    [record] = caplog.records
+    assert record.getMessage() == (
+        "ForwardedMiddleware does not trust a peer without an address, as on a unix socket; write "
+        "trusted=['unix'] if only proxies can connect to it."
+    )
+
+
+@pytest.mark.parametrize(
+    "client", [("unix", 0), ("unix:", 0), ("unix:/run/a.sock", 0), ("203.0.113.1", 1)], ids=repr
+)
+async def test_what_is_no_peer_without_an_address(client: Any) -> None:
+    """uvicorn puts any text of a header there, with the port 0."""
+    headers = ALL | {"x-forwarded-for": client[0]}
+    found = await ask(headers, client=client, trusted=["unix"])
+    assert found == {"url": INNER, "client": client[0]}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "client"),
+    [
+        ("203.0.113.9, unix:", "203.0.113.9"),
+        ("6.6.6.6, 203.0.113.9", "203.0.113.9"),
+        ("unix:", None),
+    ],
+)
+async def test_hops_without_an_address(addresses: str, client: str | None) -> None:
+    """nginx calls them `unix:`."""
+    found = await ask({"x-forwarded-for": addresses}, client=None, trusted=["unix"])
+    assert found["client"] == client
+
+
+@pytest.mark.parametrize(
+    "header", ["10.0.0.9:5", "10.0.0.9:05, 203.0.113.9", "6.6.6.6, [10.0.0.9]:5"]
+)
+async def test_a_peer_that_the_server_has_replaced_with_its_port(
+    header: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """uvicorn does so where a header has one: a client could choose to be a proxy."""
+    found = await ask(ALL | {"x-forwarded-for": header}, client=("10.0.0.9", 5))
+    assert found["url"] == INNER
+    [record] = caplog.records
+    assert (
+        "does not trust 10.0.0.9: it stands in a header, so the server has" in record.getMessage()
+    )
+
+
+# Headers of others.
+
+OF_PROXIES = [
+    *(f"x-forwarded-{part}" for part in (
+        "for", "host", "proto", "prefix", "port", "path", "by", "ssl", "scheme", "protocol", "server",
+        "uri", "base", "proto-version", "client-cert", "user",
+    )),
+    *("x-forwarded", "forwarded", "forwarded-for", "x-real-ip", "x-script-name", "script-name"),
+    *("x-original-url", "x-original-uri", "x-original-host", "x-original-forwarded-for", "x-rewrite-url"),
+    *("front-end-https", "x-url-scheme", "x-scheme", "x-host", "x-client-ip", "client-ip", "x-remote-addr"),
+    *("true-client-ip", "cf-connecting-ip", "x-cluster-client-ip", "fastly-client-ip", "x-arr-ssl"),
+    *("proxy-client-ip", "wl-proxy-client-ip", "x-envoy-external-address", "x_forwarded_host"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_PROXIES)
+async def test_the_family_of_headers(name: str) -> None:
+    """None of it reaches an app from a peer that is not trusted."""
+    seen: list[bytes] = []
+
+    async def child(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend(name for name, _ in scope["headers"])
+
+    middleware = ForwardedMiddleware(child, trusted=["10.0.0.0/8"])
+    headers = [(name, "1"), ("x-forward", "1"), ("ip", "1"), ("x-realm", "1"), ("client", "1")]
+    await asked(middleware, scope_of("/", headers=headers))
+    assert seen == [b"x-forward", b"ip", b"x-realm", b"client"]
+
+
+# In the wrong place.
+
+
+def as_a_layer() -> ASGIApp:
+    layer = Middleware(ForwardedMiddleware, trusted=["10.0.0.0/8"])
+    return Dispatcher(
+        [Mount("/shop", Starlette(routes=[Route("/", show, name="show")]), middleware=[layer])]
+    )
+
+
+def below_the_dispatcher() -> ASGIApp:
+    parent = Starlette(routes=[Route("/shop/", show, name="show")])
+    parent.add_middleware(ForwardedMiddleware, trusted=["10.0.0.0/8"])
+    parent.add_middleware(DispatchMiddleware, mounts={"/other": Starlette()})
+    return parent
+
+
+def above_the_dispatcher() -> ASGIApp:
+    parent = Starlette()
+    parent.add_middleware(
+        DispatchMiddleware, mounts={"/shop": Starlette(routes=[Route("/", show, name="show")])}
+    )
+    parent.add_middleware(ForwardedMiddleware, trusted=["10.0.0.0/8"])
+    return parent
+
+
+@pytest.mark.parametrize(
+    ("make", "is_late"),
+    [(as_a_layer, True), (below_the_dispatcher, True), (above_the_dispatcher, False)],
+)
+async def test_the_place_of_the_middleware(
+    make: Callable[[], ASGIApp], is_late: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Below a dispatcher it comes too late to choose the mount, and says so once."""
+    placed = make()
+    for _ in range(2):
+        headers = [("x-forwarded-proto", "https")]
+        sent, _ = await asked(placed, scope_of("/shop/", host="a", headers=headers, client=PROXY))
+        assert json.loads(sent[1]["body"])["url"] == "https://a/shop/"
+    assert [record.getMessage() for record in caplog.records] == [
+        "ForwardedMiddleware comes too late: the mount was chosen; put it in front of the dispatcher."
+    ] * is_late
 
 
 tokens = st.text("abcXYZ019!#$%&'*+.^_`|~-", min_size=1, max_size=8)

@@ -79,8 +79,34 @@ def location(client: ClientFactory, to: str, path: str = "/sub", at: str = "") -
         ("http://other.example.com/x", "http://other.example.com/x"),
         ("//other.example.com/x", "//other.example.com/x"),
         ("x", "x"),
-        ("../x", "../x"),
+        ("./x", "./x"),
+        ("../x", "/sub/x"),
+        ("../../x?a#b", "/sub/x?a#b"),
+        ("a/%2e%2e/%2E./x", "/sub/x"),
+        ("a/../x", "a/../x"),
+        ("..", "/sub/"),
+        ("a..b", "a..b"),
+        ("../sub/x", "../sub/x"),
+        ("", ""),
+        ("#f", "#f"),
         ("?a", "?a"),
+        ("?..", "?.."),
+        (" /x", "/sub/x"),
+        ("/sub%2f../x", "/sub/sub%2f../x"),
+        ("/sub%2f..%2fx", "/sub/sub%2f..%2fx"),
+        ("/\\other.example.com", "/sub//other.example.com"),
+        ("\\x", "/sub/x"),
+        ("/sub\\..\\x", "/sub/x"),
+        ("..\\x", "/sub/x"),
+        ("///other.example.com", "/sub/other.example.com"),
+        ("/..//other.example.com", "/sub//other.example.com"),
+        ("//", "/sub/"),
+        ("http://testserver:80/x", "http://testserver:80/sub/x"),
+        ("https://testserver:443/x", "https://testserver:443/sub/x"),
+        ("http://testserver:8000/x", "http://testserver:8000/x"),
+        ("http://a@testserver/x", "http://a@testserver/x"),
+        ("ftp://testserver/x", "ftp://testserver/x"),
+        ("javascript:/../x", "javascript:/../x"),
         ("mailto:a@b.c", "mailto:a@b.c"),
         ("http://[", "http://["),
     ],
@@ -88,6 +114,19 @@ def location(client: ClientFactory, to: str, path: str = "/sub", at: str = "") -
 def test_redirects(client: ClientFactory, to: str, expected: str) -> None:
     """Those that leave the prefix on the same host get it; others are as they were."""
     assert location(client, to) == expected
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"), [("../x", "../x"), ("../../x", "/sub/x"), ("../../../x", "/sub/x")]
+)
+async def test_a_relative_redirect(to: str, expected: str) -> None:
+    """Is left alone as long as it stays below the prefix."""
+    app = sends(
+        {"type": "http.response.start", "status": 302, "headers": [(b"location", to.encode())]}
+    )
+    for path in ("/sub/a/b", "/a/b"):  # the whole, or what is below the prefix
+        sent, _ = await asked(RedirectMiddleware(app), scope_of(path, root_path="/sub"))
+        assert sent[0]["headers"] == [(b"location", expected.encode())]
 
 
 def test_a_prefix_that_is_not_ascii(client: ClientFactory) -> None:

@@ -26,6 +26,8 @@ ANSWERED = {
     "exit-after-end",
     "answers-twice",
     "body-after-end",
+    "ends-at-once",
+    "runs-on",
     "swallowing",
     "trailers-unasked",
     "headers-huge",

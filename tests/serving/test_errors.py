@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -95,6 +96,24 @@ async def test_an_exception_goes_up_with_one_note(place: str) -> None:
     assert note.startswith(f"mountkit: raised by {name}")
     assert note.endswith(").")
     assert f"{__file__}:" in note
+
+
+async def test_an_exception_that_two_apps_raise() -> None:
+    """The note is that of the request, and other notes stay."""
+    exc = RuntimeError("boom")
+    exc.add_note("the app's own")
+    split = Split({"c": (raising(exc), 1)})
+    app = Dispatcher([Mount("/a", raising(exc)), Mount("/b", raising(exc, after=[START]))])
+    for path, name in (("/a", "'/a'"), ("/b", "'/b'"), ("/a", "'/a'")):
+        await asked(app, scope_of(path))
+        own, note = notes_of(exc)
+        assert (own, f"raised by the app mounted at {name} (" in note) == ("the app's own", True)
+        assert ("which had started" in note) == (path == "/b")
+    for _ in range(2):
+        await asked(split, scope_of("/"))
+        assert "raised by the app 'c' of the split (" in notes_of(exc)[1]
+    assert len(notes_of(exc)) == 2
+    assert notes_of(pickle.loads(pickle.dumps(exc))) == notes_of(exc)
 
 
 @pytest.mark.parametrize("place", ["dispatcher", "default", "split", "exposed", "nested"])
@@ -203,6 +222,22 @@ async def test_what_would_end_the_server_is_the_cause_of_an_error(
     assert f") was ended by {type(fatal).__name__}" in str(error)
     [note] = notes_of(error)
     assert note.startswith(f"mountkit: raised by {name}")
+
+
+@pytest.mark.parametrize("of", ["mount", "dispatcher"])
+async def test_what_would_end_the_server_after_the_start_of_a_contained_app(
+    of: str, fatal: BaseException
+) -> None:
+    """It cannot be contained, and goes up with the note as well."""
+    options: Any = ({"errors": "contain"}, {}) if of == "mount" else ({}, {"errors": "contain"})
+    app = Dispatcher([Mount("/bad", raising(fatal, after=[START]), **options[0])], **options[1])
+    sent, error = await asked(app, scope_of("/bad"))
+    assert sent == [START]
+    assert isinstance(error, MountkitError)
+    assert error.__cause__ is fatal
+    [note] = notes_of(error)
+    assert note.startswith("mountkit: raised by the app mounted at '/bad' (")
+    assert note.endswith("), which had started to answer.")
 
 
 async def test_the_neighbours_serve_on(fatal: BaseException) -> None:

@@ -80,6 +80,7 @@ def start(
     env: Mapping[str, str] | None = None,
     fails: bool = False,
     options: Sequence[str] = (),
+    uds: Path | None = None,
 ) -> Iterator[Server]:
     """Start a server without waiting for it; it is stopped at the end of the block.
 
@@ -90,17 +91,22 @@ def start(
         env: environment variables beyond those of the tests.
         fails: the server is going to end by itself.
         options: further options of the server's command.
+        uds: listen on this unix socket instead of a port.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
     # granian takes no open socket: it gets the port, freed a moment before.
-    fd = None if name == "granian" else listener.fileno()
+    fd = None if name == "granian" or uds else listener.fileno()
     if fd is None:
         listener.close()
     environ = {**os.environ, **(env or {}), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"}
     with TemporaryFile() as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *_command(name, target, root_path, fd, port, fails), *options],
+            [
+                *(sys.executable, "-m"),
+                *_command(name, target, root_path, uds or fd, port, fails),
+                *options,
+            ],
             cwd=_ROOT,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -139,21 +145,44 @@ def exit_status(server: Server) -> int:
 
 
 def _command(
-    name: str, target: str, root_path: str, fd: int | None, port: int, fails: bool
+    name: str, target: str, root_path: str, fd: int | Path | None, port: int, fails: bool
 ) -> list[str]:
     server, _, variant = name.partition("-")
+    is_unix = isinstance(fd, Path)
     if server == "uvicorn":
         root = ["--root-path", root_path] if root_path else []
-        return ["uvicorn", target, "--fd", str(fd), "--http", variant, "--lifespan", "on", *root]
+        bind = "--uds" if is_unix else "--fd"
+        return ["uvicorn", target, bind, str(fd), "--http", variant, "--lifespan", "on", *root]
     if server == "hypercorn":
         root = ["--root-path", root_path] if root_path else []
         # With no workers the process that was started is the one that serves. Under trio it
         # then knows no SIGTERM; and with a worker it ends with 0 although that has failed.
         workers = "1" if variant == "trio" and not fails else "0"
-        options = ["--bind", f"fd://{fd}", "--worker-class", variant, "--workers", workers]
+        bind = f"unix:{fd}" if is_unix else f"fd://{fd}"
+        options = ["--bind", bind, "--worker-class", variant, "--workers", workers]
         return ["hypercorn", target, *options, *root]
     root = ["--url-path-prefix", root_path] if root_path else []
-    return ["granian", target, "--interface", "asgi", "--port", str(port), *root]
+    listen = ["--uds", str(fd)] if is_unix else ["--port", str(port)]
+    return ["granian", target, "--interface", "asgi", *listen, *root]
+
+
+def exchange_uds(server: Server, path: Path, data: bytes) -> bytes:
+    """What comes back over a unix socket until the server closes the connection; it waits until
+    there is one."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and server.process.poll() is None:
+        received = b""
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(str(path))
+            except OSError:
+                time.sleep(0.05)
+                continue
+            connection.sendall(data)
+            while chunk := connection.recv(65536):
+                received += chunk
+            return received
+    raise AssertionError(f"The server did not answer in time.\n{server.output}")
 
 
 def _wait_until_it_answers(server: Server) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import anyio
+import anyio.lowlevel
 import sniffio
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -79,6 +81,29 @@ async def concurrently(scope: Scope, receive: Receive, send: Send) -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(answer)
+
+
+async def ends_at_once(scope: Scope, receive: Receive, send: Send) -> None:
+    """Two tasks end one answer."""
+    await send(START)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(send, BODY)
+
+
+async def runs_on(scope: Scope, receive: Receive, send: Send) -> None:
+    """Leaves a task behind that answers once more."""
+
+    async def answer() -> None:
+        for message in (BODY, START, BODY):
+            await anyio.lowlevel.checkpoint()
+            with suppress(Exception):
+                await send(message)
+
+    await send(START)
+    await send(BODY)
+    if sniffio.current_async_library() == "asyncio":
+        left_behind.append(asyncio.create_task(answer()))
 
 
 async def swallowing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -227,6 +252,8 @@ HTTP: dict[str, Fault] = {
     "websocket-messages": sends(ACCEPT, TEXT, CLOSE),
     "websocket-close": sends(CLOSE),
     "concurrent": concurrently,
+    "ends-at-once": ends_at_once,
+    "runs-on": runs_on,
     "swallowing": swallowing,
     "trailers-unasked": sends(START, BODY, {"type": "http.response.trailers", "headers": []}),
     # Status.
