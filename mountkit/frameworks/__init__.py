@@ -40,6 +40,8 @@ class Framework:
         advice: without a full stop. See `unless_told`.
         reversal: if it lacks Starlette's `url_path_for`.
         route_of: if it is not `scope["route"]`.
+        reads_to_end: whether its WSGI apps read a body without a length, by
+            `wsgi.input_terminated`.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Framework:
     session_cookie: Callable[[Any], SessionCookie | None] | None = None
     route_of: Callable[[Mapping[str, Any]], Any] | None = None
     wsgi_route_of: Callable[[Mapping[str, Any]], WSGIRoute | None] | None = None
+    reads_to_end: bool = False
 
 
 class Place(NamedTuple):
@@ -227,6 +230,12 @@ def wsgi_route_of(environ: Mapping[str, Any]) -> WSGIRoute | None:
     """The route that served this environ, in Starlette's form, `/item/{id}`."""
     answers = (one.wsgi_route_of(environ) for one in _with("wsgi_route_of") if one.wsgi_route_of)
     return next(answers, None)
+
+
+def reads_to_end(app: Any) -> bool:
+    """Whether a WSGI app, or one that it shows that it wraps, reads bodies without a length."""
+    shown = inner(app, "app", "wsgi_app", "application", "server", "__self__")
+    return any(list(_known("reads_to_end", one)) for one in shown)
 
 
 @cache
