@@ -40,8 +40,8 @@ class Framework:
         advice: without a full stop. See `unless_told`.
         reversal: if it lacks Starlette's `url_path_for`.
         route_of: if it is not `scope["route"]`.
-        reads_to_end: whether its WSGI apps read a body without a length, by
-            `wsgi.input_terminated`.
+        cut_off: if its WSGI apps read bodies without a length, by `wsgi.input_terminated`: what
+            they expect of one that is cut off, an exception as a module and a name.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Framework:
     session_cookie: Callable[[Any], SessionCookie | None] | None = None
     route_of: Callable[[Mapping[str, Any]], Any] | None = None
     wsgi_route_of: Callable[[Mapping[str, Any]], WSGIRoute | None] | None = None
-    reads_to_end: bool = False
+    cut_off: tuple[str, str] | None = None
 
 
 class Place(NamedTuple):
@@ -232,10 +232,11 @@ def wsgi_route_of(environ: Mapping[str, Any]) -> WSGIRoute | None:
     return next(answers, None)
 
 
-def reads_to_end(app: Any) -> bool:
-    """Whether a WSGI app, or one that it shows that it wraps, reads bodies without a length."""
+def cut_off_of(app: Any) -> Any:
+    """The exception by which a WSGI app, or one that it shows that it wraps, is told that a body
+    without a length was cut off; `None` if it is not known to read such bodies."""
     shown = inner(app, "app", "wsgi_app", "application", "server", "__self__")
-    return any(list(_known("reads_to_end", one)) for one in shown)
+    return next((loaded(*name) for one in shown for name in _ask("cut_off", one)), None)
 
 
 @cache

@@ -46,5 +46,5 @@ FLASK = Framework(
     reversal=_reversal,
     session_cookie=_session_cookie,
     wsgi_route_of=_wsgi_route_of,
-    reads_to_end=True,
+    cut_off=("werkzeug.exceptions", "ClientDisconnected"),
 )

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 from starlette.types import Receive, Scope
 
-from mountkit.wsgi.threads import Meeting
+from mountkit.wsgi.threads import ClientGone, Meeting
 
 #: Bytes of a body that may be buffered between the event loop and a thread, each way.
 BUFFER: int = 256 * 1024
@@ -31,6 +31,8 @@ class RequestBody:
         scope: the request's.
         meeting: of the thread and the loop.
         limit: how many bytes are received before the app is called.
+        cut_off: the exception by which the app is told that a body without a length was cut off,
+            or `None`.
 
     Attributes:
         length: in bytes, as declared; `None` if only the end will tell.
@@ -41,8 +43,9 @@ class RequestBody:
         is_taken: the app has been called.
     """
 
-    def __init__(self, scope: Scope, meeting: Meeting, limit: int) -> None:
+    def __init__(self, scope: Scope, meeting: Meeting, limit: int, cut_off: Any) -> None:
         self._meeting = meeting
+        self._cut_off = cut_off
         self.limit = limit
         self._chunks: deque[bytes] = deque()
         self._file: IO[bytes] | None = None  # what comes after the chunks
@@ -107,12 +110,17 @@ class RequestBody:
         """Wait for a chunk, in the thread; empty at the end.
 
         Raises:
-            ClientGone: the client has gone.
+            Exception: the client has gone.
         """
         with self._meeting.lock:
             self.is_wanted = True
             self._meeting.wake("sender")
-            self._meeting.hold(lambda: self.size or self.is_ended)
+            try:
+                self._meeting.hold(lambda: self.size or self.is_ended)
+            except ClientGone as exc:
+                if self.length is None and self._cut_off is not None:
+                    raise self._cut_off from exc
+                raise
             chunk = self._chunks.popleft() if self._chunks else self._read_file()
             self.size -= len(chunk)
             self._meeting.wake("receiver")

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import shown
-from mountkit.frameworks import reads_to_end
+from mountkit.frameworks import cut_off_of
 from mountkit.wsgi.bodies import BUFFER, RequestBody
 from mountkit.wsgi.exchanges import Exchange, WSGIApp
 from mountkit.wsgi.threads import ThreadPool
@@ -45,7 +45,7 @@ class WSGIBridge:
         self.queue: int = queue
         self.spool: int = spool
         self._uploads: set[RequestBody] = set()  # those that the app was called for before the end
-        self._reads_to_end = reads_to_end(app)
+        self._cut_off = cut_off_of(app)
         self._pool = ThreadPool(threads, f"mountkit {shown(app)}")
         weakref.finalize(self, self._pool.close).atexit = False
 
@@ -56,14 +56,23 @@ class WSGIBridge:
         if scope["type"] == "lifespan":  # only without a mount, which runs no lifespan for WSGI
             await self._lifespan(receive, send)
             return
-        exchange = Exchange(self.app, scope, self.spool)
+        exchange = Exchange(self.app, scope, self.spool, self._cut_off)
         body = exchange.body
         try:
-            if not (body.is_ended or await self._gather(exchange, receive)):
+            is_readable = body.is_ended or await self._gather(exchange, receive)
+            if exchange.meeting.is_abandoned:
+                return
+            if not is_readable:
+                logger.warning(
+                    "%r got more than %d bytes without Content-Length, which it is not known to "
+                    "read, and the client 411; raise WSGIBridge(spool=).",
+                    self.app,
+                    self.spool,
+                )
                 await answer(411, scope, receive, send)
             elif self._pool.pending >= self._pool.limit + self.queue:
                 await answer(503, scope, receive, send)
-            elif not exchange.meeting.is_abandoned:
+            else:
                 await self._run(exchange, receive, send)
         finally:
             self._uploads.discard(body)
@@ -89,7 +98,7 @@ class WSGIBridge:
             Whether the app can be given the body.
         """
         body = exchange.body
-        can_stream = body.length is not None or self._reads_to_end
+        can_stream = body.length is not None or self._cut_off is not None
         while not (body.is_ended or exchange.meeting.is_abandoned):
             is_full = body.size > self.spool
             is_worth = is_full or body.is_expected or (body.length or 0) > BUFFER
@@ -103,14 +112,8 @@ class WSGIBridge:
             elif can_stream:
                 await anyio.sleep(_PAUSE)
             else:
-                logger.warning(
-                    "%r got a body of more than %d bytes without Content-Length, which it is not "
-                    "known to read, and the client 411; raise WSGIBridge(spool=).",
-                    self.app,
-                    self.spool,
-                )
-                return False
-        return True
+                break
+        return can_stream or body.size <= self.spool
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -47,12 +47,12 @@ class Exchange:
     and "receiver".
     """
 
-    def __init__(self, app: WSGIApp, scope: Scope, spool: int) -> None:
+    def __init__(self, app: WSGIApp, scope: Scope, spool: int, cut_off: Any) -> None:
         self._app = app
         self._scope = scope
         self._context = contextvars.copy_context()
         self.meeting: Meeting = Meeting()
-        self.body: RequestBody = RequestBody(scope, self.meeting, spool)
+        self.body: RequestBody = RequestBody(scope, self.meeting, spool, cut_off)
         # Used by the thread alone, until the answer is committed.
         self._environ: dict[str, Any] = {}
         self._start: Message = {}
@@ -70,8 +70,7 @@ class Exchange:
     def run(self) -> None:
         """Run the app, from its call to `close()`."""
         try:
-            if not self.meeting.is_abandoned:  # while it waited for a thread
-                self._context.run(self._run_app)
+            self._context.run(self._run_app)
         except BaseException as exc:  # SystemExit too: it must not end the server
             self._scope["route"] = wsgi_route_of(self._environ)
             with self.meeting.lock:  # either `respond` raises it, or it is logged here
