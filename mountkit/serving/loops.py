@@ -46,7 +46,7 @@ def _target(scope: Scope, message: Message) -> str:
     """The path that a redirect leads to, if it has the request's query."""
     location = dict(message.get("headers", ())).get(b"location", b"").decode("latin-1")
     try:
-        target = urlsplit(urljoin(encode_path(scope["path"]), location))
+        target = urlsplit(urljoin("//a" + encode_path(scope["path"]), location))
     except ValueError:
         return ""
     is_same = target.query.encode("latin-1") == scope.get("query_string", b"")

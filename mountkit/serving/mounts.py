@@ -157,10 +157,8 @@ class Mount(starlette.routing.Mount):
         self.rule = Rule(path, **given)
         check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate", "bare"))
         check_one_of("errors", errors, ("raise", "contain"))
-        # Nothing is below an exact path.
-        self.redirect_slashes = (
-            redirect_slashes if redirect_slashes == "bare" or not exact else False
-        )
+        is_kept = redirect_slashes == "bare" or not exact  # nothing is below an exact path
+        self.redirect_slashes = redirect_slashes if is_kept else False
         self.errors: Literal["raise", "contain"] = errors
         if expose:
             self.expose = checked_exposures(self.rule, expose)

@@ -101,7 +101,9 @@ class RequestBody:
         """The body as `wsgi.input`, and its length, for the thread; called once, with the app."""
         with self._meeting.lock:
             self.is_taken = True
-            length = self.size if self.is_ended else self.length
+            # Who reads to the end of a stream without a length is told none.
+            is_counted = self.is_ended and (self.length is not None or self._cut_off is None)
+            length = self.size if is_counted else self.length
             if self.is_ended and self._file is None:
                 return io.BytesIO(b"".join(self._chunks)), length
             return io.BufferedReader(_Input(self)), length

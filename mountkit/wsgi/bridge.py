@@ -101,7 +101,7 @@ class WSGIBridge:
         can_stream = body.length is not None or self._cut_off is not None
         while not (body.is_ended or exchange.meeting.is_abandoned):
             is_full = body.size > self.spool
-            is_worth = is_full or body.is_expected or (body.length or 0) > BUFFER
+            is_worth = is_full or body.is_expected or (body.length or body.size) > BUFFER
             if is_worth and can_stream:
                 going = sum(not upload.is_ended for upload in self._uploads)
                 if going < max(self._pool.limit // 2, int(is_full)):

@@ -76,7 +76,7 @@ class Exchange:
             with self.meeting.lock:  # either `respond` raises it, or it is logged here
                 if not self.meeting.is_abandoned:
                     self._error = exc
-                elif not _is_of_client(exc):
+                elif not isinstance(exc.__cause__ or exc, ClientGone):
                     logger.error("%r failed after its client had gone.", self._app, exc_info=exc)
         with self.meeting.lock:
             self._environ = {}  # wsgi.input refers back to this
@@ -256,13 +256,6 @@ class Exchange:
     def _has_output(self) -> bool:
         is_ready = self._is_ended or self.meeting.is_abandoned or self._error is not None
         return is_ready or bool(self._output)
-
-
-def _is_of_client(exc: BaseException | None) -> bool:
-    """Whether an error comes of a client that has gone."""
-    while exc is not None and not isinstance(exc, ClientGone):
-        exc = exc.__cause__
-    return exc is not None
 
 
 def start_message(app: WSGIApp, status: Any, headers: Iterable[tuple[str, str]]) -> Message:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -95,6 +96,11 @@ def test_a_chunked_form(server: Server, path: str) -> None:
 def test_an_empty_chunked_body(server: Server) -> None:
     """Has the length 0."""
     assert post(server, "/sized", chunked(), CHUNKED).body == b"0:"
+
+
+def test_no_body(server: Server) -> None:
+    """Has no length, and is not waited for."""
+    assert post(server, "/sized", b"").body == b":"
 
 
 def test_a_body_without_a_length_that_is_too_long(server: Server) -> None:
@@ -201,6 +207,23 @@ def test_slow_uploads(server: Server, path: str, length: int) -> None:
             while chunk := client.recv(65_536):
                 received += chunk
             assert raw.responses(received)[0].body == str(length).encode()
+
+
+def test_the_memory_of_slow_uploads() -> None:
+    """Is 256 KiB each at most, and what the server buffers; the rest is in files."""
+    with serve("uvicorn-httptools", APP) as server, ExitStack() as clients:
+        assert httpx.post(f"{server.url}/one/x", content=b"hello").text == "5"
+        before = memory(server)
+        for _ in range(20):
+            clients.enter_context(sending(server, upload("/one", 6_000_000, 5_000_000)))
+        assert httpx.post(f"{server.url}/one/x", content=b"hello", timeout=20).text == "5"
+        assert memory(server) - before < 25 * 1024
+
+
+def memory(server: Server) -> int:
+    """The most that the process has used, in KiB."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s*(\d+)", status)[0])
 
 
 def test_an_upload_that_is_cut_off(name: str) -> None:

@@ -153,7 +153,7 @@ async def test_the_bound(size: int, status: int, caplog: pytest.LogCaptureFixtur
     ids=["flask", "wrapped"],  # type: ignore[arg-type]
 )
 async def test_an_app_that_reads_to_the_end(app: Any) -> None:
-    """Gets what is beyond the bound."""
+    """Gets what is beyond the bound, and no length."""
     answer = await ask(WSGIBridge(app, spool=1000), [b"x" * 500] * 4000)
     assert (answer.status, answer.body) == (200, b"2000000")
 
