@@ -54,7 +54,7 @@ class RequestBody:
         length = names.get(b"content-length", b"")
         # A transfer coding goes before a length (RFC 9112, section 6.3). HTTP/2, and scopes that no
         # HTTP server has made, have bodies without either.
-        is_known = length.isdigit() and b"transfer-encoding" not in names
+        is_known = b"transfer-encoding" not in names and length.isdigit() and len(length) < 20
         self.length: int | None = int(length) if is_known else None
         if not names and scope["method"] in ("GET", "HEAD"):
             self.length = 0

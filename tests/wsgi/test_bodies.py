@@ -107,6 +107,8 @@ def flask_view() -> str:
         pytest.param([("transfer-encoding", "chunked")], id="chunked"),
         pytest.param([("transfer-encoding", "chunked"), ("content-length", "4")], id="both"),
         pytest.param([("content-length", "4")], id="too-short"),
+        pytest.param([("content-length", "4"), ("content-length", "x")], id="no-number"),
+        pytest.param([("content-length", "9" * 5000)], id="huge"),
     ],
 )
 async def test_the_length(version: str, headers: list[tuple[str, str]]) -> None:
