@@ -271,7 +271,7 @@ class Mount(starlette.routing.Mount):
             ):
                 self.traffic.count(307)
                 return
-            if self.index_redirects < PATIENCE:
+            if prefix and self.index_redirects < PATIENCE:
                 send = watched(self, prefix, scope, send)
         child = self._build_scope(self, found, scope, run.state, router)
         scope["route"] = Route(self, child)

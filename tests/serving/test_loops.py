@@ -97,3 +97,12 @@ def test_no_loop(caplog: pytest.LogCaptureFixture, answers: Any) -> None:
     for _ in range(6):
         client.get("/sub/")
     assert told(caplog) == 0
+
+
+def test_the_root(caplog: pytest.LogCaptureFixture) -> None:
+    """Has no other form."""
+    for answer in ((404, None), (302, "http://testserver")):
+        client = TestClient(Dispatcher({"/": Answering(answer)}), follow_redirects=False)
+        for _ in range(6):
+            client.get("/")
+    assert [record for record in caplog.records if record.name == "mountkit"] == []
