@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from http import HTTPStatus
 from time import monotonic
-from typing import Literal
 
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import Receive, Scope, Send
@@ -69,7 +68,7 @@ async def refuse_websocket(
 
 
 async def redirected(
-    when: bool | Literal["navigate"], path: str, scope: Scope, receive: Receive, send: Send
+    when: bool | str, path: str, scope: Scope, receive: Receive, send: Send
 ) -> bool:
     """Redirect a request for the bare prefix of a mount to the same with a slash (307), which
     nothing may keep, as it depends on the headers; or do nothing.
@@ -89,9 +88,9 @@ async def redirected(
     return True
 
 
-def redirect_location(when: bool | Literal["navigate"], path: str, scope: Scope) -> str | None:
+def redirect_location(when: bool | str, path: str, scope: Scope) -> str | None:
     """Where `redirected` redirects to; `None` if it does nothing."""
-    if scope["type"] != "http" or not when:
+    if scope["type"] != "http" or when not in (True, "navigate"):
         return None
     # Fetch Metadata (W3C), section 2.3: sent by browsers, and not by the scripts in them.
     is_navigation = scope["method"] == "GET" and any(

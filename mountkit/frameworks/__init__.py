@@ -40,6 +40,8 @@ class Framework:
         advice: without a full stop. See `unless_told`.
         reversal: if it lacks Starlette's `url_path_for`.
         route_of: if it is not `scope["route"]`.
+        cut_off: if its WSGI apps read bodies without a length, by `wsgi.input_terminated`: what
+            they expect of one that is cut off, an exception as a module and a name.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Framework:
     session_cookie: Callable[[Any], SessionCookie | None] | None = None
     route_of: Callable[[Mapping[str, Any]], Any] | None = None
     wsgi_route_of: Callable[[Mapping[str, Any]], WSGIRoute | None] | None = None
+    cut_off: tuple[str, str] | None = None
 
 
 class Place(NamedTuple):
@@ -227,6 +230,13 @@ def wsgi_route_of(environ: Mapping[str, Any]) -> WSGIRoute | None:
     """The route that served this environ, in Starlette's form, `/item/{id}`."""
     answers = (one.wsgi_route_of(environ) for one in _with("wsgi_route_of") if one.wsgi_route_of)
     return next(answers, None)
+
+
+def cut_off_of(app: Any) -> Any:
+    """The exception by which a WSGI app, or one that it shows that it wraps, is told that a body
+    without a length was cut off; `None` if it is not known to read such bodies."""
+    shown = inner(app, "app", "wsgi_app", "application", "server", "__self__")
+    return next((loaded(*name) for one in shown for name in _ask("cut_off", one)), None)
 
 
 @cache

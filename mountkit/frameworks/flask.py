@@ -46,4 +46,5 @@ FLASK = Framework(
     reversal=_reversal,
     session_cookie=_session_cookie,
     wsgi_route_of=_wsgi_route_of,
+    cut_off=("werkzeug.exceptions", "ClientDisconnected"),
 )

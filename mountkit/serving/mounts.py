@@ -32,6 +32,7 @@ from mountkit.middleware.watchdogs import SERVING
 from mountkit.serving.errors import end
 from mountkit.serving.exposures import Exposure, checked_exposures
 from mountkit.serving.flights import Flight, Traffic
+from mountkit.serving.loops import PATIENCE, watched
 from mountkit.serving.names import url_path_of
 from mountkit.serving.pipelines import (
     asgi_app,
@@ -80,8 +81,9 @@ class Mount(starlette.routing.Mount):
         redirect_slashes: what a request for the bare prefix gets. `"navigate"`: a browser
             that navigates there (`Sec-Fetch-Mode: navigate`) is redirected to the prefix with
             a slash, so that relative links work; other requests are served, as the child's `/`.
-            `True`: all are redirected (307), `False`: all are served. A websocket is never
-            redirected.
+            `True`: all are redirected (307), `False`: all are served. `"bare"`: all are served, and
+            the app sees no slash (`path` is `root_path`, WSGI's `PATH_INFO` is empty): for apps
+            that redirect `/sub/` to `/sub`. A websocket is never redirected.
         convention: which scope the app gets; see `mountkit.serving.scopes.Convention`. By default
             `"spec"`, or `"strip"` or `"none"` for the apps that are known to need it.
         interface: `"asgi3"`, `"asgi2"` or `"wsgi"`, where it cannot be recognised.
@@ -121,6 +123,8 @@ class Mount(starlette.routing.Mount):
     expose: Mapping[str, str] = MappingProxyType({})
     #: Whether one of its pages was seen to ask for a URL outside the prefix.
     has_escaped: bool = False
+    #: How often its index was seen to redirect to the bare prefix, before it has answered.
+    index_redirects: int = 0
     _exposures: Sequence[Exposure] | None = None
     _own_table: MountTable | None = None
 
@@ -140,7 +144,7 @@ class Mount(starlette.routing.Mount):
         when: Matcher | None = None,
         priority: int = 0,
         exact: bool = False,
-        redirect_slashes: bool | Literal["navigate"] = "navigate",
+        redirect_slashes: bool | Literal["navigate", "bare"] = "navigate",
         convention: Convention | None = None,
         interface: Interface | Literal["auto"] = "auto",
         bridge: Callable[[Any], ASGI3Application] | None = None,
@@ -151,9 +155,10 @@ class Mount(starlette.routing.Mount):
         given: Any = {"host": host, "methods": methods, "headers": headers, "query": query}
         given |= {"when": when, "priority": priority, "exact": exact, "where": call_site()}
         self.rule = Rule(path, **given)
-        check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate"))
+        check_one_of("redirect_slashes", redirect_slashes, (True, False, "navigate", "bare"))
         check_one_of("errors", errors, ("raise", "contain"))
-        self.redirect_slashes = not exact and redirect_slashes  # nothing is below an exact path
+        is_kept = redirect_slashes == "bare" or not exact  # nothing is below an exact path
+        self.redirect_slashes = redirect_slashes if is_kept else False
         self.errors: Literal["raise", "contain"] = errors
         if expose:
             self.expose = checked_exposures(self.rule, expose)
@@ -259,11 +264,15 @@ class Mount(starlette.routing.Mount):
             await answer_unavailable(run.retry_at, scope, receive, send)
             self.traffic.count(503)
             return
-        if not found.rest and await redirected(
-            self.redirect_slashes, found.root_path + found.prefix, scope, receive, send
-        ):
-            self.traffic.count(307)
-            return
+        if len(found.rest) < 2:
+            prefix = found.root_path + found.prefix
+            if not found.rest and await redirected(
+                self.redirect_slashes, prefix, scope, receive, send
+            ):
+                self.traffic.count(307)
+                return
+            if prefix and self.index_redirects < PATIENCE:
+                send = watched(self, prefix, scope, send)
         child = self._build_scope(self, found, scope, run.state, router)
         scope["route"] = Route(self, child)
         publish = watch(scope, child, found.root_path) if TRACING in sys.modules else None

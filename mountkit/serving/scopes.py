@@ -71,8 +71,9 @@ def spec_scope(
             **child,
         }
     if not is_full:
-        child["path"] = own_root + (rest or "/")  # some frameworks fail on ""
-        child["raw_path"] = full_raw_path(scope, found) + (b"" if rest else b"/")
+        is_whole = rest or (own_root and mount.redirect_slashes == "bare")
+        child["path"] = own_root + rest + ("" if is_whole else "/")  # some frameworks fail on ""
+        child["raw_path"] = full_raw_path(scope, found) + (b"" if is_whole else b"/")
     child["headers"] = [*child["headers"]]
     child["asgi"] = child["asgi"].copy()
     if scope["type"] == "websocket":

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 
+import anyio
 from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import shown
+from mountkit.frameworks import cut_off_of
+from mountkit.wsgi.bodies import BUFFER, RequestBody
 from mountkit.wsgi.exchanges import Exchange, WSGIApp
 from mountkit.wsgi.threads import ThreadPool
+
+logger: logging.Logger = logging.getLogger("mountkit")
+
+# Seconds between looks whether a large body may go on to a thread.
+_PAUSE = 0.1
 
 
 class WSGIBridge:
@@ -24,11 +33,19 @@ class WSGIBridge:
         threads: how many requests it works on at a time. Each bridge has threads of its own, so an
             app that hangs does not hold up others.
         queue: how many more requests wait for a thread; beyond that the answer is 503.
+        spool: how many bytes of a body may be received before the app is called, beyond 256 KiB in
+            a temporary file: of a body without `Content-Length`, which most apps cannot read (411
+            if there is more), and of others while uploads hold half of the threads.
     """
 
-    def __init__(self, app: WSGIApp, *, threads: int = 10, queue: int = 100) -> None:
+    def __init__(
+        self, app: WSGIApp, *, threads: int = 10, queue: int = 100, spool: int = 16 * 1024 * 1024
+    ) -> None:
         self.app: WSGIApp = app
         self.queue: int = queue
+        self.spool: int = spool
+        self._uploads: set[RequestBody] = set()  # those that the app was called for before the end
+        self._cut_off = cut_off_of(app)
         self._pool = ThreadPool(threads, f"mountkit {shown(app)}")
         weakref.finalize(self, self._pool.close).atexit = False
 
@@ -39,14 +56,64 @@ class WSGIBridge:
         if scope["type"] == "lifespan":  # only without a mount, which runs no lifespan for WSGI
             await self._lifespan(receive, send)
             return
-        exchange = Exchange(self.app, scope)
-        if not await exchange.receive_small_body(receive):
-            return
-        if self._pool.pending >= self._pool.limit + self.queue:
-            await answer(503, scope, receive, send)
-        else:
-            self._pool.submit(exchange.run)
-            await exchange.respond(receive, send)
+        exchange = Exchange(self.app, scope, self.spool, self._cut_off)
+        body = exchange.body
+        try:
+            is_readable = body.is_ended or await self._gather(exchange, receive)
+            if exchange.meeting.is_abandoned:
+                return
+            if not is_readable:
+                logger.warning(
+                    "%r got more than %d bytes without Content-Length, which it is not known to "
+                    "read, and the client 411; raise WSGIBridge(spool=).",
+                    self.app,
+                    self.spool,
+                )
+                await answer(411, scope, receive, send)
+            elif self._pool.pending >= self._pool.limit + self.queue:
+                await answer(503, scope, receive, send)
+            else:
+                await self._run(exchange, receive, send)
+        finally:
+            self._uploads.discard(body)
+            body.close()
+
+    async def _run(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+        """Have a thread run the app, in its turn, and send the answer."""
+        job = exchange.run
+        self._pool.submit(job)
+        try:
+            is_queued = self._pool.pending > self._pool.limit
+            await exchange.respond(receive, send, is_queued=is_queued)
+        finally:
+            if not exchange.body.is_taken:
+                self._pool.withdraw(job)
+
+    async def _gather(self, exchange: Exchange, receive: Receive) -> bool:
+        """Receive a body that fits the buffer or has no length, so that a slow client holds no
+        thread; a long one, if uploads hold half of the threads. If the client waits for `100
+        Continue`, it is received when the app reads.
+
+        Returns:
+            Whether the app can be given the body.
+        """
+        body = exchange.body
+        can_stream = body.length is not None or self._cut_off is not None
+        while not (body.is_ended or exchange.meeting.is_abandoned):
+            is_full = body.size > self.spool
+            is_worth = is_full or body.is_expected or (body.length or body.size) > BUFFER
+            if is_worth and can_stream:
+                going = sum(not upload.is_ended for upload in self._uploads)
+                if going < max(self._pool.limit // 2, int(is_full)):
+                    self._uploads.add(body)
+                    break
+            if not is_full:
+                await body.receive(receive)
+            elif can_stream:
+                await anyio.sleep(_PAUSE)
+            else:
+                break
+        return can_stream or body.size <= self.spool
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -12,8 +12,12 @@ from starlette.types import Scope
 from mountkit.matching.paths import split_root_path
 
 
-def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
-    """The environ of a mounted app's request, with `body` as its `wsgi.input`."""
+def environ_of(scope: Scope, body: Any, length: int | None = None) -> dict[str, Any]:
+    """The environ of a mounted app's request, with `body` as its `wsgi.input`.
+
+    Args:
+        length: of the body; `None` if only its end tells.
+    """
     root_path, rest = split_root_path(scope)
     scheme = scope["scheme"]
     server_name, server_port = scope.get("server") or ("localhost", None)
@@ -21,7 +25,8 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
         "REQUEST_METHOD": scope["method"],
         # The environment variable of this name is ignored.
         "SCRIPT_NAME": _latin1(root_path),
-        "PATH_INFO": _latin1(rest) if rest[:1] == "/" else "/",  # "*", of OPTIONS
+        # "*", of OPTIONS, is "/"; what is below a prefix may be empty.
+        "PATH_INFO": _latin1(rest) if rest[:1] == "/" or (root_path and not rest) else "/",
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_NAME": server_name,
         "SERVER_PORT": str(server_port or (443 if scheme == "https" else 80)),
@@ -30,7 +35,6 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
         "wsgi.input": body,
-        "wsgi.input_terminated": True,  # chunked bodies have no CONTENT_LENGTH to trust
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": False,
@@ -44,7 +48,20 @@ def environ_of(scope: Scope, body: Any) -> dict[str, Any]:
         environ["REMOTE_ADDR"] = client[0]
         environ["REMOTE_PORT"] = str(client[1])
     _add_headers(environ, scope["headers"])
+    _set_length(environ, length)
     return environ
+
+
+def _set_length(environ: dict[str, Any], length: int | None) -> None:
+    """The length without the transfer coding, which the server has removed (RFC 3875, section
+    4.1.2), or that the body ends by itself. Not both: at a length, frameworks tell by themselves a
+    body that was cut off."""
+    is_framed = environ.pop("CONTENT_LENGTH", "") or "HTTP_TRANSFER_ENCODING" in environ
+    if length or (length == 0 and is_framed):
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["CONTENT_LENGTH"] = str(length)
+    else:
+        environ["wsgi.input_terminated"] = True
 
 
 def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> None:

@@ -7,13 +7,9 @@ woken, a small answer is complete. Long bodies pass through two bounded buffers.
 from __future__ import annotations
 
 import contextvars
-import io
 import logging
 import re
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, TypeAlias
 
 import anyio
@@ -22,58 +18,47 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.exceptions import InterfaceError
 from mountkit.frameworks import wsgi_route_of
+from mountkit.wsgi.bodies import BUFFER, RequestBody
 from mountkit.wsgi.environs import environ_of
-from mountkit.wsgi.threads import loop_caller
+from mountkit.wsgi.threads import ClientGone, Meeting
 
 #: PEP 3333, "The Application/Framework Side".
 WSGIApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
-# Bytes of a body that may be buffered between the event loop and a thread, each way.
-_BUFFER = 256 * 1024
 # Seconds after which a second task watches the client while the app works on its answer.
 _QUICK = 1.0
 # Several chunks are joined if they are smaller than this many bytes on average.
 _JOINED = 16 * 1024
-_STATUS = re.compile(r"([2-9][0-9][0-9])(?: [^\x00-\x1f\x7f]*)?")
+_STATUS = re.compile(r"([2-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # PEP 3333, "Other HTTP Features": these are the server's.
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
 
 
-class _ClientGone(ConnectionAbortedError):
-    """Raised in an app that reads from, or writes to, a client that has gone."""
-
-
 class Exchange:
     """One request and its answer, between the thread that runs the app and the event loop.
 
-    `run` is for the thread; `receive_small_body` and `respond` are for the loop. `_lock` guards
-    what both touch. The thread waits on it as a condition. The loop has two tasks, "sender" and
-    "receiver"; each waits on an event of its own, and `_waiting` holds the function that sets it.
+    `run` is for the thread; `respond` is for the loop, where two tasks meet the thread, "sender"
+    and "receiver".
     """
 
-    def __init__(self, app: WSGIApp, scope: Scope) -> None:
+    def __init__(self, app: WSGIApp, scope: Scope, spool: int, cut_off: Any) -> None:
         self._app = app
         self._scope = scope
         self._context = contextvars.copy_context()
-        self._lock = threading.Condition()
-        self._waiting: dict[str, Callable[[], None]] = {}
+        self.meeting: Meeting = Meeting()
+        self.body: RequestBody = RequestBody(scope, self.meeting, spool, cut_off)
         # Used by the thread alone, until the answer is committed.
         self._environ: dict[str, Any] = {}
         self._start: Message = {}
         self._is_bodyless = False
         self._length: int | None = None  # of the body, if the app declared it
         self._written = 0
-        # The request's body, for the thread.
-        self._input: deque[bytes] = deque()
-        self._input_size = 0
-        self._is_input_wanted = False
-        self._is_input_ended = body_length(scope) == 0
         # The answer, for the loop.
         self._output: list[bytes] = []
         self._output_size = 0
@@ -81,34 +66,25 @@ class Exchange:
         self._is_ended = False  # the answer is complete
         self._error: BaseException | None = None
         self._is_done = False  # the thread has finished
-        self._is_abandoned = False  # the client has gone, or the request was cancelled
 
     def run(self) -> None:
         """Run the app, from its call to `close()`."""
         try:
-            if not self._is_abandoned:  # while it waited for a thread
-                self._context.run(self._run_app)
-        except _ClientGone:
-            pass
+            self._context.run(self._run_app)
         except BaseException as exc:  # SystemExit too: it must not end the server
             self._scope["route"] = wsgi_route_of(self._environ)
-            with self._lock:  # either `respond` raises it, or it is logged here
-                if self._is_abandoned:
-                    logger.error("%r failed after its client had gone.", self._app, exc_info=exc)
-                else:
+            with self.meeting.lock:  # either `respond` raises it, or it is logged here
+                if not self.meeting.is_abandoned:
                     self._error = exc
-        with self._lock:
+                elif not isinstance(exc.__cause__ or exc, ClientGone):
+                    logger.error("%r failed after its client had gone.", self._app, exc_info=exc)
+        with self.meeting.lock:
             self._environ = {}  # wsgi.input refers back to this
             self._is_done = True
-            self._wake("sender")
+            self.meeting.wake("sender")
 
     def _run_app(self) -> None:
-        body: io.BufferedIOBase
-        if self._is_input_ended:
-            body = io.BytesIO(b"".join(self._input))
-        else:
-            body = io.BufferedReader(Input(self._take_input))
-        self._environ = environ_of(self._scope, body)
+        self._environ = environ_of(self._scope, *self.body.open())
         chunks = self._app(self._environ, self._start_response)
         try:
             self._iterate(chunks)
@@ -123,7 +99,7 @@ class Exchange:
             self._write(chunk)
             if self._is_bodyless and self._is_committed:
                 break
-        with self._lock:
+        with self.meeting.lock:
             self._commit(b"")
             self._is_ended = True
 
@@ -137,7 +113,7 @@ class Exchange:
                 headers.append((b"content-length", b"%d" % length))
 
     def _start_response(
-        self, status: str, headers: Iterable[tuple[str, str]], exc_info: Any = None
+        self, status: str, given: Iterable[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], None]:
         try:
             if exc_info is not None and self._is_committed:
@@ -149,10 +125,13 @@ class Exchange:
                 )
         finally:
             exc_info = None  # PEP 3333: avoid a circular reference
-        self._start = start_message(self._app, status, headers)
-        is_empty = self._start["status"] in (204, 304)
-        self._is_bodyless = is_empty or self._scope["method"] == "HEAD"
-        length = dict(self._start["headers"]).get(b"content-length", b"")
+        self._start = start_message(self._app, status, given)
+        self._is_bodyless = self._scope["method"] == "HEAD"
+        headers = self._start["headers"]
+        if self._start["status"] in (204, 205, 304):  # RFC 9110: they have no content
+            self._is_bodyless = True
+            headers[:] = [pair for pair in headers if pair[0] != b"content-length"]
+        length = dict(headers).get(b"content-length", b"")
         self._length = int(length) if length.isdigit() else None
         self._scope["route"] = wsgi_route_of(self._environ)  # for logs, metrics and traces
         return self._write
@@ -165,10 +144,10 @@ class Exchange:
             )
         if not chunk:  # an error that follows can still get an answer of its own
             return
-        with self._lock:
+        with self.meeting.lock:
             self._commit(chunk)
-            if self._output_size >= _BUFFER or self._is_abandoned:
-                self._hold(lambda: self._output_size < _BUFFER)
+            if self._output_size >= BUFFER or self.meeting.is_abandoned:
+                self.meeting.hold(lambda: self._output_size < BUFFER)
 
     def _commit(self, chunk: bytes) -> None:
         """Hand over a part of the answer, after its start."""
@@ -188,54 +167,27 @@ class Exchange:
             self._output_size += len(chunk)
             # A declared length tells the end before the thread gets there: no second hop.
             self._is_ended = self._written == self._length
-        self._wake("sender")
+        self.meeting.wake("sender")
 
-    def _take_input(self) -> bytes:
-        """Wait for a chunk of the request's body; empty at its end."""
-        with self._lock:
-            self._is_input_wanted = True
-            self._wake("sender")
-            self._hold(lambda: bool(self._input) or self._is_input_ended)
-            chunk = self._input.popleft() if self._input else b""
-            self._input_size -= len(chunk)
-            self._wake("receiver")
-            return chunk
-
-    def _hold(self, is_ready: Callable[[], bool]) -> None:
-        """Have the thread, which holds the lock, wait for the loop."""
-        self._lock.wait_for(lambda: is_ready() or self._is_abandoned)
-        if self._is_abandoned:
-            raise _ClientGone("The client has gone.")
-
-    async def receive_small_body(self, receive: Receive) -> bool:
-        """Receive a body that fits the buffer, so that a slow client holds no thread. If the client
-        waits for `100 Continue`, the body is received when the app reads it.
-
-        Returns:
-            Whether the client is still there.
-        """
-        if not self._is_input_ended:
-            length = body_length(self._scope)
-            is_waiting = any(name == b"expect" for name, _ in self._scope["headers"])
-            if length is not None and length <= _BUFFER and not is_waiting:
-                while not (self._is_input_ended or self._is_abandoned):
-                    await self._receive(receive)
-        return not self._is_abandoned
-
-    async def respond(self, receive: Receive, send: Send) -> None:
+    async def respond(self, receive: Receive, send: Send, *, is_queued: bool = False) -> None:
         """Send the answer.
 
+        Args:
+            is_queued: all threads are taken, so the client is watched from the first moment.
+
         Raises:
-            Exception: what the app raised, or `send`.
+            Exception: what the app raised, or `receive`, or `send`.
             InterfaceError: the app raised `SystemExit`, `KeyboardInterrupt` or the like.
         """
         try:
             # One turn of the loop releases the interpreter lock. Often the thread then finishes
             # without an event or a call across threads.
             await anyio.lowlevel.checkpoint()
-            if not self._has_output():
+            if not (is_queued or self._has_output()):
                 with anyio.move_on_after(_QUICK):
-                    await self._wait("sender", lambda: self._has_output() or self._is_input_wanted)
+                    await self.meeting.wait(
+                        "sender", lambda: self._has_output() or self.body.is_wanted
+                    )
             if self._is_ended or self._error is not None:
                 await self._send_output(send)
             else:
@@ -245,7 +197,7 @@ class Exchange:
                     await self._send_output(send)
                     task_group.cancel_scope.cancel()
         finally:
-            self._abandon()
+            self.meeting.abandon()
         error, self._error = self._error, None
         try:
             if isinstance(error, Exception):
@@ -260,14 +212,14 @@ class Exchange:
         task group would wrap it."""
         is_started = is_ended = False
         while not is_ended:
-            await self._wait("sender", self._has_output)
-            with self._lock:
+            await self.meeting.wait("sender", self._has_output)
+            with self.meeting.lock:
                 chunks, size = self._output or [b""], self._output_size
                 self._output, self._output_size = [], 0
                 is_ended = self._is_ended
                 is_failed = self._error is not None and not is_ended
-                self._lock.notify()
-            if self._is_abandoned or (is_failed and not size):
+                self.meeting.notify()
+            if self.meeting.is_abandoned or (is_failed and not size):
                 return
             if size < _JOINED * len(chunks):  # many small ones
                 chunks = [b"".join(chunks)]
@@ -285,83 +237,25 @@ class Exchange:
                 return
             if is_failed:
                 return
-        await self._wait("sender", lambda: self._is_done)  # `close()` has returned
+            if not is_ended:  # `send` may never let other tasks run
+                await anyio.lowlevel.checkpoint()
+        await self.meeting.wait("sender", lambda: self._is_done)  # `close()` has returned
 
     async def _receive_input(self, receive: Receive) -> None:
-        while not self._is_abandoned:
-            await self._wait("receiver", lambda: self._is_input_ended or self._input_size < _BUFFER)
-            await self._receive(receive)
-
-    async def _receive(self, receive: Receive) -> None:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            self._abandon()
-            return
-        with self._lock:
-            if chunk := message.get("body"):
-                self._input.append(chunk)
-                self._input_size += len(chunk)
-            self._is_input_ended = not message.get("more_body", False)
-            self._lock.notify()
+        """Receive until the client goes. What `receive` raises is left for `respond` to raise,
+        whatever the app makes of it: a body over `max_body_size` is a 413."""
+        body = self.body
+        try:
+            while not self.meeting.is_abandoned:
+                await self.meeting.wait("receiver", lambda: body.has_room)
+                await body.receive(receive)
+        except Exception as exc:
+            self._error = self._error or exc
+            self.meeting.abandon()
 
     def _has_output(self) -> bool:
-        return bool(self._output) or self._is_ended or self._is_abandoned or self._error is not None
-
-    async def _wait(self, task: str, is_ready: Callable[[], bool]) -> None:
-        if not is_ready():
-            await anyio.lowlevel.checkpoint()
-        while True:
-            with self._lock:
-                if is_ready():
-                    return
-                event = anyio.Event()
-                self._waiting[task] = partial(loop_caller(), event.set)
-            await event.wait()
-
-    def _wake(self, task: str) -> None:
-        """Have a task of the loop look again. The caller holds the lock."""
-        self._waiting.pop(task, lambda: None)()
-
-    def _abandon(self) -> None:
-        """Have the thread stop at its next step."""
-        with self._lock:
-            self._is_abandoned = True
-            self._wake("sender")
-            self._lock.notify()
-
-
-class Input(io.RawIOBase):
-    """`wsgi.input`, for an `io.BufferedReader`. `take` waits for a chunk, which is empty at the
-    body's end."""
-
-    def __init__(self, take: Callable[[], bytes]) -> None:
-        self._take = take
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        rest = self._rest or memoryview(self._take())
-        count = min(len(buffer), len(rest))
-        buffer[:count], self._rest = rest[:count], rest[count:]
-        return count
-
-
-def body_length(scope: Scope) -> int | None:
-    """The length of a request's body in bytes; `None` if it is not known before the end.
-
-    RFC 9112, section 6.3; RFC 9113, section 8.1.
-    """
-    length = None
-    for name, value in scope["headers"]:
-        if name == b"transfer-encoding":
-            return None
-        if name == b"content-length" and value.isdigit():
-            length = int(value)
-    if length is None and (scope["http_version"] < "2" or scope["method"] in ("GET", "HEAD")):
-        return 0
-    return length
+        is_ready = self._is_ended or self.meeting.is_abandoned or self._error is not None
+        return is_ready or bool(self._output)
 
 
 def start_message(app: WSGIApp, status: Any, headers: Iterable[tuple[str, str]]) -> Message:
@@ -373,17 +267,19 @@ def start_message(app: WSGIApp, status: Any, headers: Iterable[tuple[str, str]])
     match = _STATUS.fullmatch(status) if isinstance(status, str) else None
     if match is None:
         raise InterfaceError(
-            f"{app!r} answered with the status {status!r}; write it like '200 OK', from 200 to 999."
+            f"{app!r} answered with the status {status!r}; write it like '200 OK', from 200 to 999 "
+            "and in latin-1."
         )
     encoded = []
     for name, value in headers:
         is_text = isinstance(name, str) and isinstance(value, str)
-        if not is_text or not _NAME.fullmatch(name) or _CONTROL.search(value):
+        if not is_text or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise InterfaceError(
                 f"{app!r} answered with the header {name!r}: {value!r}, which HTTP does not allow; "
-                "write a token as the name, and a str without control characters as the value."
+                "write a token as the name, and a str of latin-1 without control characters as the "
+                "value (quote URLs)."
             )
         raw_name = name.lower().encode("ascii")
         if raw_name not in _HOP_BY_HOP:
-            encoded.append((raw_name, value.strip(" \t").encode("latin-1", "replace")))
+            encoded.append((raw_name, value.strip(" \t").encode("latin-1")))
     return {"type": "http.response.start", "status": int(match[1]), "headers": encoded}

@@ -644,7 +644,7 @@ def test_errors_of_fastapi_stay_in_the_app(client: ClientFactory) -> None:
         ),
         pytest.param(
             {"app": seen, "redirect_slashes": "yes"},
-            "redirect_slashes='yes' is not known; write one of True, False, 'navigate'.",
+            "redirect_slashes='yes' is not known; write one of True, False, 'navigate', 'bare'.",
             id="redirect-slashes",
         ),
         pytest.param(

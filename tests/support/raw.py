@@ -201,7 +201,7 @@ def _frames(received: bytes) -> Iterator[tuple[int, bytes]]:
         received = received[start + length :]
 
 
-def ask_h2(port: int, headers: Iterable[tuple[str, str]]) -> Response | None:
+def ask_h2(port: int, headers: Iterable[tuple[str, str]], body: bytes = b"") -> Response | None:
     """One request over HTTP/2 with prior knowledge; `None` if the server resets it."""
     config = h2.config.H2Configuration(
         header_encoding="latin-1",
@@ -210,7 +210,9 @@ def ask_h2(port: int, headers: Iterable[tuple[str, str]]) -> Response | None:
     )
     client = h2.connection.H2Connection(config)
     client.initiate_connection()
-    client.send_headers(1, list(headers), end_stream=True)
+    client.send_headers(1, list(headers), end_stream=not body)
+    if body:
+        client.send_data(1, body, end_stream=True)
     response = Response(0, [], b"")
     with socket.create_connection(("127.0.0.1", port), timeout=_SECONDS) as connection:
         connection.sendall(client.data_to_send())

@@ -249,7 +249,13 @@ async def test_write() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "status"), [("HEAD", OK), ("GET", "204 No Content"), ("GET", "304 Not Modified")]
+    ("method", "status"),
+    [
+        ("HEAD", OK),
+        ("GET", "204 No Content"),
+        ("GET", "205 Reset Content"),
+        ("GET", "304 Not Modified"),
+    ],
 )
 async def test_answers_without_a_body(method: str, status: str) -> None:
     """Nothing is sent, the iteration ends early, and `close()` is called."""
@@ -257,6 +263,19 @@ async def test_answers_without_a_body(method: str, status: str) -> None:
     client = await ask(answering(body, status=status), method=method)
     assert (client.status, client.shape) == (int(status[:3]), [(b"", False)])
     assert (body.given, body.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "205 Reset Content", "304 Not Modified"])
+async def test_the_length_of_no_content(status: str) -> None:
+    """Goes with the content; other headers stay."""
+    client = await ask(answering([b"hello"], [("Content-Length", "5"), ("ETag", "a")], status))
+    assert (client.headers, client.shape) == ({"etag": "a"}, [(b"", False)])
+
+
+async def test_the_length_of_an_answer_to_head() -> None:
+    """Stays."""
+    client = await ask(answering([], [("Content-Length", "5")]), method="HEAD")
+    assert (client.headers, client.shape) == ({"content-length": "5"}, [(b"", False)])
 
 
 async def test_head_with_a_list() -> None:
@@ -348,7 +367,9 @@ async def test_no_input() -> None:
     [
         pytest.param([("content-length", "0")], "1.1", "POST", False, id="zero"),
         pytest.param([("transfer-encoding", "chunked")], "1.1", "POST", True, id="chunked"),
-        pytest.param([], "1.1", "POST", False, id="none"),
+        pytest.param([], "1.1", "POST", True, id="none"),
+        pytest.param([], "1.1", "GET", False, id="none-get"),
+        pytest.param([("content-type", "a/b")], "1.1", "GET", True, id="type-get"),
         pytest.param([], "2", "POST", True, id="http-2"),
         pytest.param([], "2", "GET", False, id="http-2-get"),
     ],
@@ -356,7 +377,7 @@ async def test_no_input() -> None:
 async def test_whether_there_is_a_body(
     headers: list[tuple[str, str]], http_version: str, method: str, asked: bool
 ) -> None:
-    """RFC 9112, section 6.3: without a length and chunks there is none."""
+    """It is looked for, but where nothing speaks of one in a request that hardly has one."""
     app = reading(lambda body: body.read())
     client = await ask(app, headers=headers, http_version=http_version, method=method)
     assert (client.received > 0) is asked
@@ -559,6 +580,12 @@ async def test_close_after_an_error() -> None:
         ),
         pytest.param(answering([b"x"], [("a\0", "b")]), "which HTTP does not allow", id="nul"),
         pytest.param(answering([b"x"], [("a", 1)]), "which HTTP does not allow", id="not-text"),
+        pytest.param(
+            answering([], [("location", "/€5")]), "'/€5', which HTTP does not allow", id="euro"
+        ),
+        pytest.param(answering([], [("a", "\udce9")]), "HTTP does not allow", id="surrogate"),
+        pytest.param(answering([], [("é", "a")]), "HTTP does not allow", id="name"),
+        pytest.param(answering([], status="200 Ōk"), "the status '200 Ōk'", id="reason"),
         pytest.param(
             lambda environ, start_response: [b"x"], "before it called start_response", id="body"
         ),
