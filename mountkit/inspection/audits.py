@@ -84,7 +84,9 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> 
 def _has_cors(app: Any) -> bool:
     """Whether Starlette's CORSMiddleware stands in an app."""
     apps = [*inner(app, "app")]
-    layers = [layer.cls for one in apps for layer in getattr(one, "user_middleware", ())]
+    layers = [
+        getattr(layer, "cls", None) for one in apps for layer in getattr(one, "user_middleware", ())
+    ]
     return CORSMiddleware in [*map(type, apps), *layers]
 
 
