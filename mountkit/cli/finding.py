@@ -72,7 +72,7 @@ def find_app(target: str | None, *, is_factory: bool = False) -> Found:
         return _in_module(module, attribute, is_factory, _file_of(module))
     except _Missing:
         folder = Path(*name.split("."))
-        if attribute or not folder.is_dir():
+        if not folder.is_dir():
             raise
         return _first_of(folder, is_factory)
 

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from shutil import get_terminal_size
 from typing import Any, Literal, NamedTuple
@@ -139,6 +140,7 @@ def _width(text: str) -> int:
 
 def use_what_can_be_shown() -> None:
     """Have characters that the output cannot encode written as escapes."""
+    stream: Any
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        with suppress(AttributeError):  # it is not a file
             stream.reconfigure(errors="backslashreplace")

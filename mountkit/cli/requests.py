@@ -59,7 +59,7 @@ class Answer:
         data = message.get("body") or message.get("bytes") or message.get("text") or b""
         if kind == "send":
             self.messages.append(data)
-        elif kind == "body":
+        else:
             self.body += data
         self.size += len(data)
         if self.size > self.max_bytes:
@@ -114,11 +114,8 @@ async def ask(
         max_time: seconds until the client goes away.
         max_bytes: how much is read.
     """
-    asgi, interface = adapt(app)
+    asgi, _ = adapt(app)
     answer = Answer(scope["type"], max_bytes)
-    if interface == "wsgi":
-        await _exchange(asgi, scope, data, answer, max_time)
-        return answer
     state: dict[str, Any] = {}
     lifespan_scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": state}
     task = LifespanTask(asgi, "The app", lifespan_scope)

@@ -54,8 +54,8 @@ def tree_of(app: Any, prefix: str = "", seen: frozenset[int] = frozenset()) -> N
         node.order = "specificity" if layer.table is not None else "declaration"
         for route in candidates_of(layer):
             below = _node_of(route, prefix)
-            if (target := below.target) is not None and id(target) not in seen:
-                inside = tree_of(target, "", seen | {id(app), id(target)})
+            if id(below.target) not in seen:
+                inside = tree_of(below.target, "", seen | {id(app), id(below.target)})
                 below.order, below.below = inside.order, inside.below
             node.below.append(below)
         if layer.underneath is not None:

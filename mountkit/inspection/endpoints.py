@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Match, Router
 from starlette.types import Scope
 
 from mountkit.frameworks import inner
-from mountkit.inspection.layers import describe, describe_app, flatten
+from mountkit.inspection.layers import describe, describe_app, flatten, target_of
 
 
 def answer_of(app: Any, scope: Scope) -> str:
@@ -46,4 +46,6 @@ def answer_of_route(route: Any, scope: Scope) -> str:
     """The same for a route that takes the request, with the scope that it makes."""
     if isinstance(route, (starlette.routing.Mount, starlette.routing.Host)):
         return answer_of(route.app, scope)
-    return f"{describe(route)}, {describe_app(getattr(route, 'endpoint', route))}"
+    endpoint, name = target_of(route), getattr(route, "name", "")
+    named = f", named {name!r}" if name != getattr(endpoint, "__name__", name) else ""
+    return f"{describe(route)}{named}, {describe_app(endpoint)}"

@@ -244,12 +244,12 @@ def _sort(candidates: list[Candidate], scope: Scope) -> None:
             return (number, 1, True, -_likeness(getattr(route, "path", ""), rest))
         rule: Rule = route.rule
         failed = [not one.matches(scope) for one in rule.conditions].count(True)
-        fails_host = rule.host is not None and rule.host.match(host) is None
         fails_path = rule.path.match(rest) is None
         likeness = _likeness(rule.path.text, rest, is_whole=rule.path.exact)
-        if rule.host is not None:
-            likeness += _likeness(rule.host.pattern, "" if host is None else host.host)
-        return (number, failed + fails_host + fails_path, fails_path, -likeness)
+        if rule.host is not None and rule.host.match(host) is None:
+            failed += 1
+            likeness += _likeness(rule.host.pattern, "" if host is None else host.host) - 1
+        return (number, failed + fails_path, fails_path, -likeness)
 
     candidates.sort(key=place)
 

@@ -81,11 +81,11 @@ def candidates_of(layer: Layer) -> Iterator[BaseRoute]:
 
 
 def target_of(route: Any) -> Any:
-    """The app behind a mount or a host, or the endpoint of a route."""
+    """The app behind a mount or a host, the endpoint of a route, or else the route itself."""
     if isinstance(route, Mount):
         return route.target
     is_nested = isinstance(route, (starlette.routing.Mount, starlette.routing.Host))
-    return route.app if is_nested else getattr(route, "endpoint", None)
+    return route.app if is_nested else getattr(route, "endpoint", route)
 
 
 def describe(route: BaseRoute) -> str:

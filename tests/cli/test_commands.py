@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -140,6 +142,16 @@ def test_routes_of_an_app_are_printed_in_their_order(capsys: Capture) -> None:
     assert [row.split()[1] for row in rows] == ["/", "/team", "/a"]
 
 
+def test_an_app_in_itself(capsys: Capture) -> None:
+    """It does not go on without end."""
+    Path("loop.py").write_text(
+        "from starlette.applications import Starlette\nfrom mountkit import Mount\n"
+        "app = Starlette()\napp.router.routes.append(Mount('/self', app))"
+    )
+    assert main(["routes", "loop:app"]) == 0
+    assert [line.split()[1] for line in lines_of(capsys)[2:]] == ["/self", "/self"]
+
+
 def test_depth_says_what_it_leaves_out(capsys: Capture) -> None:
     """As a row of its own."""
     assert main(["routes", "shop:nested", "--depth", "1"]) == 0
@@ -251,6 +263,13 @@ mount                                     app                         defined at
     Header('x-w', '2')
 """
     )
+
+
+def test_the_output_need_not_be_a_file() -> None:
+    """A program may take it."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(["check", "shop:both"]) == 0
+    assert out.getvalue() == "1 mount checked, nothing found.\n"
 
 
 def test_what_fits_nowhere_is_not_cut(tmp_path: Path) -> None:
@@ -464,3 +483,11 @@ complete_for mountkit routes sho
         ["bash", "-c", script.stdout + asked], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["routes", "--root-path", "shop.py"]
+
+
+@pytest.mark.parametrize(("shell", "start"), [("zsh", "#compdef mountkit"), ("tcsh", "#")])
+def test_completion_in_other_shells(shell: str, start: str, tmp_path: Path) -> None:
+    """A script for each."""
+    done = run(tmp_path, "--print-completion", shell)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(start)

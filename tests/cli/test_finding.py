@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.commands import run
 
+pytestmark = pytest.mark.slow  # a process for each command
+
 APP = """\
 from mountkit import Dispatcher
 
@@ -70,7 +72,7 @@ FOUND: dict[str, tuple[Mapping[str, str], str, str]] = {
         "mysite.asgi:application, found in mysite/asgi.py",
     ),
     "Flask's package with a factory": (
-        {"flaskr/__init__.py": FACTORY},
+        {"flaskr/__init__.py": FACTORY, "docs/__init__.py": "raise ValueError"},
         "check --factory",
         "flaskr:create_app, found in flaskr/__init__.py",
     ),

@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.commands import run
 
+pytestmark = pytest.mark.slow  # a process for each command
+
 SHOP = """\
 from functools import partial
 
@@ -133,6 +135,9 @@ MISTAKES = {
         "check",
         "Module 'main' has no app, but a factory; write 'main:create_app --factory'.",
         {"main.py": FACTORY},
+    ),
+    "a module without an app": Mistake(
+        "check bare", "Module 'bare' has no app; name one, as in 'module:app'.", {"bare.py": ""}
     ),
     "a package without an app": Mistake(
         "check pkg", "Module 'pkg.main' has no app; name one, as in 'module:app'.",

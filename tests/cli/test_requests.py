@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.commands import run
 
+pytestmark = pytest.mark.slow  # a process for each command
+
 SHOP = """
 import asyncio
 import os

@@ -438,7 +438,7 @@ def underneath() -> Starlette:
     app.include_router(router, prefix="/v1")
     app.router.routes += [
         Route("/page", endpoint),
-        Route("/folder/", endpoint),
+        Route("/folder/", endpoint, name="folder"),
         StarletteMount("/below", Router([Route("/x", endpoint)])),
         StarletteMount("/opaque", shop),
         StarletteHost("h.com", Router([Route("/", endpoint)])),
@@ -452,6 +452,7 @@ def underneath() -> Starlette:
         ("GET", "/page", "Route('/page'), endpoint()"),
         ("GET", "/v1/items", "APIRoute('/v1/items'), endpoint()"),
         ("POST", "/v1/items", "405: APIRoute('/v1/items') takes GET, PUT"),
+        ("GET", "/folder/", "Route('/folder/'), named 'folder', endpoint()"),
         ("GET", "/below/x", "Route('/x'), endpoint()"),
         ("GET", "/below/y", "404: no route takes it"),
         ("GET", "/opaque/y", "not known before it is asked; mountkit request asks it"),
