@@ -72,9 +72,14 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
     options, others = parser.parse_known_args(argv)
     if len(others) == 1 and others[0][:1] != "-" and getattr(options, "app", "") is None:
-        options.app, options.url = options.url, others.pop()  # options stood between the two
+        # Options stand before the app, or between it and the URL.
+        has_url = hasattr(options, "url")
+        options.app, options.url = options.url if has_url else others[0], others.pop()
     if others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if options.version:
+        print(f"mountkit {metadata.version('mountkit')}")
+        raise SystemExit(0)
     if options.print_completion:
         raise SystemExit(_complete(parser, options.print_completion))
     if options.command is None:
@@ -89,8 +94,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("mountkit", description="Look into an app made of mounts.")
-    version = f"mountkit {metadata.version('mountkit')}"
-    parser.add_argument("--version", action="version", version=version)
+    parser.add_argument("--version", action="store_true", help="print the version of mountkit")
     shells = ("bash", "zsh", "tcsh")
     help_text = "print a script that completes commands and options"
     parser.add_argument("--print-completion", choices=shells, help=help_text)

@@ -21,7 +21,7 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        fold: its texts are folded at any character, at spaces, commas and slashes only, or never.
+        fold: its texts are folded at any character, at spaces and slashes only, or never.
         is_spare: it is left out if a text would have to be folded.
     """
 
@@ -101,31 +101,39 @@ def laid_out(
             yield _GAP.join(padded).rstrip(), row.style
 
 
-def _parts(text: str) -> tuple[str, list[str]]:
-    """The spaces at the beginning, and where a text may be folded."""
+def _divided(text: str) -> tuple[str, list[str]]:
+    """The spaces at the beginning, and the words."""
     body = text.lstrip(" ")
-    return text[: len(text) - len(body)], re.findall("[^ ,/]*[ ,/]*", body)
+    return text[: len(text) - len(body)], re.findall("[^ ]+ *", body)
+
+
+def _pieces(word: str) -> list[str]:
+    """Where a word that is too long is folded."""
+    return re.findall("[^/]*/ *|[^/]+", word)
 
 
 def _longest(text: str) -> int:
-    """How wide a column must be for the longest part of a text."""
-    indent, parts = _parts(text)
-    hang = _HANG if len(parts) > 2 else ""
-    return max(_width(indent + hang + part.rstrip()) for part in parts)
+    """How wide a column must be, so that each piece stays whole."""
+    indent, words = _divided(text)
+    pieces = [piece for word in words for piece in _pieces(word)]
+    hang = _HANG if len(pieces) > 1 else ""
+    return max((_width(indent + hang + piece.rstrip()) for piece in pieces), default=0)
 
 
 def _folded(text: str, width: int) -> list[str]:
     """Further lines are indented a little more than the first."""
-    indent, parts = _parts(text)
+    indent, words = _divided(text)
     lines, line = [], indent
-    for part in parts:
-        if line.strip() and _width(line + part.rstrip()) > width:
-            lines.append(line.rstrip())
-            line = indent + _HANG
-        line += part
-        while _width(line.rstrip()) > width:  # one part alone
-            lines.append(line[:width])
-            line = indent + _HANG + line[width:]
+    for word in words:
+        is_long = _width(indent + _HANG + word.rstrip()) > width
+        for piece in _pieces(word) if is_long else [word]:
+            if line.strip() and _width(line + piece.rstrip()) > width:
+                lines.append(line.rstrip())
+                line = indent + _HANG
+            line += piece
+            while _width(line.rstrip()) > width:  # one piece alone
+                lines.append(line[:width])
+                line = indent + _HANG + line[width:]
     return [*lines, line.rstrip()]
 
 

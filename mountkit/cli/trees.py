@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.routing import BaseRoute
-
 from mountkit.cli.failures import short
 from mountkit.cli.printing import Column, Printer, Row
 from mountkit.inspection.layers import candidates_of, describe, describe_app, layers_of, target_of
@@ -65,7 +63,7 @@ def tree_of(app: Any, prefix: str = "", seen: frozenset[int] = frozenset()) -> N
     return root
 
 
-def _node_of(route: BaseRoute, prefix: str) -> Node:
+def _node_of(route: Any, prefix: str) -> Node:
     if not hasattr(route, "rule"):
         path, methods = getattr(route, "path", ""), getattr(route, "methods", None) or ()
         label = " ".join([f"{getattr(route, 'host', '')}{prefix}{path or '/'}", *sorted(methods)])

@@ -88,7 +88,7 @@ def target_of(route: Any) -> Any:
     return route.app if is_nested else getattr(route, "endpoint", route)
 
 
-def describe(route: BaseRoute) -> str:
+def describe(route: Any) -> str:
     """A route in a few words: `Mount('/api', when=Header('x', '2'))`."""
     if hasattr(route, "rule"):  # a mount, or a path that it exposes
         return f"Mount({route.rule!r})"

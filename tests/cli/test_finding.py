@@ -136,6 +136,9 @@ FOUND: dict[str, tuple[Mapping[str, str], str, str]] = {
         "check shop:Site --factory",
         "",
     ),
+    "options first": ({"shop.py": FACTORY}, "routes --factory shop:create_app", ""),
+    "options first, with a URL": ({"shop.py": MAIN}, "explain --all shop:app /a", ""),
+    "options between": ({"shop.py": MAIN}, "explain shop:app -X PUT /a", ""),
     "only a URL": ({"main.py": MAIN}, "explain /a/1", "main:app, found in main.py"),
 }  # fmt: skip
 
