@@ -178,7 +178,8 @@ def _explain(found: Found, options: argparse.Namespace) -> int:
 
 
 def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
+    # As UTF-8, as curl sends it.
+    name, colon, value = text.encode("utf-8", "surrogateescape").decode("latin-1").partition(":")
     if not colon:
         raise MountkitError(f"Header {text!r} has no colon; write 'NAME: VALUE'.")
     return name.strip(), value.strip()
