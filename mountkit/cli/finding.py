@@ -198,6 +198,7 @@ def _discovered(module: ModuleType, is_factory: bool) -> str:
     if is_factory and factories:
         return factories[0]
     names = _names_of_apps(module)
+    names = [name for name in names if any(layers_of(getattr(module, name)))] or names
     usual = [name for name in _APPS if name in names]
     if usual or len(names) == 1:
         return (usual or names)[0]

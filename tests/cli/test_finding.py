@@ -96,6 +96,11 @@ FOUND: dict[str, tuple[Mapping[str, str], str, str]] = {
         "check",
         "main:site, found in main.py",
     ),
+    "the one that mounts the other": (
+        {"main.py": "from fastapi import FastAPI\n\napp = FastAPI()\n" + APP.format(name="site")},
+        "check",
+        "main:site, found in main.py",
+    ),
     "an app before its factory": (
         {"main.py": FACTORY + "\n\napp = create_app()\n"},
         "check",
