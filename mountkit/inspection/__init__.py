@@ -1,8 +1,8 @@
 """What an app would do, found without serving: its layers, one decision, and its faults.
 
-`layers` finds where an app chooses between mounts, `explanations` shows one decision, `audits`
-checks a whole app, and `alone` cuts one mount out of it. Nothing else here runs while requests are
-served.
+`layers` finds where an app chooses between mounts, `explanations` shows one decision, `endpoints`
+what the app behind it will do, `audits` checks a whole app, and `alone` cuts one mount out of it.
+Nothing else here runs while requests are served.
 
 May import: `serving` and everything below it. Does not import: `tenants`, `urls`, `openapi`, `cli`.
 

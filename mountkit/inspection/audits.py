@@ -22,7 +22,7 @@ from mountkit.serving.mounts import Mount
 from mountkit.serving.tables import MountTable
 
 
-def check(app: Any) -> list[Finding]:
+def check(app: Any, *, root_path: str = "") -> list[Finding]:
     """Check an app and everything mounted in it.
 
     Reports what `Table.check` finds in each table, mounts that an earlier route hides, and apps
@@ -32,8 +32,9 @@ def check(app: Any) -> list[Finding]:
 
     Args:
         app: as for `mountkit.explain`.
+        root_path: the server's `--root-path`, which the apps see before their prefix.
     """
-    return list(dict.fromkeys(_check(app, "", (), {})))
+    return list(dict.fromkeys(_check(app, root_path.rstrip("/"), (), {})))
 
 
 #: Where each app was met first: the mount, and its whole prefix.

@@ -5,8 +5,11 @@ The answer comes from the tables and routes that serve requests, so the two cann
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -14,12 +17,14 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
-from mountkit.inspection.layers import describe, describe_app, layers_of
+from mountkit.inspection.endpoints import answer_of, answer_of_route
+from mountkit.inspection.layers import describe, describe_app, layers_of, target_of
 from mountkit.locations import encode_path
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.hosts import request_host
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.preflights import announced
+from mountkit.matching.rules import Rule
 from mountkit.matching.tables import Table
 from mountkit.serving.mounts import Mount
 from mountkit.serving.tables import MountTable, decision_in
@@ -48,11 +53,16 @@ class Explanation:
         request: the request, as text.
         route: the mount or route that takes it; `None` if the app underneath gets it, or if it
             is answered with 400, 404 or 421.
-        candidates: every mount and route that was considered, the chosen one first.
+        candidates: every mount and route that was considered: the chosen one, those that it
+            outranked, and those that refuse the request, the nearest first: the one of which the
+            fewest of host, path and conditions fail, of equals one whose path is right, then the
+            one whose path and host are most like the request's.
         path, root_path, path_params: what the app that gets the request sees.
         convention: which of the four scopes that is; see `mountkit.serving.scopes.Convention`.
         target: the class of the app that gets the request, be it the app underneath, or the shares
             of a `Split`; `""` if no app gets it.
+        answer: what becomes of the request, as far as it can be told without serving it: the
+            route and endpoint of the app that gets it, or a status and the reason.
         location: where the request is redirected to instead of being served, or `None`.
         below: the decision that the chosen mount's own mounts make, if it has any.
     """
@@ -65,6 +75,7 @@ class Explanation:
     path_params: Mapping[str, Any] | None = None
     convention: str = ""
     target: str = ""
+    answer: str = ""
     location: str | None = None
     below: Explanation | None = None
 
@@ -88,6 +99,7 @@ class Explanation:
             "request": self.request,
             "takes": None if self.route is None else describe(self.route),
             "child": child if self.target else None,
+            "answer": self.answer,
             "location": self.location,
             "candidates": [
                 {"route": describe(c.route), "outcome": c.outcome, "reason": c.reason}
@@ -107,6 +119,8 @@ class Explanation:
             lines.append(f"  is taken by no mount and goes to the app underneath, {self.target}")
         else:
             lines.append("  is taken by no mount")
+        if self.answer:
+            lines.append(f"  answer      {self.answer}")
         if self.location is not None:
             lines.append(f"  redirected to {self.location!r}")
         others = (c for c in self.candidates if c.outcome != "chosen")
@@ -187,21 +201,75 @@ def request_scope(
 def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
     """As `explain`, for a scope that exists already; `scope` is not changed."""
     candidates: list[Candidate] = []
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = _gets(app, scope)  # if it has no mounts
+    underneath, taken = app, None
     for layer in layers_of(app):
         if layer.table is not None:
             taken = _explain_table(layer.table, scope, candidates)
+            underneath = layer.underneath
+            seen = {} if underneath is None else _gets(underneath, scope)
         else:
             taken = _explain_routes(layer.routes, scope, candidates)
-        if isinstance(taken, tuple):
-            candidates.sort(key=lambda candidate: candidate.outcome != "chosen")
-            return Explanation(request, taken[0], tuple(candidates), **_seen(*taken, scope))
-        if taken is not None or not layer.passes_on(scope):
-            return Explanation(request, None, tuple(candidates))
-        if layer.underneath is not None:
-            seen = {"path": scope["path"], "root_path": scope.get("root_path", "")}
-            seen["target"] = describe_app(layer.underneath)
-    return Explanation(request, None, tuple(candidates), **seen)
+            seen = {} if underneath is app else seen
+        if taken is not None:
+            seen = {"answer": taken} if isinstance(taken, str) else _seen(*taken, scope)
+            break
+        if not layer.passes_on(scope):
+            seen = {"answer": f"{layer.unknown_host}: no mount has the request's host"}
+            break
+    else:
+        if underneath is None:
+            seen["answer"] = "404: no mount takes it, and no app is underneath"
+        else:
+            seen["answer"] = answer_of(underneath, scope) or _NOT_KNOWN
+    route = taken[0] if isinstance(taken, tuple) else None
+    if not isinstance(taken, str):  # else the one that refuses is known by its place
+        _sort(candidates, scope)
+    return Explanation(request, route, tuple(candidates), **seen)
+
+
+def _gets(app: Any, scope: Scope) -> dict[str, Any]:
+    """What an app sees that gets the request as it came."""
+    seen = {"path": scope["path"], "root_path": scope.get("root_path", "")}
+    return seen | {"target": describe_app(app)}
+
+
+_NOT_KNOWN = "not known before it is asked; mountkit request asks it"
+_ORDER = ("chosen", "outranked", "refused")
+
+
+def _sort(candidates: list[Candidate], scope: Scope) -> None:
+    rest, host = split_root_path(scope)[1], request_host(scope)
+
+    def place(candidate: Candidate) -> tuple[float, ...]:
+        number = _ORDER.index(candidate.outcome)
+        if candidate.outcome != "refused":
+            return (number,)
+        route: Any = candidate.route
+        if not hasattr(route, "rule"):
+            if candidate.reason == _WRONG_METHOD:
+                return (number, 1, False)
+            return (number, 1, True, -_likeness(getattr(route, "path", ""), rest))
+        rule: Rule = route.rule
+        failed = [not one.matches(scope) for one in rule.conditions].count(True)
+        fails_path = rule.path.match(rest) is None
+        likeness = _likeness(rule.path.text, rest, is_whole=rule.path.exact)
+        if rule.host is not None and rule.host.match(host) is None:
+            failed += 1
+            likeness += _likeness(rule.host.pattern, "" if host is None else host.host) - 1
+        return (number, failed + fails_path, fails_path, -likeness)
+
+    candidates.sort(key=place)
+
+
+def _likeness(pattern: str, found: str, *, is_whole: bool = False) -> float:
+    """From 0 to 1; a placeholder is like anything, and of a path its beginning counts."""
+    wanted, parts = re.split("[/.]", pattern), re.split("[/.]", found)
+    if not is_whole:
+        parts = parts[: len(wanted)]
+    pairs = zip_longest(wanted, parts[: len(wanted)])
+    filled = (part if "{" in text and part is not None else text for text, part in pairs)
+    return SequenceMatcher(None, "/".join(filled), "/".join(parts)).ratio()
 
 
 # What takes a request: a route, with the decision or what its `matches` returned; a refusal's
@@ -209,6 +277,7 @@ def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
 _Taken: TypeAlias = tuple[Any, Any] | str | None
 
 _NO_PATH = "path: does not start with '/'"
+_WRONG_METHOD = "method: not allowed here"
 
 
 def _explain_table(table: Table[Any], scope: Scope, candidates: list[Candidate]) -> _Taken:
@@ -260,7 +329,7 @@ def _refusal(route: BaseRoute, scope: Scope, match: Match) -> str:
     if isinstance(route, Mount):
         rest, host = split_root_path(scope)[1], request_host(scope)
         return route.rule.refusal(scope, rest, host) or _NO_PATH
-    return "method: not allowed here" if match is Match.PARTIAL else "path: does not match"
+    return _WRONG_METHOD if match is Match.PARTIAL else "path: does not match"
 
 
 def _seen(route: Any, found: Any, scope: Scope) -> dict[str, Any]:
@@ -270,9 +339,10 @@ def _seen(route: Any, found: Any, scope: Scope) -> dict[str, Any]:
         child, location = found.mount.preview(found, scope)
         mount: Any = getattr(found.mount, "mount", found.mount)  # of a path that it exposes
         convention, target = mount.convention, mount.target
+        answer = answer_of(target, child)
     else:
-        child = {**scope, **found}
-        target = getattr(route, "app", None) or getattr(route, "endpoint", None)
+        child, target = {**scope, **found}, target_of(route)
+        answer = answer_of_route(route, child)
     has_mounts = location is None and any(layers_of(target))
     return {
         "path": child["path"],
@@ -280,6 +350,7 @@ def _seen(route: Any, found: Any, scope: Scope) -> dict[str, Any]:
         "path_params": child.get("path_params", {}),
         "convention": convention,
         "target": describe_app(target),
+        "answer": "" if has_mounts or location is not None else answer,
         "location": location,
         "below": explain_scope(target, child) if has_mounts else None,
     }

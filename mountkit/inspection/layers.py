@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from starlette.types import Scope
 from mountkit.frameworks import is_a
 from mountkit.matching.tables import Table
 from mountkit.serving.dispatchers import Dispatcher
+from mountkit.serving.mounts import Mount
 from mountkit.serving.splits import Split
 from mountkit.serving.tables import MountTable
 
@@ -84,17 +86,36 @@ def candidates_of(layer: Layer) -> Iterator[BaseRoute]:
         yield from route.table.mounts if isinstance(route, MountTable) else (route,)
 
 
-def describe(route: BaseRoute) -> str:
+def target_of(route: Any) -> Any:
+    """The app behind a mount or a host, the endpoint of a route, or else the route itself."""
+    if isinstance(route, Mount):
+        return route.target
+    is_nested = isinstance(route, (starlette.routing.Mount, starlette.routing.Host))
+    return route.app if is_nested else getattr(route, "endpoint", route)
+
+
+def describe(route: Any) -> str:
     """A route in a few words: `Mount('/api', when=Header('x', '2'))`."""
     if hasattr(route, "rule"):  # a mount, or a path that it exposes
         return f"Mount({route.rule!r})"
     path = getattr(route, "path", None) or getattr(route, "host", "")
-    return f"{type(route).__name__}({path!r})"
+    # FastAPI's own objects for routes of an included router stand for these.
+    return f"{_public_name(type(getattr(route, 'original_route', route)))}({path!r})"
 
 
 def describe_app(app: Any) -> str:
     """An app in a word or two: its class, its function's name, a split's shares."""
     if isinstance(app, Split):
         return repr(app)
+    while isinstance(app, functools.partial):
+        app = app.func
     name = getattr(app, "__qualname__", None)
-    return f"{name}()" if inspect.isroutine(app) and name else type(app).__qualname__
+    if inspect.isroutine(app) and name:
+        return f"{name.rpartition('<locals>.')[2]}()"
+    return _public_name(type(app))
+
+
+def _public_name(cls: type[Any]) -> str:
+    """Of a private class, the name of its first public base."""
+    names = (one.__qualname__.rpartition("<locals>.")[2] for one in cls.__mro__)
+    return next(name for name in names if not name.startswith("_"))

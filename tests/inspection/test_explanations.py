@@ -130,6 +130,7 @@ def test_a_request_that_no_mount_takes() -> None:
     assert str(found) == (
         "GET /b\n"
         "  is taken by no mount\n"
+        "  answer      404: no mount takes it, and no app is underneath\n"
         "  refused    Mount('/a'): path: wants one that starts with '/a', the request has '/b'"
     )
     assert found.as_dict()["takes"] is None
@@ -448,3 +449,77 @@ def test_another_route_is_no_mount() -> None:
     found = explain(Starlette(routes=[Route("/", shop), SHOP]), "/")
     assert found.route is not None
     assert found.mount is None
+
+
+@pytest.mark.parametrize(
+    ("url", "nearest"),
+    [
+        pytest.param(
+            "http://a.com/ordrs/1", ["/orders/{id:int}", "/order", "/orders"], id="a typing error"
+        ),
+        pytest.param("http://a.com/admin", ["/admin"], id="only the host fails"),
+        pytest.param("http://b.con/admin", ["/admin"], id="a host that is nearly right"),
+        pytest.param("http://a.com/orders/x", ["/orders/{id:int}"], id="a placeholder"),
+        pytest.param("http://a.com/versioned", ["/versioned"], id="a condition"),
+        pytest.param("/admin", ["/admin"], id="no host"),
+    ],
+)
+def test_the_nearest_misses_come_first(url: str, nearest: list[str]) -> None:
+    """Those of which the least fails; of equals, those that are most like the request."""
+    paths = ("/shop", "/order", "/orders", "/orders/{id:int}")
+    mounts = [Mount(path, shop, exact=path == "/orders") for path in paths]
+    mounts += [Mount("/admin", shop, host="b.com"), Mount("/versioned", shop, headers={"x": "1"})]
+    found = explain(Dispatcher(mounts), url)
+    refused = [c.route.path for c in found.candidates if c.outcome == "refused"]  # type: ignore[attr-defined]
+    assert refused[: len(nearest)] == nearest
+
+
+def endpoint(request: Any) -> None:
+    """Nothing here calls it."""
+
+
+def underneath() -> Starlette:
+    """An app with each kind of route."""
+    router = APIRouter()
+    router.add_api_route("/items", endpoint, methods=["GET", "PUT"])
+    app = FastAPI(openapi_url=None)
+    app.include_router(router, prefix="/v1")
+    app.router.routes += [
+        Route("/page", endpoint),
+        Route("/folder/", endpoint, name="folder"),
+        StarletteMount("/below", Router([Route("/x", endpoint)])),
+        StarletteMount("/opaque", shop),
+        StarletteHost("h.com", Router([Route("/", endpoint)])),
+    ]
+    return app
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "answer"),
+    [
+        ("GET", "/page", "Route('/page'), endpoint()"),
+        ("GET", "/v1/items", "APIRoute('/v1/items'), endpoint()"),
+        ("POST", "/v1/items", "405: APIRoute('/v1/items') takes GET, PUT"),
+        ("GET", "/folder/", "Route('/folder/'), named 'folder', endpoint()"),
+        ("GET", "/below/x", "Route('/x'), endpoint()"),
+        ("GET", "/below/y", "404: no route takes it"),
+        ("GET", "/opaque/y", "not known before it is asked; mountkit request asks it"),
+        ("GET", "http://h.com/", "Route('/'), endpoint()"),
+        ("GET", "/page/", "307: redirected to '/page'"),
+        ("GET", "/folder", "307: redirected to '/folder/'"),
+        ("GET", "/", "404: no route takes it"),
+        ("GET", "ws://h.com/page", "403: no route takes this websocket"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["default", "middleware", "wrapped", "alone"])
+def test_what_the_app_underneath_will_do(kind: str, method: str, url: str, answer: str) -> None:
+    """As its routes tell, without serving it."""
+    app: Any = underneath()
+    if kind == "default":
+        app = Dispatcher({"/a": shop}, default=app)
+    elif kind == "middleware":
+        app.add_middleware(DispatchMiddleware, mounts={"/a": shop})
+    elif kind == "wrapped":
+        app = Dispatcher({"/a": shop}, default=LifespanMiddleware(app))
+    found = explain(app, url, method=method).answer
+    assert found == answer or (not found and url == "/opaque/y")  # a route takes that

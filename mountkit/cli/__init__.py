@@ -1,0 +1,16 @@
+"""The command line: `mountkit routes`, `explain`, `check` and `request`.
+
+`finding` finds the app that is meant, `failures` tells what is wrong with it, `trees` is what
+`routes` shows, `requests` sends what `request` sends, `printing` lays out tables, and `commands`
+puts them together. rich and shtab are optional: colours, and completion in a shell.
+
+May import: everything of mountkit. Nothing imports this.
+
+To add a command, write a function of the app and the options in `commands`, add it to `_COMMANDS`,
+and its arguments to `_parser`. It prints through `Printer`, and takes `--json`. Each mistake that
+one can make with it is a row of `tests/cli/test_mistakes.py`.
+"""
+
+from mountkit.cli.commands import main
+
+__all__ = ["main"]
