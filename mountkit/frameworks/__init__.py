@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -40,6 +40,7 @@ class Framework:
         advice: without a full stop. See `unless_told`.
         reversal: if it lacks Starlette's `url_path_for`.
         route_of: if it is not `scope["route"]`.
+        parts: classes of what is mounted by mistake in place of an app, and what to write.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Framework:
     session_cookie: Callable[[Any], SessionCookie | None] | None = None
     route_of: Callable[[Mapping[str, Any]], Any] | None = None
     wsgi_route_of: Callable[[Mapping[str, Any]], WSGIRoute | None] | None = None
+    parts: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 class Place(NamedTuple):
@@ -195,6 +197,19 @@ def problems(app: Any, place: Place) -> Iterator[Problem]:
         yield Problem("unaware-of-prefix", told)
     for found in _ask("problems", app, place):
         yield from found
+
+
+def part_of_an_app(app: Any) -> str:
+    """What to write in place of a part of an app, or a list of such; `""` for anything else."""
+    if isinstance(app, (list, tuple)) and app:
+        app = app[0]
+    return _part(app.__class__)
+
+
+@lru_cache(maxsize=1024)
+def _part(cls: type) -> str:
+    known = (pair for framework in _with("parts") for pair in framework.parts.items())
+    return next((how for at, how in known if issubclass(cls, loaded(*at) or ())), "")
 
 
 def keeps_first_prefix(app: Any) -> str:

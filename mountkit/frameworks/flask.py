@@ -46,4 +46,8 @@ FLASK = Framework(
     reversal=_reversal,
     session_cookie=_session_cookie,
     wsgi_route_of=_wsgi_route_of,
+    parts={
+        ("flask.sansio.blueprints", "Blueprint"): "call app.register_blueprint(…) of a Flask app, "
+        "and mount the app"
+    },
 )

@@ -187,7 +187,9 @@ def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
             taken = _explain_routes(layer.routes, scope, candidates)
         if isinstance(taken, tuple):
             candidates.sort(key=lambda candidate: candidate.outcome != "chosen")
-            return Explanation(request, taken[0], tuple(candidates), **_seen(*taken, scope))
+            # At another host than its first, a mount is itself.
+            route = taken[0].mount if getattr(taken[0], "below", "") is None else taken[0]
+            return Explanation(request, route, tuple(candidates), **_seen(*taken, scope))
         if taken is not None or not layer.passes_on(scope):
             return Explanation(request, None, tuple(candidates))
         if layer.underneath is not None:

@@ -9,11 +9,13 @@ import ipaddress
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
+from difflib import get_close_matches
 from typing import Literal, NamedTuple, TypeAlias
 
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
+from mountkit.matching.callers import warn
 from mountkit.matching.hosts import HostPattern, request_host
 from mountkit.matching.readings import parse_cookies, parse_query
 
@@ -26,6 +28,9 @@ MAX_VALUE_LENGTH = 1000
 
 # RFC 9110, section 5.6.2.
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# RFC 9110, section 9; RFC 5789; QUERY.
+_METHODS = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY"
+_NEAR = ("ORDERPATCH", "PROPPATCH")  # of WebDAV
 
 
 class Specificity(NamedTuple):
@@ -64,6 +69,9 @@ class Matcher(ABC):
 
     def __invert__(self) -> Matcher:
         return Not(self)
+
+    def __bool__(self) -> bool:
+        raise PatternError(f"{self!r} has no truth value; write & for and, | for or, ~ for not.")
 
     def conjuncts(self) -> Iterator[Matcher]:
         """The conditions that must all hold: the matcher itself, or the parts of an `&`."""
@@ -188,10 +196,11 @@ class _Value(Valued):
     def __init__(self, name: str, wanted: Wanted = True) -> None:
         is_bytes = isinstance(wanted, re.Pattern) and isinstance(wanted.pattern, bytes)
         if is_bytes or not isinstance(wanted, (str, re.Pattern, bool, type(None))):
-            raise PatternError(
-                f"{type(self).__name__}({name!r}) wants {wanted!r}; write a text, a compiled "
-                "regular expression, True (present) or False (absent)."
-            )
+            own = f"{type(self).__name__}({name!r}"
+            fix = "a text, a compiled regular expression, True (present) or False (absent)"
+            if isinstance(wanted, (list, tuple, set)):
+                fix = " | ".join(f"{own}, {one!r})" for one in wanted) + " in when="
+            raise PatternError(f"{own}) wants {wanted!r}; write {fix}.")
         self.name = name
         self.wanted: str | re.Pattern[str] | bool = False if wanted is None else wanted
 
@@ -227,7 +236,8 @@ class Header(_Value):
     def __init__(self, name: str, wanted: Wanted = True) -> None:
         if not isinstance(name, str) or not TOKEN.fullmatch(name):
             raise PatternError(
-                f"Header name {name!r} is not valid; write it without the colon, as in 'x-version'."
+                f"Header name {name!r} is not valid; write it without the colon, as in "
+                "'x-version', and a value after it: Header('x-version', '2')."
             )
         super().__init__(name.lower(), wanted)
         #: As a request has them; no value if the condition is not on a text, or can never hold.
@@ -302,7 +312,17 @@ class Method(Valued):
         for method in methods:
             if not isinstance(method, str) or not TOKEN.fullmatch(method):
                 raise PatternError(f"Method {method!r} is not valid; write e.g. 'GET'.")
+            if method == "*":
+                raise PatternError("Method '*' is none; to take all of them leave methods out.")
         self.methods: frozenset[str] = frozenset(method.upper() for method in methods)
+        for method in sorted(self.methods.difference(_METHODS.split(), _NEAR)):
+            if near := get_close_matches(method, _METHODS.split(), 1, 0.66):
+                warn(f"Method {method!r} is not known; did you mean {near[0]!r}?")
+            elif method in ("ALL", "ANY", "WEBSOCKET", "WS"):
+                warn(
+                    f"Method {method!r} is sent by no client; leave methods out to take all, or "
+                    "write when=ScopeType('websocket')."
+                )
 
     def matches(self, scope: Scope) -> bool:
         return scope.get("method") in self.methods
