@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 
 from starlette.types import Receive, Scope, Send
@@ -10,6 +11,8 @@ from mountkit.answers import answer
 from mountkit.exceptions import shown
 from mountkit.wsgi.exchanges import Exchange, WSGIApp
 from mountkit.wsgi.threads import ThreadPool
+
+logger: logging.Logger = logging.getLogger("mountkit.wsgi")
 
 
 class WSGIBridge:
@@ -34,6 +37,7 @@ class WSGIBridge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
+            logger.debug("404: %s has no websockets.", shown(self.app))
             await answer(404, scope, receive, send)
             return
         if scope["type"] == "lifespan":  # only without a mount, which runs no lifespan for WSGI

@@ -27,6 +27,7 @@ from mountkit import (
     Cookie,
     Dispatcher,
     DispatchMiddleware,
+    ForwardedMiddleware,
     Header,
     InterfaceError,
     Mount,
@@ -305,6 +306,14 @@ OBJECTS: dict[str, tuple[Callable[[], Any], str]] = {
     "routes-apps": (
         lambda: Mount("/a", routes=[app]),  # type: ignore[list-item]
         f"routes=[App] is not a list of routes; {ROUTES}",
+    ),
+    "trusted-text": (
+        lambda: ForwardedMiddleware(app, trusted="127.0.0.1"),
+        "trusted='127.0.0.1' is not a list; write trusted=['127.0.0.1'].",
+    ),
+    "trusted-none": (
+        lambda: ForwardedMiddleware(app, trusted=None),  # type: ignore[arg-type]
+        "trusted=None is not a list; write trusted=['10.0.0.0/8'].",
     ),
     "methods-text": (
         lambda: Mount("/a", app, methods="GET, POST"),
