@@ -252,7 +252,9 @@ def _explain_routes(
 def _refusal(route: BaseRoute, scope: Scope, match: Match) -> str:
     if isinstance(route, Mount):
         rest, host = split_root_path(scope)[1], request_host(scope)
-        return route.rule.refusal(scope, rest, host) or _NO_PATH
+        rules = [route.rule, *route.rule.elsewhere()]
+        reasons = [rule.refusal(scope, rest, host) or _NO_PATH for rule in rules]
+        return next((reason for reason in reasons if not reason.startswith("host:")), reasons[0])
     return "method: not allowed here" if match is Match.PARTIAL else "path: does not match"
 
 

@@ -1,27 +1,26 @@
-"""Paths written in the form of other routers: what they were meant to say, and how to say it here.
+"""What is written in the form of other routers, or is hardly meant, and what to write here.
 
-Each of these is refused, because it would be read as text, which hardly anybody means. Written with
-percent signs it is text: `/a/%2A`.
+Such a path is refused, because it would be read as text; with percent signs it is: `/a/%2A`. An
+unknown method is warned of, as methods are an open set (RFC 9110, section 9.1).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from urllib.parse import quote
 
-_MARKS = re.compile(r"[*<:\[\]^\\|$]|\(\?")
-_TYPES = ("int", "float", "uuid", "path")
-_ANGLES = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?([A-Za-z_]\w*)>")
+from mountkit.matching.callers import warn
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"]
+_NEAR = ("ORDERPATCH", "PROPPATCH")  # of WebDAV
+_ANGLES = re.compile(r"<(?:\w+(?:\([^)]*\))?:)?([A-Za-z_]\w*)>")
 _COLON = re.compile(r"(?<=/):([A-Za-z_]\w*)")
 
 
 def _of_flask(path: str) -> str:
-    def placeholder(match: re.Match[str]) -> str:
-        kind, name = match.groups()
-        return f"{{{name}:{kind}}}" if kind in _TYPES else f"{{{name}}}"
-
-    return repr(_ANGLES.sub(placeholder, path))
+    return repr(_ANGLES.sub(r"{\1}", re.sub(r"<(int|float|uuid|path):(\w+)>", r"{\2:\1}", path)))
 
 
 def _of_wildcard(path: str) -> str:
@@ -46,10 +45,19 @@ _FORMS: tuple[tuple[re.Pattern[str], str, Callable[[str], str]], ...] = (
 
 def complaint(path: str) -> str:
     """What is foreign about a path, and the fix; `""` if nothing is."""
-    if _MARKS.search(path) is None:
-        return ""
     for form, what, fix in _FORMS:
         if found := form.search(path):
             text, literal = found[0], quote(found[0], safe="")
             return f"has {text!r}, {what}; write {fix(path)}. For the text itself: {literal!r}."
     return ""
+
+
+def check_method(method: str) -> None:
+    """Warn of a method that no client sends."""
+    if method in _METHODS or method in _NEAR:
+        return
+    if near := get_close_matches(method, _METHODS, 1, 0.66):
+        warn(f"Method {method!r} is not known; did you mean {near[0]!r}?")
+    elif method in ("ALL", "ANY", "WEBSOCKET", "WS"):
+        fix = "leave methods out to take all, or write when=ScopeType('websocket')"
+        warn(f"Method {method!r} is sent by no client; {fix}.")

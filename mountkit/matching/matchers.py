@@ -9,13 +9,12 @@ import ipaddress
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
-from difflib import get_close_matches
 from typing import Literal, NamedTuple, TypeAlias
 
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
-from mountkit.matching.callers import warn
+from mountkit.matching.foreign import check_method
 from mountkit.matching.hosts import HostPattern, request_host
 from mountkit.matching.readings import parse_cookies, parse_query
 
@@ -28,9 +27,6 @@ MAX_VALUE_LENGTH = 1000
 
 # RFC 9110, section 5.6.2.
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# RFC 9110, section 9; RFC 5789; QUERY.
-_METHODS = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY"
-_NEAR = ("ORDERPATCH", "PROPPATCH")  # of WebDAV
 
 
 class Specificity(NamedTuple):
@@ -314,15 +310,8 @@ class Method(Valued):
                 raise PatternError(f"Method {method!r} is not valid; write e.g. 'GET'.")
             if method == "*":
                 raise PatternError("Method '*' is none; to take all of them leave methods out.")
+            check_method(method.upper())
         self.methods: frozenset[str] = frozenset(method.upper() for method in methods)
-        for method in sorted(self.methods.difference(_METHODS.split(), _NEAR)):
-            if near := get_close_matches(method, _METHODS.split(), 1, 0.66):
-                warn(f"Method {method!r} is not known; did you mean {near[0]!r}?")
-            elif method in ("ALL", "ANY", "WEBSOCKET", "WS"):
-                warn(
-                    f"Method {method!r} is sent by no client; leave methods out to take all, or "
-                    "write when=ScopeType('websocket')."
-                )
 
     def matches(self, scope: Scope) -> bool:
         return scope.get("method") in self.methods

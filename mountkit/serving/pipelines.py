@@ -46,7 +46,7 @@ def asgi_app(
     if routes is None:
         if app is None:
             raise PatternError(f"Mount({rule!r}) has nothing to serve; pass app= or routes=.")
-        if hasattr(app, "exposures"):
+        if hasattr(type(app), "exposures"):
             raise PatternError(f"{app!r} is a mount, not an application; write routes=[Mount(…)].")
         return adapt(app, interface, bridge)
     if app is not None:
@@ -69,34 +69,30 @@ def with_layers(
 
 def _checked_layers(middleware: Any) -> list[Middleware]:
     """The items of `middleware=`, with the classes to build."""
-    items = _items(middleware, Middleware)
-    for item in [middleware] if items is None else items:
+    is_list = isinstance(middleware, Iterable) and not isinstance(middleware, Middleware)
+    items: list[Any] = list(middleware) if is_list else [middleware]
+    for item in items:
         made = item.cls if isinstance(item, Middleware) else item
-        name = getattr(made if inspect.isclass(made) else type(made), "__name__", "")
-        if items is None or made is item or is_built(made):
+        if not is_list or made is item or is_built(made):
+            name = getattr(made if inspect.isclass(made) else type(made), "__name__", "")
             raise PatternError(
                 f"middleware={shown(middleware)} is not a list of Middleware objects with classes; "
                 f"write middleware=[Middleware({name}, …)], from starlette.middleware."
             )
-    return items or []
+    return items
 
 
 def checked_routes(routes: Any) -> list[BaseRoute] | None:
     """The items of `routes=`."""
-    items = None if routes is None else _items(routes, BaseRoute)
-    if routes is not None and (items is None or not all(isinstance(r, BaseRoute) for r in items)):
+    if routes is None:
+        return None
+    items = list(routes) if isinstance(routes, Iterable) else [routes]
+    if not isinstance(routes, Iterable) or not all(isinstance(item, BaseRoute) for item in items):
         raise PatternError(
             f"routes={shown(routes)} is not a list of routes; write routes=[Route('/path', view)], "
             "or pass an application as app=."
         )
     return items
-
-
-def _items(values: Any, kind: type) -> list[Any] | None:
-    """Values as a list; `None` if it is one of them, or not iterable."""
-    if isinstance(values, (kind, str)) or not isinstance(values, Iterable):
-        return None
-    return list(values)
 
 
 def child_of(

@@ -10,10 +10,9 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Iterator
-from heapq import nsmallest
 from html import escape
 from http import HTTPStatus
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 
 from starlette.responses import HTMLResponse, PlainTextResponse
@@ -33,12 +32,10 @@ _SHOWN = 3  # of the mounts
 _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title><style>
 :root {{ color-scheme: light dark }}
-body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem;
-  overflow-wrap: anywhere }}
-h3, pre {{ font: .9rem/1.5 ui-monospace, monospace; white-space: pre-wrap; margin: 1rem 0 .25rem }}
-h3 {{ font-weight: bold }}
-h3 + p {{ margin-top: 0 }}
-pre {{ padding: .5rem .75rem; border-radius: .3rem; background: rgb(127 127 127 / .15) }}
+body {{ font: 1rem/1.5 system-ui; max-width: 50rem; margin: 2rem auto; padding: 0 1rem }}
+body * {{ overflow-wrap: anywhere; white-space: pre-wrap }}
+h3, pre {{ font: .9rem/1.5 ui-monospace, monospace; margin: 1rem 0 -.75rem }}
+pre {{ margin: 1rem 0; padding: .5rem .75rem; background: rgb(127 127 127 / .15) }}
 </style>"""
 
 
@@ -87,11 +84,14 @@ def _parts(refusal: Refusal, table: Table[Any], scope: Scope) -> Iterator[tuple[
         pairs = takewhile(lambda pair: pair[0] == pair[1], zip(rule.path.text, rest, strict=False))
         return fails, -sum(1 for _ in pairs)
 
-    others = len(table.mounts) - _SHOWN
+    nearest: dict[int, Any] = {}  # a mount of several hosts has several entries
+    for entry in sorted(table.mounts, key=distance):
+        nearest.setdefault(id(getattr(entry, "mount", entry)), entry)
+    others = len(nearest) - _SHOWN
     yield "h2", f"The nearest mounts ({others} more)" if others > 0 else "The mounts"
-    if not table.mounts:
+    if not nearest:
         yield "p", "There are none."
-    for entry in nsmallest(_SHOWN, table.mounts, key=distance):
+    for entry in islice(nearest.values(), _SHOWN):
         yield "h3", f"Mount({entry.rule!r}) at {entry.rule.where}"
         yield "p", entry.rule.refusal(scope, rest, host) or "would take it, were it not refused"
     yield "h2", "Go on with"

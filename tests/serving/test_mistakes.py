@@ -486,6 +486,15 @@ def test_several_hosts_are_one_mount() -> None:
     assert mount == shop() != Mount("/s", app, name="shop", host="a.com")
 
 
+def test_a_refusal_among_routes_names_the_condition_at_its_host() -> None:
+    found = explain(Starlette(routes=[shop()]), "http://x.b.com/other")
+    assert found.candidates[0].reason == (
+        "path: wants one that starts with '/s', the request has '/other'"
+    )
+    found = explain(Starlette(routes=[shop()]), "http://c.com/s")
+    assert found.candidates[0].reason == "host: wants 'a.com', the request has 'c.com'"
+
+
 def test_each_host_has_its_own_rank() -> None:
     """The exact host goes before the wildcard, and that before none."""
     one = Mount("/", app, host=["a.com", "*.com"])

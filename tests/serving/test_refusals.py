@@ -163,6 +163,16 @@ def test_a_page_without_mounts() -> None:
     assert "The mounts\nThere are none.\n" in page
 
 
+def test_a_mount_of_several_hosts_is_shown_once() -> None:
+    """With the host that is nearest."""
+    one = Mount("/one", app, host=["a.com", "b.com", "c.com"])
+    page = TestClient(Dispatcher([one, Mount("/two", app)], debug=True)).get(
+        "/x", headers={"host": "b.com"}
+    )
+    assert page.text.count("Mount('/one', host=['a.com', 'b.com', 'c.com'])") == 1
+    assert "path: wants one that starts with '/one', the request has '/x'" in page.text
+
+
 def test_a_request_that_a_mount_would_take() -> None:
     """It was refused for another reason."""
     routes = Starlette(debug=True, routes=[Mount("", routes=site().routes)])
