@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -42,6 +42,7 @@ class Framework:
         route_of: if it is not `scope["route"]`.
         cut_off: if its WSGI apps read bodies without a length, by `wsgi.input_terminated`: what
             they expect of one that is cut off, an exception as a module and a name.
+        parts: classes of what is mounted by mistake in place of an app, and what to write.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Framework:
     route_of: Callable[[Mapping[str, Any]], Any] | None = None
     wsgi_route_of: Callable[[Mapping[str, Any]], WSGIRoute | None] | None = None
     cut_off: tuple[str, str] | None = None
+    parts: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 class Place(NamedTuple):
@@ -198,6 +200,19 @@ def problems(app: Any, place: Place) -> Iterator[Problem]:
         yield Problem("unaware-of-prefix", told)
     for found in _ask("problems", app, place):
         yield from found
+
+
+def part_of_an_app(app: Any) -> str:
+    """What to write in place of a part of an app, or a list of such; `""` for anything else."""
+    if isinstance(app, (list, tuple)) and app:
+        app = app[0]
+    return _part(app.__class__)
+
+
+@lru_cache(maxsize=1024)
+def _part(cls: type) -> str:
+    known = (pair for framework in _with("parts") for pair in framework.parts.items())
+    return next((how for at, how in known if issubclass(cls, loaded(*at) or ())), "")
 
 
 def keeps_first_prefix(app: Any) -> str:

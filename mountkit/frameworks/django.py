@@ -57,7 +57,13 @@ def _names(resolver: Any = None, namespace: str = "") -> Iterable[str]:
         yield from _names(below, f"{namespace}{key}:")
 
 
-DJANGO = Framework(name="Django", find=_find, advice=_advice)
+_APP = "pass get_asgi_application() or get_wsgi_application()"
+DJANGO = Framework(
+    name="Django",
+    find=_find,
+    advice=_advice,
+    parts={("django.urls.resolvers", name): _APP for name in ("URLPattern", "URLResolver")},
+)
 # Not the wrappers, which may have routes of their own.
 HANDLER = Framework(
     name="Django's handler", app=_HANDLER, reversal=lambda app: Reversal(_path_for, _names)

@@ -223,6 +223,8 @@ def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
         else:
             seen["answer"] = answer_of(underneath, scope) or _NOT_KNOWN
     route = taken[0] if isinstance(taken, tuple) else None
+    if getattr(route, "below", "") is None:  # at another host than its first, a mount is itself
+        route = route.mount
     if not isinstance(taken, str):  # else the one that refuses is known by its place
         _sort(candidates, scope)
     return Explanation(request, route, tuple(candidates), **seen)
@@ -328,7 +330,9 @@ def _explain_routes(
 def _refusal(route: BaseRoute, scope: Scope, match: Match) -> str:
     if isinstance(route, Mount):
         rest, host = split_root_path(scope)[1], request_host(scope)
-        return route.rule.refusal(scope, rest, host) or _NO_PATH
+        rules = [route.rule, *route.rule.elsewhere()]
+        reasons = [rule.refusal(scope, rest, host) or _NO_PATH for rule in rules]
+        return next((reason for reason in reasons if not reason.startswith("host:")), reasons[0])
     return _WRONG_METHOD if match is Match.PARTIAL else "path: does not match"
 
 

@@ -81,9 +81,11 @@ def flatten(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
 
 
 def candidates_of(layer: Layer) -> Iterator[BaseRoute]:
-    """The routes of a layer, with the mounts of each `MountTable` in its place."""
+    """The routes of a layer, with the mounts of each `MountTable` in its place; a mount of several
+    hosts is one."""
     for route in layer.routes:
-        yield from route.table.mounts if isinstance(route, MountTable) else (route,)
+        routes = route.table.mounts if isinstance(route, MountTable) else (route,)
+        yield from (one for one in routes if getattr(one, "below", "") is not None)
 
 
 def target_of(route: Any) -> Any:

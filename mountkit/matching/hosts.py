@@ -30,6 +30,8 @@ _AUTHORITY = re.compile(
     r"(\[[0-9A-Fa-f:.]+\]|\[[vV][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+\]|[A-Za-z0-9_.-]+)"
     r"(?::(?:0*([0-9]{1,5}))?)?"
 )
+# Placeholders of Flask and Express.
+_FOREIGN = re.compile(r"(?:<(?:\w+:)?|(?:^|(?<=\.)):)([A-Za-z_]\w*)>?(?=\.|$)")
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
@@ -218,11 +220,19 @@ def _filled(label: Segment, params: dict[str, Any]) -> str:
 
 
 def _split_pattern(pattern: str) -> tuple[str, int | None]:
-    if not isinstance(pattern, str) or not pattern:
-        raise PatternError(f"Host pattern {pattern!r} is empty; write a host, or leave host out.")
-    if "://" in pattern:
-        fixed = pattern.split("://", 1)[1].split("/", 1)[0]
+    if not isinstance(pattern, str):
+        raise PatternError(f"Host pattern {pattern!r} is not a text; write e.g. 'a.example.com'.")
+    if not pattern:
+        raise PatternError("Host pattern '' is empty; write a host, or leave host out.")
+    if re.search(r"[\s,]", pattern):
+        several = re.findall(r"[^\s,]+", pattern)
+        raise PatternError(f"Host pattern {pattern!r} is not one host; write host={several}.")
+    if "//" in pattern:
+        fixed = pattern.split("//", 1)[1].split("/", 1)[0]
         raise PatternError(f"Host pattern {pattern!r} contains a scheme; write {fixed!r}.")
+    if _FOREIGN.search(pattern):
+        named = _FOREIGN.sub(r"{\1}", pattern)
+        raise PatternError(f"Host pattern {pattern!r} has no placeholder; write {named!r}.")
     if "/" in pattern:
         host, _, path = pattern.partition("/")
         raise PatternError(
@@ -233,6 +243,10 @@ def _split_pattern(pattern: str) -> tuple[str, int | None]:
         raise PatternError(f"Host pattern {pattern!r} contains user information; write {fixed!r}.")
     if pattern == "*":
         raise PatternError("Host pattern '*' matches every host; leave host out.")
+    return _split_port(pattern)
+
+
+def _split_port(pattern: str) -> tuple[str, int | None]:
     outside = PARAM_REGEX.sub(lambda m: "x" * len(m[0]), pattern)  # "{id:int}" has no port
     if outside.count(":") > 1 and not pattern.startswith("["):
         raise PatternError(
@@ -242,6 +256,9 @@ def _split_pattern(pattern: str) -> tuple[str, int | None]:
     if colon == -1 or outside.endswith("]"):
         return pattern, None
     port = pattern[colon + 1 :]
+    if port == "*":
+        fixed = pattern[:colon]
+        raise PatternError(f"Host pattern {pattern!r} takes any port; write {fixed!r} for that.")
     if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise PatternError(
             f"Host pattern {pattern!r} has the port {port!r}; write a number up to 65535."

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
+from mountkit.matching.foreign import check_method
 from mountkit.matching.hosts import HostPattern, request_host
 from mountkit.matching.readings import MAX_HEADERS, parse_cookies, parse_query
 
@@ -64,6 +65,9 @@ class Matcher(ABC):
 
     def __invert__(self) -> Matcher:
         return Not(self)
+
+    def __bool__(self) -> bool:
+        raise PatternError(f"{self!r} has no truth value; write & for and, | for or, ~ for not.")
 
     def conjuncts(self) -> Iterator[Matcher]:
         """The conditions that must all hold: the matcher itself, or the parts of an `&`."""
@@ -188,10 +192,11 @@ class _Value(Valued):
     def __init__(self, name: str, wanted: Wanted = True) -> None:
         is_bytes = isinstance(wanted, re.Pattern) and isinstance(wanted.pattern, bytes)
         if is_bytes or not isinstance(wanted, (str, re.Pattern, bool, type(None))):
-            raise PatternError(
-                f"{type(self).__name__}({name!r}) wants {wanted!r}; write a text, a compiled "
-                "regular expression, True (present) or False (absent)."
-            )
+            own = f"{type(self).__name__}({name!r}"
+            fix = "a text, a compiled regular expression, True (present) or False (absent)"
+            if isinstance(wanted, (list, tuple, set)):
+                fix = " | ".join(f"{own}, {one!r})" for one in wanted) + " in when="
+            raise PatternError(f"{own}) wants {wanted!r}; write {fix}.")
         self.name = name
         self.wanted: str | re.Pattern[str] | bool = False if wanted is None else wanted
 
@@ -230,7 +235,8 @@ class Header(_Value):
     def __init__(self, name: str, wanted: Wanted = True) -> None:
         if not isinstance(name, str) or not TOKEN.fullmatch(name):
             raise PatternError(
-                f"Header name {name!r} is not valid; write it without the colon, as in 'x-version'."
+                f"Header name {name!r} is not valid; write it without the colon, as in "
+                "'x-version', and a value after it: Header('x-version', '2')."
             )
         super().__init__(name.lower(), wanted)
         #: As a request has them; no value if the condition is not on a text, or can never hold.
@@ -310,6 +316,9 @@ class Method(Valued):
         for method in methods:
             if not isinstance(method, str) or not TOKEN.fullmatch(method):
                 raise PatternError(f"Method {method!r} is not valid; write e.g. 'GET'.")
+            if method == "*":
+                raise PatternError("Method '*' is none; to take all of them leave methods out.")
+            check_method(method.upper())
         self.methods: frozenset[str] = frozenset(method.upper() for method in methods)
 
     def matches(self, scope: Scope) -> bool:

@@ -17,6 +17,7 @@ from starlette.routing import PARAM_REGEX
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
+from mountkit.matching.foreign import complaint
 from mountkit.matching.segments import (
     Segment,
     check_names,
@@ -28,6 +29,7 @@ from mountkit.matching.segments import (
 )
 from mountkit.matching.views import has_control
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/]*)(.*)", re.DOTALL)
 _ENCODED_SLASH = re.compile(r"(%2f)", re.IGNORECASE)
 
 
@@ -193,21 +195,30 @@ def _checked(path: str) -> str:
     """The decoded path."""
     if not isinstance(path, str):
         raise PatternError(f"Mount path {path!r} is not a text; write a path such as '/api'.")
+    if (url := _URL.match(path)) is not None:
+        fixed = f"Mount({url[2] or '/'!r}, host={url[1]!r})"
+        raise PatternError(f"Mount path {path!r} is a URL with a host; write {fixed}.")
+    if path != (bare := path.strip(" ")):
+        raise PatternError(f"Mount path {path!r} has spaces around it; write {bare!r}.")
+    if foreign := complaint(path):
+        raise PatternError(f"Mount path {path!r} {foreign}")
     if path and not path.startswith("/"):
-        raise PatternError(f"Mount path {path!r} must start with '/'; write '/{path}'.")
+        host, _, rest = path.partition("/")
+        hint = f", or Mount('/{rest}', host={host!r}) if it is a host" if "." in host else ""
+        raise PatternError(f"Mount path {path!r} must start with '/'; write '/{path}'{hint}.")
     # "%2F" is a slash inside a segment: decoded, it would become a boundary.
     parts = _ENCODED_SLASH.split(path) if "%" in path else [path]
     decoded = "".join(part if i % 2 else unquote(part) for i, part in enumerate(parts))
     if has_control(decoded):
         raise PatternError(f"Mount path {path!r} contains a control character; remove it.")
-    for mark, what in (("?", "a query; use query="), ("#", "a fragment; remove it")):
-        if mark in path:
-            raise PatternError(f"Mount path {path!r} contains {what}.")
     if ("{" in path or "}" in path) and re.search("[{}]", PARAM_REGEX.sub("", path)):
         raise PatternError(
             f"Mount path {path!r} has a brace outside of a placeholder; write placeholders as in "
             "'/t/{tenant}' or '/u/{id:int}'."
         )
+    for mark, what in (("?", "a query; use query="), ("#", "a fragment; remove it")):
+        if mark in path:
+            raise PatternError(f"Mount path {path!r} contains {what}.")
     if "%7" in path and re.search("%7[bd]", path, re.IGNORECASE):
         raise PatternError(
             f"Mount path {path!r} contains an encoded brace, which Starlette would read as a "

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import os
-import sys
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import starlette
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
@@ -27,8 +25,6 @@ from mountkit.matching.matchers import (
 from mountkit.matching.paths import PathPattern
 
 _NONE: frozenset[Any] = frozenset()
-_PACKAGE = os.path.dirname(os.path.dirname(__file__))
-_OWN_FILES = (_PACKAGE + os.sep, os.path.dirname(starlette.__file__) + os.sep)
 
 
 class Rule:
@@ -36,7 +32,8 @@ class Rule:
 
     Args:
         path: the prefix; see `PathPattern`.
-        host: see `HostPattern`; `None` for any host.
+        host: see `HostPattern`, or several of them, of which this rule has the first; see
+            `elsewhere`. `None` for any host.
         methods: HTTP methods; `None` for any, websockets included.
         headers, query: conditions by name; see `matchers.Wanted`.
         when: any other matcher.
@@ -48,13 +45,15 @@ class Rule:
         PatternError: a condition is written in a form that can never work.
     """
 
-    __slots__ = ("accept", "conditions", "host", "path", "priority", "specificity", "where")
+    __slots__ = (
+        *("accept", "conditions", "host", "hosts", "path", "priority", "specificity", "where"),
+    )
 
     def __init__(
         self,
         path: str,
         *,
-        host: str | None = None,
+        host: str | Iterable[str] | None = None,
         methods: Iterable[str] | None = None,
         headers: Mapping[str, Wanted] | None = None,
         query: Mapping[str, Wanted] | None = None,
@@ -64,7 +63,9 @@ class Rule:
         where: str = "",
     ) -> None:
         self.path: PathPattern = PathPattern(path, exact=exact)
-        self.host = None if host is None else HostPattern(host)
+        #: All hosts of the mount.
+        self.hosts: tuple[HostPattern, ...] = () if host is None else _checked_hosts(host)
+        self.host: HostPattern | None = self.hosts[0] if self.hosts else None
         self.priority: int = _checked_priority(priority)
         self.where: str = where
         conditions: list[Matcher] = []
@@ -79,6 +80,7 @@ class Rule:
             for matcher in conditions:
                 if isinstance(matcher, Host):
                     self.host = matcher.pattern
+                    self.hosts = (matcher.pattern,)
                     conditions.remove(matcher)
                     break
         #: All of them must hold.
@@ -91,10 +93,10 @@ class Rule:
         self._check_names()
 
     def _check_names(self) -> None:
-        for name in self.host.names if self.host else ():
+        for host, name in [(one, name) for one in self.hosts for name in one.names]:
             if name in self.path.convertors:
                 raise PatternError(
-                    f"The placeholder {name!r} stands in the host {self.host.pattern!r} and in "  # type: ignore[union-attr]
+                    f"The placeholder {name!r} stands in the host {host.pattern!r} and in "
                     f"the path {self.path.path!r}; rename one."
                 )
 
@@ -112,6 +114,13 @@ class Rule:
         moved.path = PathPattern(path, exact=exact, is_decoded=True)
         moved._check_names()
         return moved
+
+    def elsewhere(self) -> Iterator[Rule]:
+        """The same conditions at each of the other hosts."""
+        for host in self.hosts[1:]:
+            moved = copy.copy(self)
+            moved.host = host
+            yield moved
 
     @property
     def rank(self) -> tuple[Any, ...]:
@@ -211,8 +220,9 @@ class Rule:
     def describe_conditions(self) -> str:
         """The conditions besides the path, as they would be written."""
         parts = []
-        if self.host is not None:
-            parts.append(f"host={self.host.pattern!r}")
+        if self.hosts:
+            patterns = [host.pattern for host in self.hosts]
+            parts.append(f"host={patterns if patterns[1:] else patterns[0]!r}")
         if self.conditions:
             parts.append("when=" + " & ".join(map(repr, self.conditions)))
         if self.path.exact:
@@ -226,35 +236,44 @@ class Rule:
         return f"{self.path.text or '/'!r}{', ' if conditions else ''}{conditions}"
 
 
-def call_site() -> str:
-    """`file:line` of the nearest caller outside of mountkit and Starlette."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_FILES):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
 def _checked_priority(priority: int) -> int:
     if not isinstance(priority, int):
         raise PatternError(f"Priority {priority!r} is not a whole number; write e.g. priority=10.")
     return priority
 
 
+def _checked_hosts(host: str | Iterable[str]) -> tuple[HostPattern, ...]:
+    if isinstance(host, (str, bytes)) or not isinstance(host, Iterable):
+        return (HostPattern(host),)  # which refuses what is no text
+    found: dict[object, HostPattern] = {}
+    for pattern in map(HostPattern, host):
+        found.setdefault(pattern.key, pattern)
+    if not found:
+        raise PatternError(f"host={host!r} names no host; write host=['a.com'], or leave it out.")
+    return tuple(found.values())
+
+
 def _checked_methods(methods: Iterable[str]) -> Iterable[str]:
     if isinstance(methods, str):
-        raise PatternError(f"methods={methods!r} is one text; write methods=[{methods!r}].")
+        fixed = re.findall(r"[^\s,|]+", methods)
+        raise PatternError(f"methods={methods!r} is one text; write methods={fixed}.")
     if not isinstance(methods, Iterable):
         raise PatternError(f"methods={methods!r} is not a list; write methods=['GET', 'POST'].")
     return methods
 
 
 def _checked_when(when: Matcher) -> Matcher:
-    if not isinstance(when, Matcher):
-        raise PatternError(
-            f"when={when!r} is not a matcher; compose those of mountkit, or subclass "
-            "mountkit.Matcher and pass an instance."
-        )
-    return when
+    if isinstance(when, Matcher):
+        return when
+    fix = "compose those of mountkit, or subclass mountkit.Matcher and pass an instance"
+    if isinstance(when, type) and issubclass(when, Matcher):
+        fix = f"make an instance: when={when.__name__}(…)"
+    elif isinstance(when, (list, tuple, set)):
+        fix = f"write when={' & '.join(map(repr, when))}, or | where one is enough"
+    elif callable(when):
+        fix = "subclass mountkit.Matcher, make this its method matches(self, scope), and pass an "
+        fix += "instance"
+    raise PatternError(f"when={when!r} is not a matcher; {fix}.")
 
 
 def _pairs(option: str, wanted: Mapping[str, Wanted] | None) -> Iterable[tuple[str, Wanted]]:

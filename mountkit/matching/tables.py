@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from starlette.types import Scope
 
-from mountkit.exceptions import ConflictError, PatternError
+from mountkit.exceptions import PatternError
+from mountkit.matching.conflicts import conflict
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.host_trees import HostTrees, Place
 from mountkit.matching.hosts import may_lack_host
@@ -351,25 +352,20 @@ class Table(Generic[M]):
         raise PatternError(f"{mount!r} is not in the table; name a mount that is.")
 
     def _refuse_conflicts(self, coming: Iterable[M], leaving: Collection[int]) -> None:
-        seen: dict[Any, Rule] = {}
+        seen: dict[Any, M] = {}
         is_empty = not self._live
+        coming = list(coming)
         for mount in coming:
             rule = mount.rule
             key = rule.short_key
             other = seen.get(key)
-            seen[key] = rule
+            seen[key] = mount
             if other is None and not is_empty:
                 for number in self._numbers_beside(rule):
                     if number not in leaving and self._rules[number].key == rule.key:
-                        other = self._rules[number]
+                        other = self._mounts[number]
             if other is not None:
-                from mountkit.matching.witnesses import example_of  # a server does not need it
-
-                raise ConflictError(
-                    f"Mount({rule!r}) at {rule.where} takes exactly the requests of "
-                    f"Mount({other!r}) at {other.where}{example_of(other)}; remove one, or give it "
-                    "a condition or a priority of its own."
-                )
+                raise conflict(mount, other, [*self.declared, *coming])
 
     def _numbers_beside(self, rule: Rule) -> Sequence[int]:
         """The mounts with the same host and path, whatever their conditions, and perhaps others."""

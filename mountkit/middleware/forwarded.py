@@ -81,6 +81,9 @@ class ForwardedMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, trusted: Iterable[str], forwarded: bool = False) -> None:
+        if isinstance(trusted, str) or not isinstance(trusted, Iterable):
+            fixed = [trusted] if isinstance(trusted, str) else ["10.0.0.0/8"]
+            raise PatternError(f"trusted={trusted!r} is not a list; write trusted={fixed}.")
         self.app = app
         peers = list(trusted)
         self.trusts_unix: bool = not _UNIX.isdisjoint(peers)
@@ -102,7 +105,8 @@ class ForwardedMiddleware:
                     least = 2
                     try:
                         said = self._said(scope)
-                    except ValueError:
+                    except ValueError as exc:
+                        logger.debug("400: a proxy does not say %s.", exc)
                         await answer(400, scope, receive, send)
                         return
                     _apply(said, scope)

@@ -8,8 +8,10 @@ from functools import partial
 from typing import Any
 
 import anyio
+from starlette.routing import BaseRoute
+from starlette.routing import Mount as StarletteMount
 
-from mountkit.exceptions import MountkitError, PatternError
+from mountkit.exceptions import MountkitError, PatternError, shown
 from mountkit.lifespans.children import children_of, mounts_of
 from mountkit.lifespans.options import check_seconds
 from mountkit.lifespans.runners import LifespanRunner
@@ -113,14 +115,28 @@ def checked_mounts(mounts: Mapping[str, Any] | Iterable[Mount]) -> list[Mount]:
     """
     if isinstance(mounts, Mapping):
         return [Mount(path, app) for path, app in mounts.items()]
+    if isinstance(mounts, (Mount, str)) or callable(mounts) or not isinstance(mounts, Iterable):
+        fix = "[Mount('/', app)], or default=app for what no mount takes"
+        fix = "[Mount(…)]" if isinstance(mounts, Mount) else fix
+        raise PatternError(f"{shown(mounts)} is not a list of mounts; write {fix}.")
     found = list(mounts)
     for mount in found:
         if not isinstance(mount, Mount):
-            raise PatternError(
-                f"{mount!r} is not a mountkit.Mount; write Mount('/path', app), or a mapping of "
-                "paths to apps."
-            )
+            raise PatternError(f"{shown(mount)} is not a mountkit.Mount; {_fix(mount)}.")
     return found
+
+
+def _fix(item: Any) -> str:
+    """What to write in place of an item that is not a mount."""
+    if isinstance(item, StarletteMount):
+        return "import Mount from mountkit, not from Starlette"
+    if isinstance(item, BaseRoute):
+        return "give it to the app underneath: default=Starlette(routes=[…])"
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+        return f"write Mount({item[0]!r}, app)"
+    if isinstance(item, (list, tuple)):
+        return "write one list, with * in front of a list that is in it"
+    return "write Mount('/path', app), or a mapping of paths to apps"
 
 
 def _pairs(pairs: Iterable[tuple[Mount, Mount]]) -> list[tuple[Mount, Mount]]:

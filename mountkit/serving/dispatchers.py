@@ -13,7 +13,6 @@ from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
 from mountkit.lifespans.children import Child, children_of, mounts_of
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
@@ -28,9 +27,12 @@ from mountkit.serving.exposures import with_exposures
 from mountkit.serving.mounts import Mount
 from mountkit.serving.names import url_path_for, url_path_of
 from mountkit.serving.pipelines import check_one_of
+from mountkit.serving.refusals import refuse
 from mountkit.serving.scopes import same_scope
 from mountkit.serving.sites import SITE, site_of
 from mountkit.types import Application, ASGI3Application
+
+_UNTAKEN = Refusal(404, "No mount takes the request, and there is no default app.")
 
 
 class Dispatcher:
@@ -47,6 +49,9 @@ class Dispatcher:
         path_has_root: whether `path` holds the server's `root_path`. `None`, the default,
             looks; say `True` or `False` where that is ambiguous (`root_path="/auth"` and a
             mount at `/auth`).
+        debug: whether a 400, 404 or 421 of the dispatcher's own is a page that says why: what was
+            asked, the nearest mounts, and why each refused. It shows where they are written, so it
+            is not for production. The `debug` of the parent app counts as well.
         startup_timeout, shutdown_timeout: seconds that one app's lifespan may take, unless its
             mount says otherwise; `None` waits for ever.
         total_startup_timeout, total_shutdown_timeout: seconds for all of them together; `None`
@@ -69,6 +74,7 @@ class Dispatcher:
         errors: Literal["raise", "contain"] = "raise",
         unknown_host: Literal["default", 404, 421] = "default",
         path_has_root: bool | None = None,
+        debug: bool = False,
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
         total_startup_timeout: float | None = None,
@@ -80,6 +86,7 @@ class Dispatcher:
         self.errors = errors
         check_one_of("unknown_host", unknown_host, ("default", 404, 421))
         self.unknown_host: Literal["default", 404, 421] = unknown_host
+        self.debug: bool = debug
         self.default: Underneath | None = None if default is None else Underneath(default)
         self._timeouts = Timeouts(
             startup_timeout, shutdown_timeout, total_startup_timeout, total_shutdown_timeout
@@ -107,9 +114,10 @@ class Dispatcher:
             if self.unknown_host == "default" or self.table.knows_host(scope):
                 await self._fall_through(scope, receive, send)
             else:
-                await answer(self.unknown_host, scope, receive, send)
+                unknown = Refusal(self.unknown_host, "No mount has the host of the request.")
+                await refuse(unknown, self.table, scope, receive, send, self)
         elif isinstance(found, Refusal):
-            await answer(found.status, scope, receive, send)
+            await refuse(found, self.table, scope, receive, send, self)
         else:
             await found.mount.serve(found, scope, receive, send, self)
 
@@ -118,7 +126,7 @@ class Dispatcher:
         if self.default is not None:
             await self.default.serve_as_it_came(scope, receive, send, self)
         elif scope["type"] in ("http", "websocket"):
-            await answer(404, scope, receive, send)
+            await refuse(_UNTAKEN, self.table, scope, receive, send, self)
         else:
             raise MountkitError(
                 f"Scope type {scope['type']!r} is not 'http', 'websocket' or 'lifespan'; give the "
@@ -299,6 +307,7 @@ class DispatchMiddleware(Dispatcher):
         errors: Literal["raise", "contain"] = "raise",
         unknown_host: Literal["default", 404, 421] = "default",
         path_has_root: bool | None = None,
+        debug: bool = False,
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
         total_startup_timeout: float | None = None,
@@ -309,6 +318,7 @@ class DispatchMiddleware(Dispatcher):
             errors=errors,
             unknown_host=unknown_host,
             path_has_root=path_has_root,
+            debug=debug,
             startup_timeout=startup_timeout,
             shutdown_timeout=shutdown_timeout,
             total_startup_timeout=total_startup_timeout,

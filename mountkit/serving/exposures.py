@@ -1,4 +1,4 @@
-"""Paths of a mounted app that are served outside of its prefix.
+"""Where a mounted app is served too: paths outside of its prefix, and its other hosts.
 
 RFC 8615 puts `/.well-known/` at the root of a host, wherever the app is that it tells of.
 """
@@ -6,6 +6,7 @@ RFC 8615 puts `/.well-known/` at the root of a host, wherever the app is that it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope, Send
@@ -24,21 +25,23 @@ class Exposure:
 
     Args:
         mount: the mount of the app.
-        at: where the path is served, below the router of the mount.
-        below: where the app has it, below its own root.
+        rule: what is served: a path below the router of the mount, or all of it at another host.
+        below: where the app has that path, below its own root; `None` for another host.
     """
 
     __slots__ = ("below", "mount", "rule")
 
-    def __init__(self, mount: Mount, at: str, below: str) -> None:
+    def __init__(self, mount: Mount, rule: Rule, below: str | None = None) -> None:
         self.mount: Mount = mount
-        self.rule: Rule = mount.rule.at(at, exact=True)
-        self.below: str = below
+        self.rule: Rule = rule
+        self.below: str | None = below
 
     def inner(
         self, found: Resolution[Any], scope: Scope
     ) -> tuple[Resolution[Mount], dict[str, Any]]:
         """The request as it would be below the prefix of the mount."""
+        if self.below is None:
+            return replace(found, mount=self.mount), {**scope}
         full = found.root_path + self.mount.path + self.below
         inner = {**scope, "path": full, "raw_path": encode_path(full).encode("ascii")}
         path = self.mount.path
@@ -70,6 +73,16 @@ def with_exposures(mounts: Iterable[Mount]) -> Iterator[Mount | Exposure]:
     for mount in mounts:
         yield mount
         yield from mount.exposures
+
+
+def exposures_of(mount: Mount) -> Iterator[Exposure]:
+    """Where a mount is served besides its own path at its first host."""
+    rules = [mount.rule, *mount.rule.elsewhere()]
+    for rule in rules[1:]:
+        yield Exposure(mount, rule)
+    for rule in rules:
+        for at, below in mount.expose.items():
+            yield Exposure(mount, rule.at(at, exact=True), below)
 
 
 def checked_exposures(rule: Rule, expose: Iterable[str] | Mapping[str, str]) -> dict[str, str]:

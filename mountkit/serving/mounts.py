@@ -25,12 +25,13 @@ from mountkit.frameworks import left_keys
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.runs import Health, Status
+from mountkit.matching.callers import call_site
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.matchers import Matcher, Wanted
-from mountkit.matching.rules import Rule, call_site
+from mountkit.matching.rules import Rule
 from mountkit.middleware.watchdogs import SERVING
 from mountkit.serving.errors import end
-from mountkit.serving.exposures import Exposure, checked_exposures
+from mountkit.serving.exposures import Exposure, checked_exposures, exposures_of
 from mountkit.serving.flights import Flight, Traffic
 from mountkit.serving.loops import PATIENCE, watched
 from mountkit.serving.names import url_path_of
@@ -38,6 +39,7 @@ from mountkit.serving.pipelines import (
     asgi_app,
     builder_of,
     check_one_of,
+    checked_routes,
     child_of,
     chosen_convention,
     with_layers,
@@ -68,7 +70,8 @@ class Mount(starlette.routing.Mount):
             limits, timeouts, checks, redirects and cookies.
         max_body_size: as in Starlette; bytes, 413 beyond.
         host: `acme.example.com`, `*.example.com` (one or more labels) or
-            `{tenant}.example.com` (one label), with a port if it matters.
+            `{tenant}.example.com` (one label), with a port if it matters; or a list of these, of
+            which the first is in URLs that `url_for` makes.
         methods: HTTP methods, exactly: unlike in Starlette's `Route`, `GET` does not take
             `HEAD` (Gateway API). Websockets have no method.
         headers: by name, the exact value, a compiled regular expression (matched by
@@ -137,7 +140,7 @@ class Mount(starlette.routing.Mount):
         *,
         middleware: Sequence[Middleware] | None = None,
         max_body_size: int | None = None,
-        host: str | None = None,
+        host: str | Iterable[str] | None = None,
         methods: Iterable[str] | None = None,
         headers: Mapping[str, Wanted] | None = None,
         query: Mapping[str, Wanted] | None = None,
@@ -163,7 +166,7 @@ class Mount(starlette.routing.Mount):
         if expose:
             self.expose = checked_exposures(self.rule, expose)
         self.traffic: Traffic = Traffic()
-        self._own_routes = None if routes is None else list(routes)
+        self._own_routes = checked_routes(routes)
         asgi, interface = asgi_app(self.rule, app, self._own_routes, interface, bridge)
         self._base_app, self._since = asgi, time.time()
         self.name = name  # all this as Starlette's own `__init__`, but that it compiles no path
@@ -215,9 +218,9 @@ class Mount(starlette.routing.Mount):
 
     @property
     def exposures(self) -> Sequence[Exposure]:
-        """What of the app is served outside of the prefix too."""
+        """Where the app is served too: outside of the prefix, and at other hosts."""
         if self._exposures is None:
-            self._exposures = tuple(Exposure(self, *pair) for pair in self.expose.items())
+            self._exposures = tuple(exposures_of(self))
         return self._exposures
 
     @property
@@ -344,7 +347,10 @@ class Mount(starlette.routing.Mount):
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Mount) and super().__eq__(other) and self.rule.key == other.rule.key
+            isinstance(other, Mount)
+            and super().__eq__(other)
+            and self.rule.key == other.rule.key
+            and {host.key for host in self.rule.hosts} == {host.key for host in other.rule.hosts}
         )
 
     # As Starlette's mounts: comparable and mutable, hence not hashable.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from starlette.middleware import Middleware
@@ -10,7 +11,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
-from mountkit.exceptions import PatternError
+from mountkit.exceptions import PatternError, shown
 from mountkit.frameworks import convention_of
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
@@ -18,7 +19,7 @@ from mountkit.matching.rules import Rule
 from mountkit.middleware.redirects import LocationMiddleware
 from mountkit.serving.scopes import BUILDERS, Builder, Convention, routes_scope, shared_scope
 from mountkit.serving.tables import MountTable
-from mountkit.wsgi.detection import Interface, adapt
+from mountkit.wsgi.detection import Interface, adapt, is_built
 
 
 def check_one_of(option: str, value: Any, known: Sequence[Any]) -> None:
@@ -45,6 +46,8 @@ def asgi_app(
     if routes is None:
         if app is None:
             raise PatternError(f"Mount({rule!r}) has nothing to serve; pass app= or routes=.")
+        if hasattr(type(app), "exposures"):
+            raise PatternError(f"{app!r} is a mount, not an application; write routes=[Mount(…)].")
         return adapt(app, interface, bridge)
     if app is not None:
         raise PatternError(f"Mount({rule!r}) has app= and routes=; pass one of them.")
@@ -57,11 +60,39 @@ def with_layers(
     app: ASGIApp, middleware: Sequence[Middleware] | None, max_body_size: int | None, prefix: str
 ) -> ASGIApp:
     """The app with its layers, the first outermost; composed once, as Starlette composes them."""
-    for cls, args, kwargs in reversed(middleware or ()):
+    for cls, args, kwargs in reversed(_checked_layers(middleware or ())):
         app = cls(app, *args, **kwargs)
     if max_body_size is not None:
         app = RequestBodyLimitMiddleware(app, max_body_size)
     return app if prefix.isascii() else LocationMiddleware(app)
+
+
+def _checked_layers(middleware: Any) -> list[Middleware]:
+    """The items of `middleware=`, with the classes to build."""
+    is_list = isinstance(middleware, Iterable) and not isinstance(middleware, Middleware)
+    items: list[Any] = list(middleware) if is_list else [middleware]
+    for item in items:
+        made = item.cls if isinstance(item, Middleware) else item
+        if not is_list or made is item or is_built(made):
+            name = getattr(made if inspect.isclass(made) else type(made), "__name__", "")
+            raise PatternError(
+                f"middleware={shown(middleware)} is not a list of Middleware objects with classes; "
+                f"write middleware=[Middleware({name}, …)], from starlette.middleware."
+            )
+    return items
+
+
+def checked_routes(routes: Any) -> list[BaseRoute] | None:
+    """The items of `routes=`."""
+    if routes is None:
+        return None
+    items = list(routes) if isinstance(routes, Iterable) else [routes]
+    if not isinstance(routes, Iterable) or not all(isinstance(item, BaseRoute) for item in items):
+        raise PatternError(
+            f"routes={shown(routes)} is not a list of routes; write routes=[Route('/path', view)], "
+            "or pass an application as app=."
+        )
+    return items
 
 
 def child_of(

@@ -19,8 +19,8 @@ from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.locations import encode_path
+from mountkit.matching.callers import call_site
 from mountkit.matching.matchers import Cookie, Header
-from mountkit.matching.rules import call_site
 from mountkit.middleware.exchanges import has_left
 from mountkit.serving.errors import annotated
 from mountkit.serving.flights import Flight

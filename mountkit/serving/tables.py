@@ -13,13 +13,13 @@ from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.rules import Rule
 from mountkit.matching.tables import Table
 from mountkit.serving.exposures import with_exposures
 from mountkit.serving.names import url_path_for
+from mountkit.serving.refusals import refuse
 
 # The one key that `matches` adds to what Starlette's own mounts put there.
 _KEY = "mountkit"
@@ -80,7 +80,7 @@ class MountTable(BaseRoute):
             )
         decision, before = found
         if isinstance(decision, Refusal):
-            await answer(decision.status, scope, receive, send)
+            await refuse(decision, self.table, scope, receive, send, None)
             return
         for key in _MATCHED_KEYS:
             if key in before:

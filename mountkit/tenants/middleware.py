@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from time import monotonic
 from typing import Any
 
@@ -13,6 +14,8 @@ from mountkit.matching.hosts import request_host
 from mountkit.tenants.resolvers import TenantResolver
 from mountkit.types import Application
 from mountkit.wsgi.detection import adapt
+
+logger: logging.Logger = logging.getLogger("mountkit.tenants")
 
 
 class TenantMiddleware:
@@ -62,6 +65,7 @@ class TenantMiddleware:
             return
         host = request_host(scope)
         if host is None:
+            logger.debug("400: the request has no Host header, several, or not a valid one.")
             await answer(400, scope, receive, send)
             return
         try:
@@ -74,6 +78,7 @@ class TenantMiddleware:
             scope["state"] = {**scope.get("state", {}), self.state_key: tenant}
             await self.app(scope, receive, send)
         elif self.unknown is None or scope["type"] == "websocket":
+            logger.debug("404: the host %r has no tenant.", host.host)
             await answer(404, scope, receive, send)
         else:
             await self.unknown({**scope}, receive, send)

@@ -15,7 +15,7 @@ from mountkit.wsgi.bodies import BUFFER, RequestBody
 from mountkit.wsgi.exchanges import Exchange, WSGIApp
 from mountkit.wsgi.threads import ThreadPool
 
-logger: logging.Logger = logging.getLogger("mountkit")
+logger: logging.Logger = logging.getLogger("mountkit.wsgi")
 
 # Seconds between looks whether a large body may go on to a thread.
 _PAUSE = 0.1
@@ -51,6 +51,7 @@ class WSGIBridge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
+            logger.debug("404: %s has no websockets.", shown(self.app))
             await answer(404, scope, receive, send)
             return
         if scope["type"] == "lifespan":  # only without a mount, which runs no lifespan for WSGI

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, Literal, TypeAlias, get_args
@@ -15,12 +16,20 @@ from typing import Any, Literal, TypeAlias, get_args
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import InterfaceError, shown
-from mountkit.frameworks import cells_of
+from mountkit.frameworks import cells_of, part_of_an_app
 
 #: The names are uvicorn's.
 Interface: TypeAlias = Literal["asgi3", "asgi2", "wsgi"]
 
 _ASGI3 = ("scope", "receive", "send")
+_REQUESTS = ("request", "req")
+# What is passed in place of an application, by class.
+_HINTS = {
+    "str": "import the application and pass the object",
+    "module": "pass the application that is in the module",
+    "coroutine": "await it first",
+    "list": "routes go into routes=[…]",
+}
 # Where wrappers keep what they wrap.
 _WRAPPED = "__wrapped__ wsgi_app asgi_app app application _app wrapped inner server"
 
@@ -31,11 +40,14 @@ def recognise(app: Any) -> Interface:
     Raises:
         InterfaceError: it is not an application, or its signature does not tell.
     """
+    if how := part_of_an_app(app):
+        raise InterfaceError(f"{shown(app)} is a part of an application; {how}.")
     found = _recognise(app, set())
     if found is not None:
         return found
     if not callable(app):
-        raise InterfaceError(f"{shown(app)} is not an application: it cannot be called.")
+        how = _HINTS.get(type(app).__name__, "pass an ASGI or WSGI application")
+        raise InterfaceError(f"{shown(app)} is not an application: it cannot be called; {how}.")
     if inspect.isclass(app):
         raise InterfaceError(
             f"{shown(app)} is a class, not an application; make one: {app.__name__}(…). "
@@ -43,8 +55,25 @@ def recognise(app: Any) -> Interface:
         )
     raise InterfaceError(
         f"Whether {shown(app)} is an ASGI or a WSGI application cannot be told from its signature; "
-        "write interface='asgi3' or interface='wsgi'."
+        f"{_unclear(app)}write interface='asgi3' or interface='wsgi'."
     )
+
+
+def _unclear(app: Any) -> str:
+    """What a function that is no application probably is, with the fix."""
+    parameters = _parameters(app)
+    name = getattr(app, "__name__", "app")
+    if parameters is None:
+        return ""
+    if parameters and parameters[0].name in _REQUESTS:
+        return (
+            "it looks like a view, which an application calls: write Starlette(routes=[Route('/', "
+            f"{name})]), or its like, and mount that; if it is an application, "
+        )
+    if all(parameter.default is not parameter.empty for parameter in parameters):
+        call = f"await {name}()" if _is_async(app) else f"{name}()"
+        return f"if it is a factory, call it: {call}; if it is an application, "
+    return ""
 
 
 def _recognise(app: Any, seen: set[int]) -> Interface | None:
@@ -66,6 +95,8 @@ def _recognise(app: Any, seen: set[int]) -> Interface | None:
     if set(_ASGI3) <= set(names):
         return "asgi3"
     is_async = _is_async(app)
+    if names and names[0] in _REQUESTS and not re.search("start|respon", "".join(names[1:2])):
+        return None  # a view; Django's have parameters of the path too
     if names[:2] in (["environ", "start_response"], ["env", "start_response"]):
         return None if is_async else "wsgi"
     required = sum(parameter.default is parameter.empty for parameter in parameters)
@@ -124,6 +155,11 @@ def adapt(
     Args:
         bridge: makes an ASGI application of a WSGI one; `None` is `WSGIBridge`.
     """
+    if bridge is not None and (not callable(bridge) or is_built(bridge)):
+        raise InterfaceError(
+            f"bridge={shown(bridge)} does not make an application of one; write bridge=WSGIBridge, "
+            "or partial(WSGIBridge, threads=4), without the application."
+        )
     if interface == "auto":
         interface = recognise(app)
     elif interface not in get_args(Interface):
@@ -138,6 +174,11 @@ def adapt(
     if interface == "wsgi":
         return (bridge or _default_bridge())(app), interface
     return app, interface
+
+
+def is_built(made: Any) -> bool:
+    """Whether this is an ASGI application already, and not what makes one."""
+    return not inspect.isclass(made) and _recognise(made, set()) == "asgi3"
 
 
 def _default_bridge() -> Callable[[Any], ASGIApp]:

@@ -268,8 +268,8 @@ def test_a_conflict_shows_a_request_that_both_would_take() -> None:
     with pytest.raises(ConflictError) as caught:
         Table([first, second])
     assert str(caught.value) == (
-        f"Mount('/t/{{b}}', host='{{y}}.a.com') at {second.rule.where} takes exactly the requests "
-        f"of Mount('/t/{{a}}', host='{{x}}.a.com') at {first.rule.where}, such as GET "
+        f"Mount('/t/{{b}}', host='{{y}}.a.com') at {second.rule.where} (number 2 there) takes exactly the "
+        f"requests of Mount('/t/{{a}}', host='{{x}}.a.com') at {first.rule.where} (number 1 there), such as GET "
         "http://x.a.com/t/x; remove one, or give it a condition or a priority of "
         "its own."
     )
@@ -278,7 +278,7 @@ def test_a_conflict_shows_a_request_that_both_would_take() -> None:
 def test_a_conflict_without_an_example() -> None:
     """The request could not be found; the conflict stands."""
     odd = Odd() & ~Odd()
-    with pytest.raises(ConflictError, match=r"test_checks\.py:\d+; remove one"):
+    with pytest.raises(ConflictError, match=r"test_checks\.py:\d+ \(number 1 there\); remove one"):
         Table([M(when=odd), M(when=odd)])
 
 

@@ -200,7 +200,7 @@ KNOWN = ", ".join(sorted(CONVERTOR_TYPES))
     [
         pytest.param("", "Host pattern '' is empty; write a host, or leave host out.", id="empty"),
         pytest.param(
-            None, "Host pattern None is empty; write a host, or leave host out.", id="none"
+            None, "Host pattern None is not a text; write e.g. 'a.example.com'.", id="none"
         ),
         pytest.param(
             "http://a.com", "Host pattern 'http://a.com' contains a scheme; write 'a.com'.",

@@ -341,17 +341,20 @@ def test_accept_reads_anything(header: str) -> None:
     [
         pytest.param(
             lambda: Header("x:"),
-            "Header name 'x:' is not valid; write it without the colon, as in 'x-version'.",
+            "Header name 'x:' is not valid; write it without the colon, as in 'x-version', "
+            "and a value after it: Header('x-version', '2').",
             id="header-colon",
         ),
         pytest.param(
             lambda: Header(""),
-            "Header name '' is not valid; write it without the colon, as in 'x-version'.",
+            "Header name '' is not valid; write it without the colon, as in 'x-version', "
+            "and a value after it: Header('x-version', '2').",
             id="header-empty",
         ),
         pytest.param(
             lambda: Header(b"x"),  # type: ignore[arg-type]
-            "Header name b'x' is not valid; write it without the colon, as in 'x-version'.",
+            "Header name b'x' is not valid; write it without the colon, as in 'x-version', "
+            "and a value after it: Header('x-version', '2').",
             id="header-bytes",
         ),
         pytest.param(
@@ -368,8 +371,7 @@ def test_accept_reads_anything(header: str) -> None:
         ),
         pytest.param(
             lambda: Query("x", ["1"]),  # type: ignore[arg-type]
-            "Query('x') wants ['1']; write a text, a compiled regular expression, True (present) "
-            "or False (absent).",
+            "Query('x') wants ['1']; write Query('x', '1') in when=.",
             id="query-list",
         ),
         pytest.param(

@@ -211,7 +211,7 @@ KNOWN = ", ".join(sorted(CONVERTOR_TYPES))
         pytest.param("api", "Mount path 'api' must start with '/'; write '/api'.", id="no-slash"),
         pytest.param(
             "http://a.com/x",
-            "Mount path 'http://a.com/x' must start with '/'; write '/http://a.com/x'.",
+            "Mount path 'http://a.com/x' is a URL with a host; write Mount('/x', host='a.com').",
             id="url",
         ),
         pytest.param(

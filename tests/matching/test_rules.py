@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from mountkit import Cookie, Header, Host, Matcher, Method, Mount, PatternError, Query
+from mountkit.matching.callers import call_site
 from mountkit.matching.hosts import request_host
-from mountkit.matching.rules import Rule, call_site
+from mountkit.matching.rules import Rule
 from tests.support.scopes import scope_of
 
 
@@ -39,8 +40,8 @@ from tests.support.scopes import scope_of
         ),
         pytest.param(
             lambda: Rule("/", when=Header),  # type: ignore[arg-type]
-            "when=<class 'mountkit.matching.matchers.Header'> is not a matcher; compose those of mountkit, or "
-            "subclass mountkit.Matcher and pass an instance.",
+            "when=<class 'mountkit.matching.matchers.Header'> is not a matcher; make an "
+            "instance: when=Header(…).",
             id="when-class",
         ),
         pytest.param(

@@ -203,7 +203,8 @@ def test_equivalent_mounts_are_refused(one: Any, other: Any) -> None:
     """With both call sites, and a request that both would take."""
     mounts = [Named(path, **options) for path, options in (one, other)]
     with pytest.raises(
-        ConflictError, match=r"at table\.py:1 takes exactly the requests of .* such"
+        ConflictError,
+        match=r"at table\.py:1 \(number 2 there\) takes exactly the requests of .* such",
     ):
         Table(mounts)
 
@@ -216,7 +217,7 @@ def test_equivalent_mounts_without_a_sample() -> None:
             return False
 
     never = Never()
-    with pytest.raises(ConflictError, match=r"at table\.py:1; remove one"):
+    with pytest.raises(ConflictError, match=r"\(number 1 there\); remove one"):
         Table([Named("/", when=never), Named("/", when=never)])
 
 

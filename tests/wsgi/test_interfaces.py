@@ -202,7 +202,7 @@ def test_most_apps_are_recognised_without_a_signature(
 @pytest.mark.parametrize(
     ("app", "message"),
     [
-        pytest.param("app:app", "'app:app' is not an application: it cannot be called.", id="text"),
+        pytest.param("app:app", "'app:app' is not an application: it cannot be called; import", id="text"),
         pytest.param(Starlette, "is a class, not an application; make one: Starlette(…).", id="class"),
         pytest.param(lambda: None, "write interface='asgi3' or interface='wsgi'.", id="no-parameters"),
         pytest.param(lambda request: None, "cannot be told from its signature", id="one-parameter"),

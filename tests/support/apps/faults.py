@@ -128,7 +128,7 @@ def paths() -> list[Mount]:
         Mount("/static/deep", Says("deep")),
         Mount("/t/{tenant}", Says("tenant")),
         Mount("/n/{n:int}", Says("number")),
-        Mount("/v1.0+(x)[y]*", Says("literal")),
+        Mount("/v1.0+(x)%5By%5D%2A", Says("literal")),
         Mount("/a", Dispatcher([Mount("/a", Says("aa")), Mount("/", Says("a"))])),
         Mount("/wsgi", wsgi),
         Mount("/bücher", Says("books")),

@@ -1,0 +1,26 @@
+"""Where in the user's code something was written, for messages."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import starlette
+
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
+_OWN_FILES = (_PACKAGE + os.sep, os.path.dirname(starlette.__file__) + os.sep)
+
+
+def call_site() -> str:
+    """`file:line` of the nearest caller outside of mountkit and Starlette."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_FILES):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def warn(message: str) -> None:
+    """Warn of a line of the user's that may be meant."""
+    file, _, line = call_site().rpartition(":")
+    warnings.warn_explicit(message, UserWarning, file, int(line))
