@@ -26,6 +26,7 @@ from mountkit.matching.paths import split_root_path
 from mountkit.matching.preflights import announced
 from mountkit.matching.rules import Rule
 from mountkit.matching.tables import Table
+from mountkit.serving.exposures import Exposure
 from mountkit.serving.mounts import Mount
 from mountkit.serving.tables import MountTable, decision_in
 
@@ -222,8 +223,8 @@ def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
             seen["answer"] = "404: no mount takes it, and no app is underneath"
         else:
             seen["answer"] = answer_of(underneath, scope) or _NOT_KNOWN
-    route = taken[0] if isinstance(taken, tuple) else None
-    if getattr(route, "below", "") is None:  # at another host than its first, a mount is itself
+    route: Any = taken[0] if isinstance(taken, tuple) else None
+    if isinstance(route, Exposure) and route.below is None:  # at another of the mount's hosts
         route = route.mount
     if not isinstance(taken, str):  # else the one that refuses is known by its place
         _sort(candidates, scope)
