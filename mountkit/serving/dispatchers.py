@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, NoMatchFound
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
@@ -84,7 +84,7 @@ class Dispatcher:
         self._timeouts = Timeouts(
             startup_timeout, shutdown_timeout, total_startup_timeout, total_shutdown_timeout
         )
-        self._fall_through: ASGIApp = EscapeWatch(self._serve_default, self.table)
+        self.escapes: EscapeWatch = EscapeWatch(self._serve_default, self.table)
         self._set_lifespans(None if self.default is None else self.default.child)
 
     def _set_lifespans(self, wrapped: Child | None, *, is_transparent: bool = False) -> None:
@@ -105,7 +105,7 @@ class Dispatcher:
         found = self.table.decide(scope) if kind == "http" or kind == "websocket" else None
         if found is None:
             if self.unknown_host == "default" or self.table.knows_host(scope):
-                await self._fall_through(scope, receive, send)
+                await self.escapes(scope, receive, send)
             else:
                 await answer(self.unknown_host, scope, receive, send)
         elif isinstance(found, Refusal):

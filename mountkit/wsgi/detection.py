@@ -15,14 +15,12 @@ from typing import Any, Literal, TypeAlias, get_args
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import InterfaceError, shown
-from mountkit.frameworks import cells_of
+from mountkit.frameworks import WRAPPED, cells_of, instead_of
 
 #: The names are uvicorn's.
 Interface: TypeAlias = Literal["asgi3", "asgi2", "wsgi"]
 
 _ASGI3 = ("scope", "receive", "send")
-# Where wrappers keep what they wrap.
-_WRAPPED = "__wrapped__ wsgi_app asgi_app app application _app wrapped inner server"
 
 
 def recognise(app: Any) -> Interface:
@@ -34,6 +32,8 @@ def recognise(app: Any) -> Interface:
     found = _recognise(app, set())
     if found is not None:
         return found
+    if instead := instead_of(app):
+        raise InterfaceError(f"{shown(app)} is neither an ASGI nor a WSGI application {instead}.")
     if not callable(app):
         raise InterfaceError(f"{shown(app)} is not an application: it cannot be called.")
     if inspect.isclass(app):
@@ -109,7 +109,9 @@ def _of_class(cls: type[Any]) -> Interface | None:
 
 def _of_wrapped(app: Any, seen: set[int]) -> Interface | None:
     """The interface of what the object wraps, if all of that agrees."""
-    wrapped = [getattr(app, name, None) for name in _WRAPPED.split()]
+    if instead_of(app):
+        return None
+    wrapped = [getattr(app, name, None) for name in WRAPPED]
     found = {_recognise(one, seen) for one in (*wrapped, *cells_of(app))} - {None}
     return found.pop() if len(found) == 1 else None
 
