@@ -441,7 +441,7 @@ def test_what_is_no_application(app: Any, kind: str, fix: str) -> None:
 def test_a_coroutine() -> None:
     """An application that was not awaited."""
     made = coroutine()
-    with pytest.raises(InterfaceError, match="a coroutine.; await it"):
+    with pytest.raises(InterfaceError, match=r"a coroutine\); await it"):
         Mount("/x", made)  # type: ignore[arg-type]
     made.close()
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from mountkit import url_for
 
-STATIC = Path(__file__).parents[2] / "apps" / "static"
+STATIC = Path(__file__).parents[2] / "support" / "apps" / "static"
 
 #: The folder of this run of the server.
 FOLDER = Path(os.environ.get("MATRIX_FOLDER", "."))
