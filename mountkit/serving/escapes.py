@@ -138,6 +138,8 @@ class EscapeWatch:
         asked = _request_for(scope, url)
         if asked is None or is_below(prefix, path := asked["path"]):
             return
+        if start["status"] in (307, 308):
+            asked["method"] = scope["method"]
         if not is_below(found.root_path, path) or self._table.resolve(asked) is not None:
             return
         if is_last:

@@ -253,6 +253,18 @@ def test_redirects_that_say_nothing(client: ClientFactory, said: Any, make: Any,
     assert said() == []
 
 
+@pytest.mark.parametrize(("status", "count"), [(307, 0), (308, 0), (303, 1)])
+def test_a_redirect_of_a_method(client: ClientFactory, said: Any, status: int, count: int) -> None:
+    """Some keep it (RFC 9110, section 15.4)."""
+
+    async def form(scope: Scope, receive: Receive, send: Send) -> None:
+        await RedirectResponse("/sent", status)(scope, receive, send)
+
+    app = Dispatcher([Mount("/dash", form), Mount("/sent", page(), methods=["POST"])])
+    client(app).post("/dash/", follow_redirects=False)
+    assert len(said()) == count
+
+
 @pytest.mark.parametrize("make", [default, middleware])
 def test_a_redirect_to_the_app_underneath(client: ClientFactory, said: Any, make: Any) -> None:
     """Is right, if that has it."""
