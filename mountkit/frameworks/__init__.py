@@ -25,6 +25,7 @@ WRAPPED: tuple[str, ...] = (
     *("__wrapped__", "app", "application", "wsgi_app", "wsgi_application"),
     *("asgi_app", "asgi", "wsgi", "_app", "_application", "wrapped", "inner", "server", "ds"),
 )
+_INSIDE = (*WRAPPED, "__self__")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,15 +136,19 @@ def within(app: Any, *, functions: bool = True) -> Iterator[Any]:
     found, seen = [app], {id(None), id(app)}
     for one in found:
         yield one
-        wrapped = []
-        for name in (*WRAPPED, "__self__"):
-            with suppress(Exception):  # properties may raise anything
-                wrapped.append(getattr(one, name))
+        wrapped = [_shown(one, name) for name in _INSIDE]
         closed = [cell for cell in cells_of(one) if callable(cell)] if functions else []
         for inner in (*wrapped, *(closed if len(closed) == 1 else ())):
             if id(inner) not in seen and len(found) < 50:
                 seen.add(id(inner))
                 found.append(inner)
+
+
+def _shown(app: Any, name: str) -> Any:
+    try:
+        return getattr(app, name, None)
+    except Exception:  # properties may raise anything
+        return None
 
 
 def cells_of(function: Any) -> Iterator[Any]:
@@ -211,6 +216,8 @@ def _ask(hook: str, apps: Iterable[Any], *arguments: Any) -> Iterator[Any]:
 
 def first(hook: str, app: Any, *arguments: Any) -> Any:
     """The first answer that says something, on an app or what it wraps; else `None`."""
+    if not any(loaded(*framework.app) for framework in _with(hook)):
+        return None  # the usual case, as every mount that is built asks
     return next(filter(None, _ask(hook, within(app, functions=False), *arguments)), None)
 
 

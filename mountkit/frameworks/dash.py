@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from mountkit.frameworks import Framework, Special, is_a, is_told, items_of
+from mountkit.frameworks import Framework, Special, is_a, is_told, items_of, loaded
 from mountkit.frameworks.starlette import APP
 
 
 def _find(app: Any) -> Any:
     """Its pages are its methods: Flask and Quart list them as views, FastAPI as routes."""
+    if loaded("dash", "Dash") is None:
+        return None
     views = getattr(app, "view_functions", None)
     pages = [*views.values()] if isinstance(views, dict) else items_of(app, "routes")
     owners = (getattr(getattr(page, "endpoint", page), "__self__", None) for page in pages)
