@@ -12,14 +12,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 #: The conventions that only a framework asks for; see `mountkit.serving.scopes.Convention`.
-Stripped: TypeAlias = Literal["strip", "none"]
+Special: TypeAlias = Literal["strip", "none", "whole"]
+#: Where wrappers keep what they wrap.
+WRAPPED: tuple[str, ...] = (
+    *("__wrapped__", "app", "application", "wsgi_app", "wsgi_application"),
+    *("asgi_app", "asgi", "wsgi", "_app", "_application", "wrapped", "inner", "server", "ds"),
+)
+_INSIDE = (*WRAPPED, "__self__")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,22 +41,31 @@ class Framework:
         left_keys: the scope keys that its router sets for itself, separated by spaces.
         convention: which one its apps need, if the default is wrong; may depend on the app and the
             path of the mount.
+        hands_on: for apps with such a convention that serve some paths by themselves and hand on
+            all others to another app, which needs a convention of its own: whether a path below
+            the mount is the app's own, and the other app; or `None`.
+        needs_nothing: whether its apps find their prefix, and no more has to be known.
+        refuses_params: whether its apps fail on `path_params` that are not their own.
         keeps_first_prefix: whether its apps write the first prefix that they see into all later
             URLs, so that one app cannot be mounted at two.
+        instead: what an object is that is no app, and what to mount instead.
         advice: without a full stop. See `unless_told`.
         reversal: if it lacks Starlette's `url_path_for`.
         route_of: if it is not `scope["route"]`.
         cut_off: if its WSGI apps read bodies without a length, by `wsgi.input_terminated`: what
             they expect of one that is cut off, an exception as a module and a name.
-        parts: classes of what is mounted by mistake in place of an app, and what to write.
     """
 
     name: str
     app: tuple[str, str] = ("builtins", "object")
     find: Callable[[Any], Any] = lambda app: app
     left_keys: str = ""
-    convention: Stripped | Callable[[Any, str], Stripped | None] | None = None
+    convention: Special | Callable[[Any, str], Special | None] | None = None
+    hands_on: Callable[[Any], tuple[Callable[[str], bool], Any] | None] | None = None
+    refuses_params: bool = False
+    needs_nothing: bool = False
     keeps_first_prefix: bool = False
+    instead: Callable[[Any], str] | None = None
     advice: Callable[[Any, str], str] | None = None
     problems: Callable[[Any, Place], Iterable[Problem]] | None = None
     reversal: Callable[[Any], Reversal | None] | None = None
@@ -59,7 +74,6 @@ class Framework:
     route_of: Callable[[Mapping[str, Any]], Any] | None = None
     wsgi_route_of: Callable[[Mapping[str, Any]], WSGIRoute | None] | None = None
     cut_off: tuple[str, str] | None = None
-    parts: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 class Place(NamedTuple):
@@ -116,14 +130,28 @@ def is_a(app: Any, module: str, name: str) -> bool:
     return isinstance(app, loaded(module, name) or ())
 
 
-def inner(app: Any, *attributes: str) -> Iterator[Any]:
-    """An app and what it wraps, the outermost first; up to eight, as they may go in a circle."""
-    for _ in range(8):
-        if app is None:
-            return
-        yield app
-        found = (getattr(app, name, None) for name in attributes)
-        app = next((one for one in found if one is not None), None)
+def within(app: Any, *, functions: bool = True) -> Iterator[Any]:
+    """An app and what it wraps, the outermost first; up to 50 objects, as they may go in a circle.
+
+    Args:
+        functions: whether to look for the one thing that a function has closed over, too.
+    """
+    found, seen = [app], {id(None), id(app)}
+    for one in found:
+        yield one
+        wrapped = [_shown(one, name) for name in _INSIDE]
+        closed = [cell for cell in cells_of(one) if callable(cell)] if functions else []
+        for inner in (*wrapped, *(closed if len(closed) == 1 else ())):
+            if id(inner) not in seen and len(found) < 50:
+                seen.add(id(inner))
+                found.append(inner)
+
+
+def _shown(app: Any, name: str) -> Any:
+    try:
+        return getattr(app, name, None)
+    except Exception:  # properties may raise anything
+        return None
 
 
 def cells_of(function: Any) -> Iterator[Any]:
@@ -131,6 +159,12 @@ def cells_of(function: Any) -> Iterator[Any]:
     for cell in getattr(function, "__closure__", None) or ():
         with suppress(ValueError):  # the variable has no value yet
             yield cell.cell_contents
+
+
+def items_of(app: Any, name: str) -> list[Any]:
+    """A list that apps of some frameworks have under this name; empty for all others."""
+    found = getattr(app, name, None)
+    return [*found] if isinstance(found, list | tuple) else []
 
 
 def is_told(told: str | None, prefix: str) -> bool:
@@ -165,74 +199,82 @@ def _with(hook: str, cls: type | None = None) -> tuple[Framework, ...]:
     return tuple(one for one in having if not cls or issubclass(cls, loaded(*one.app) or ()))
 
 
-def _known(hook: str, app: Any) -> Iterator[tuple[Framework, Any]]:
-    """The frameworks that recognise `app` and have this hook, each with its own app in it."""
-    found = ((framework, framework.find(app)) for framework in _with(hook, app.__class__))
-    return (pair for pair in found if pair[1] is not None)
+def _known(hook: str, apps: Iterable[Any]) -> Iterator[tuple[Framework, Any]]:
+    """The frameworks that recognise one of `apps` and have this hook, each with its own app in the
+    first of them."""
+    seen: set[str] = set()
+    for app in apps:
+        for framework in _with(hook, app.__class__):
+            if framework.name not in seen and (found := framework.find(app)) is not None:
+                seen.add(framework.name)
+                yield framework, found
 
 
-def _ask(hook: str, app: Any, *arguments: Any) -> Iterator[Any]:
-    """The answers of the frameworks that recognise `app` and have this hook."""
-    for framework, found in _known(hook, app):
+def _ask(hook: str, apps: Iterable[Any], *arguments: Any) -> Iterator[Any]:
+    """The answers of the frameworks that recognise one of `apps` and have this hook."""
+    for framework, found in _known(hook, apps):
         answer = getattr(framework, hook)
         yield answer(found, *arguments) if callable(answer) else answer
 
 
-def convention_of(app: Any, prefix: str) -> Stripped | None:
-    """The convention that an app needs at `prefix`, or an app that it shows as `.app` or `.server`;
-    `None` if no framework asks for another than the default."""
-    for shown in inner(app, "app", "server"):
-        convention: Stripped
-        for convention in filter(None, _ask("convention", shown, prefix)):
-            return convention
-    return None
+def first(hook: str, app: Any, *arguments: Any) -> Any:
+    """The first answer that says something, on an app or what it wraps; else `None`."""
+    if not any(loaded(*framework.app) for framework in _with(hook)):
+        return None  # the usual case, as every mount that is built asks
+    return next(filter(None, _ask(hook, within(app, functions=False), *arguments)), None)
+
+
+def convention_of(app: Any, prefix: str) -> Special | None:
+    """The convention that an app needs at `prefix`; `None` if no framework asks for another than
+    the default."""
+    convention: Special | None = first("convention", app, prefix)
+    return convention
+
+
+def instead_of(app: Any) -> str:
+    """What an object is that is no app, and what to mount instead; `""` if that is not known."""
+    return next(_ask("instead", [app]), "")
+
+
+def is_known(app: Any) -> bool:
+    """Whether an app, or what it wraps, is of a framework that has a file here."""
+    return any(_known("name", within(app)))
 
 
 def advice(app: Any, prefix: str) -> str:
     """What an app was told of its prefix and what to write instead; `""` if that is right, or the
     app is not known. A proxy may add to the left of the prefix."""
-    return next(filter(None, _ask("advice", app, prefix)), "")
+    return next(filter(None, _ask("advice", within(app), prefix)), "")
 
 
 def problems(app: Any, place: Place) -> Iterator[Problem]:
     """What is wrong with an app at its place, `advice` included."""
     if place.convention != "whole" and (told := advice(app, place.prefix)):
         yield Problem("unaware-of-prefix", told)
-    for found in _ask("problems", app, place):
+    for found in _ask("problems", within(app), place):
         yield from found
 
 
-def part_of_an_app(app: Any) -> str:
-    """What to write in place of a part of an app, or a list of such; `""` for anything else."""
-    if isinstance(app, (list, tuple)) and app:
-        app = app[0]
-    return _part(app.__class__)
-
-
-@lru_cache(maxsize=1024)
-def _part(cls: type) -> str:
-    known = (pair for framework in _with("parts") for pair in framework.parts.items())
-    return next((how for at, how in known if issubclass(cls, loaded(*at) or ())), "")
-
-
-def keeps_first_prefix(app: Any) -> str:
-    """The name of the framework, if its apps keep the first prefix that they see, else `""`."""
-    return next((framework.name for framework, _ in _known("keeps_first_prefix", app)), "")
+def keeps_first_prefix(app: Any) -> tuple[str, Any]:
+    """The name of the framework and its app, if it keeps the first prefix that it sees; else `""`
+    and `None`."""
+    found = _known("keeps_first_prefix", within(app))
+    return next(((framework.name, own) for framework, own in found), ("", None))
 
 
 def reversal_of(app: Any) -> Reversal | None:
     """How to ask an app for its URLs, or `None` if that is not known."""
-    return next(_ask("reversal", app), None)
+    return next(_ask("reversal", [app]), None)
 
 
 def document_of(app: Any) -> dict[str, Any] | None:
     """The OpenAPI document that an app publishes, if it is known."""
-    return next(_ask("document", app), None)
+    return next(_ask("document", [app]), None)
 
 
 def session_cookie(app: Any) -> SessionCookie | None:
     """The cookie that holds an app's sessions, if the whole host gets it (`Path=/`)."""
-    return next(_ask("session_cookie", app), None)
+    return next(_ask("session_cookie", within(app)), None)
 
 
 def route_of(scope: Mapping[str, Any]) -> Any:
@@ -250,8 +292,8 @@ def wsgi_route_of(environ: Mapping[str, Any]) -> WSGIRoute | None:
 def cut_off_of(app: Any) -> Any:
     """The exception by which a WSGI app, or one that it shows that it wraps, is told that a body
     without a length was cut off; `None` if it is not known to read such bodies."""
-    shown = inner(app, "app", "wsgi_app", "application", "server", "__self__")
-    return next((loaded(*name) for one in shown for name in _ask("cut_off", one)), None)
+    name = next(_ask("cut_off", within(app, functions=False)), None)
+    return loaded(*name) if name else None
 
 
 @cache

@@ -2,4 +2,8 @@
 
 from mountkit.frameworks import Framework
 
-CHANNELS = Framework(name="Channels", left_keys="path_remaining url_route")
+CHANNELS = Framework(
+    name="Channels",
+    app=("channels.routing", "ProtocolTypeRouter"),
+    left_keys="path_remaining url_route",
+)

@@ -6,7 +6,7 @@ from mountkit.frameworks import Framework, cells_of, is_a, unless_told
 
 
 def _find(app: Any) -> Any:
-    """Among what an app wraps, in functions too; up to 50 objects."""
+    """Among what functions have closed over, too; up to 50 objects."""
     pending = [app]
     for one in pending:
         if is_a(one, "datasette.app", "Datasette"):

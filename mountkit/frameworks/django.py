@@ -1,19 +1,20 @@
 """Django, as ASGI and as WSGI. Its `STATIC_URL` keeps the first prefix that it sees."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from mountkit.frameworks import Framework, Reversal, inner, is_a, is_told
+from mountkit.frameworks import Framework, Reversal, is_a, is_told, loaded, within
 
 _HANDLER = ("django.core.handlers.base", "BaseHandler")
-_STATIC_HANDLERS = ("ASGIStaticFilesHandler", "StaticFilesHandler")
+_HANDLERS = ("ASGIStaticFilesHandler", "StaticFilesHandler", "WhiteNoise", "ServeStatic")
+_MIDDLEWARE = ("WhiteNoiseMiddleware", "ServeStaticMiddleware")
 
 
 def _find(app: Any) -> Any:
     """The app with its wrappers, as one of them may serve the static files."""
-    return app if any(is_a(one, *_HANDLER) for one in inner(app, "application", "app")) else None
+    return app if any(is_a(one, *_HANDLER) for one in within(app)) else None
 
 
 def _advice(app: Any, prefix: str) -> str:
@@ -26,18 +27,35 @@ def _advice(app: Any, prefix: str) -> str:
         )
     # As it was written: to read the setting would fix it (`LazySettings.__getattr__`).
     static: str | None = getattr(settings._wrapped, "STATIC_URL", None)
-    has_files = "django.contrib.staticfiles" in settings.INSTALLED_APPS
-    if forced is not None or static is None or not has_files:
+    if not prefix or static is None or "django.contrib.staticfiles" not in settings.INSTALLED_APPS:
         return ""
-    chain = inner(app, "application", "app")
-    serves = any(type(one).__name__ in _STATIC_HANDLERS for one in chain)
+    layers = {cls.__name__ for cls in _middleware(settings)}.intersection(_MIDDLEWARE)
+    serves = layers or any(type(one).__name__ in _HANDLERS for one in within(app))
     is_relative = not static.startswith(("/", "http:", "https:"))
-    if is_relative or (serves and static.startswith("/") and f"{prefix}/" not in static):
-        return (
-            f"Django has STATIC_URL={static!r}, to which it adds the prefix that it sees first, or "
-            f"none; write STATIC_URL={f'{prefix}/static/'!r}, or FORCE_SCRIPT_NAME={prefix!r}"
-        )
-    return ""
+    if not is_relative and not (serves and static.startswith("/")):
+        return ""
+    fixed = vars(settings).get("STATIC_URL")
+    is_right = f"{prefix}/" in (fixed or static)
+    if is_relative:  # it gets a script name that is forced, unless it was read before that was set
+        is_right = forced is not None and (fixed is None or is_right)
+    # It compares the path below the script name, and knows only a forced one.
+    own = getattr(settings, "WHITENOISE_STATIC_PREFIX", None)
+    needs_name = bool(layers) and forced is None and own is None
+    if is_right and not needs_name:
+        return ""
+    return (
+        f"Django has STATIC_URL={static!r}"
+        + ", to which it adds the prefix that it sees first, or none" * is_relative
+        + f"; write STATIC_URL={f'{prefix}/static/'!r}"
+        + f" and FORCE_SCRIPT_NAME={prefix!r}, as WhiteNoise needs both" * needs_name
+    )
+
+
+def _middleware(settings: Any) -> Iterator[type]:
+    """The classes of the middleware, with their bases."""
+    for name in settings.MIDDLEWARE:
+        module, _, attribute = name.rpartition(".")
+        yield from getattr(loaded(module, attribute), "__mro__", ())
 
 
 def _path_for(name: str, params: Mapping[str, Any]) -> str:
@@ -57,12 +75,10 @@ def _names(resolver: Any = None, namespace: str = "") -> Iterable[str]:
         yield from _names(below, f"{namespace}{key}:")
 
 
-_APP = "pass get_asgi_application() or get_wsgi_application()"
 DJANGO = Framework(
     name="Django",
     find=_find,
     advice=_advice,
-    parts={("django.urls.resolvers", name): _APP for name in ("URLPattern", "URLResolver")},
 )
 # Not the wrappers, which may have routes of their own.
 HANDLER = Framework(

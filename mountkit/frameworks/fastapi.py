@@ -32,7 +32,4 @@ FASTAPI = Framework(
     problems=_problems,
     document=lambda app: app.openapi() if app.openapi_url else None,
     route_of=_route_of,
-    parts={
-        ("fastapi", "APIRouter"): "write app = FastAPI(), app.include_router(…), and mount the app"
-    },
 )

@@ -47,8 +47,4 @@ FLASK = Framework(
     session_cookie=_session_cookie,
     wsgi_route_of=_wsgi_route_of,
     cut_off=("werkzeug.exceptions", "ClientDisconnected"),
-    parts={
-        ("flask.sansio.blueprints", "Blueprint"): "call app.register_blueprint(…) of a Flask app, "
-        "and mount the app"
-    },
 )

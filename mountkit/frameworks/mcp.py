@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from mountkit.frameworks import Framework, Place, Problem
+from mountkit.frameworks import Framework, Place, Problem, items_of
 
 
 def _find(app: Any) -> Any:
     """What guards the endpoints of its apps."""
-    endpoints = (getattr(route, "endpoint", None) for route in getattr(app, "routes", None) or ())
+    endpoints = (getattr(route, "endpoint", None) for route in items_of(app, "routes"))
     managers = (getattr(endpoint, "session_manager", None) for endpoint in endpoints)
     return [getattr(one, "security_settings", None) for one in managers if one is not None] or None
 

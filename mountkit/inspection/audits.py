@@ -11,7 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from mountkit.frameworks import Place, inner, keeps_first_prefix, problems, session_cookie
+from mountkit.frameworks import keeps_first_prefix, problems, session_cookie, within
 from mountkit.inspection.layers import Layer, candidates_of, describe, layers_of
 from mountkit.matching.findings import Finding, shown
 from mountkit.matching.preflights import UNKNOWN
@@ -61,11 +61,7 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> 
         message = f"{shown(mount.rule)} mounts an app into itself; mount another app."
         yield Finding("mounted-into-itself", message, (mount.rule,))
         return
-    child = mount.child
-    is_stopped = child is not None and child.has_lifespan and child.lifespan.shutdown
-    host = None if mount.rule.host is None else mount.rule.host.host
-    place = Place(prefix, host, mount.convention, is_stopped)
-    for problem in problems(mount.target, place):
+    for problem in problems(mount.target, mount.place(prefix)):
         message = f"The app of {shown(mount.rule)}: {problem.message}."
         yield Finding(problem.code, message, (mount.rule,))
     yield from _check_prefixes(mount, prefix, met)
@@ -84,7 +80,7 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> 
 
 def _has_cors(app: Any) -> bool:
     """Whether Starlette's CORSMiddleware stands in an app."""
-    apps = [*inner(app, "app")]
+    apps = [*within(app)]
     layers = [
         getattr(layer, "cls", None) for one in apps for layer in getattr(one, "user_middleware", ())
     ]
@@ -104,10 +100,10 @@ def _meets_preflights(rule: Rule) -> bool:
 
 def _check_prefixes(mount: Mount, prefix: str, met: _Met) -> Iterator[Finding]:
     """An app that keeps the first prefix that it sees, but is mounted at several."""
-    name = keeps_first_prefix(mount.target)
+    name, app = keeps_first_prefix(mount.target)
     if not name:
         return
-    first, first_prefix = met.setdefault(id(mount.target), (mount, prefix))
+    first, first_prefix = met.setdefault(id(app), (mount, prefix))
     if prefix != first_prefix:
         where = f"{shown(mount.rule)} and {shown(first.rule)} mount one app"
     elif "{" in prefix:
@@ -146,7 +142,7 @@ def _check_cookies(app: Any) -> Iterator[Finding]:
 
 def _has_own_cookies(mount: Mount) -> bool:
     """Whether a layer of the mount keeps its cookies to the prefix."""
-    return any(isinstance(layer, CookiePathMiddleware) for layer in inner(mount.app, "app"))
+    return any(isinstance(layer, CookiePathMiddleware) for layer in within(mount.app))
 
 
 def _are_at_one_host(one: Mount | None, other: Mount | None) -> bool:

@@ -9,16 +9,17 @@ import starlette.routing
 from starlette.routing import BaseRoute, Match, Router
 from starlette.types import Scope
 
-from mountkit.frameworks import inner
+from mountkit.frameworks import within
 from mountkit.inspection.layers import describe, describe_app, flatten, target_of
 
 
 def answer_of(app: Any, scope: Scope) -> str:
     """What `app` will do: its route and endpoint, or 404, 405, a redirect; `""` if it shows no
     routes of Starlette's or FastAPI's."""
-    for shown in inner(app, "router", "app"):
-        if isinstance(shown, Router):
-            return _answer_of_routes(shown.routes, scope)
+    for shown in within(app, functions=False):
+        router = getattr(shown, "router", shown)
+        if isinstance(router, Router):
+            return _answer_of_routes(router.routes, scope)
     return ""
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, NoMatchFound
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from mountkit.exceptions import MountkitError
 from mountkit.lifespans.children import Child, children_of, mounts_of
@@ -91,7 +91,7 @@ class Dispatcher:
         self._timeouts = Timeouts(
             startup_timeout, shutdown_timeout, total_startup_timeout, total_shutdown_timeout
         )
-        self._fall_through: ASGIApp = EscapeWatch(self._serve_default, self.table)
+        self.escapes: EscapeWatch = EscapeWatch(self._serve_default, self.table)
         self._set_lifespans(None if self.default is None else self.default.child)
 
     def _set_lifespans(self, wrapped: Child | None, *, is_transparent: bool = False) -> None:
@@ -112,7 +112,7 @@ class Dispatcher:
         found = self.table.decide(scope)
         if found is None:
             if self.unknown_host == "default" or self.table.knows_host(scope):
-                await self._fall_through(scope, receive, send)
+                await self.escapes(scope, receive, send)
             else:
                 unknown = Refusal(self.unknown_host, "No mount has the host of the request.")
                 await refuse(unknown, self.table, scope, receive, send, self)

@@ -29,6 +29,7 @@ class Flight:
 
     Attributes:
         status: of the response, 101 for an accepted websocket; 0 before the app has answered.
+        start: the message that has started a response of HTTP, once `status` is not 0.
         task: asyncio's, which `cut` cancels; `None` on trio, where a cancel scope does it.
         cuts: how often it was cut.
     """
@@ -39,6 +40,7 @@ class Flight:
         "_on_start",
         "_send",
         "cuts",
+        "start",
         "status",
         "task",
     )
@@ -56,6 +58,7 @@ class Flight:
         cost more than the server's own `send`."""
         if not self.status:
             if message["type"] == "http.response.start":
+                self.start = message
                 self.status = message["status"]
                 if self._on_start is not None:
                     self._on_start()
@@ -135,16 +138,18 @@ class Traffic:
         flights: those under way; a dict, as an empty set takes four times the memory.
         answers: how many have ended, by the first digit of the status.
         gone: how many were given up because the client has gone.
+        missing: how many were 404.
         draining_since: when the mount has left its table, in seconds since the epoch; `None` while
             it serves.
     """
 
-    __slots__ = ("_emptied", "answers", "draining_since", "flights", "gone")
+    __slots__ = ("_emptied", "answers", "draining_since", "flights", "gone", "missing")
 
     def __init__(self) -> None:
         self.flights: dict[Flight, None] = {}
         self.answers: list[int] = [0] * 6
         self.gone: int = 0
+        self.missing: int = 0
         self.draining_since: float | None = None
         self._emptied: anyio.Event | None = None  # while `drain` waits for it
 

@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Match, NoMatchFound, Router, compile_pa
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer_unavailable, redirect_location, redirected
-from mountkit.frameworks import left_keys
+from mountkit.frameworks import Place, left_keys
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.runs import Health, Status
@@ -31,6 +31,7 @@ from mountkit.matching.matchers import Matcher, Wanted
 from mountkit.matching.rules import Rule
 from mountkit.middleware.watchdogs import SERVING
 from mountkit.serving.errors import end
+from mountkit.serving.escapes import TELLING, note
 from mountkit.serving.exposures import Exposure, checked_exposures, exposures_of
 from mountkit.serving.flights import Flight, Traffic
 from mountkit.serving.loops import PATIENCE, watched
@@ -124,8 +125,8 @@ class Mount(starlette.routing.Mount):
     child: Child | None = None
     #: Paths of the app that are served elsewhere too, by where they are served.
     expose: Mapping[str, str] = MappingProxyType({})
-    #: Whether one of its pages was seen to ask for a URL outside the prefix.
-    has_escaped: bool = False
+    #: The kinds of URLs outside the prefix that it was seen to ask for or to redirect to.
+    escaped: frozenset[str] = frozenset()
     #: How often its index was seen to redirect to the bare prefix, before it has answered.
     index_redirects: int = 0
     _exposures: Sequence[Exposure] | None = None
@@ -175,7 +176,7 @@ class Mount(starlette.routing.Mount):
             self.child = child_of(app, asgi, self.where, lifespan, interface)
         self.left_keys: frozenset[str] = left_keys()
         self.convention: Convention = chosen_convention(convention, asgi, self.path)
-        self._build_scope = builder_of(self.convention, asgi, self.child)
+        self._build_scope = builder_of(self.convention, asgi, self.child, self.path, convention)
 
     path_regex: cached_property[Any] = cached_property(lambda self: _compiled(self)[0])
     path_format: cached_property[Any] = cached_property(lambda self: _compiled(self)[1])
@@ -216,6 +217,17 @@ class Mount(starlette.routing.Mount):
         """What stands behind the mount: the app as it was given, or the router of `routes=`."""
         return self._base_app if self.child is None else self.child.app
 
+    def place(self, prefix: str) -> Place:
+        """What decides whether the app is right here.
+
+        Args:
+            prefix: of the mounts above and of this one.
+        """
+        child = self.child
+        is_stopped = child is not None and child.has_lifespan and child.lifespan.shutdown
+        host = None if self.rule.host is None else self.rule.host.host
+        return Place(prefix, host, self.convention, is_stopped)
+
     @property
     def exposures(self) -> Sequence[Exposure]:
         """Where the app is served too: outside of the prefix, and at other hosts."""
@@ -247,12 +259,7 @@ class Mount(starlette.routing.Mount):
         await self._alone.handle(scope, receive, send)
 
     async def serve(
-        self,
-        found: Resolution[Any],
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        router: Any = None,
+        self, found: Resolution[Any], scope: Scope, receive: Receive, send: Send, router: Any = None
     ) -> None:
         """Serve a request that a table has given to this mount: make the app's scope, run the
         layers and the app. `scope` is not changed, but that the composed route is left in it.
@@ -293,6 +300,8 @@ class Mount(starlette.routing.Mount):
             await end(self, exc, flight, scope, child, receive, router)
         finally:
             traffic.end(flight)
+            if flight.status in TELLING:
+                note(self, found, scope, flight, router)
             if publish is not None:
                 publish()
 

@@ -12,12 +12,20 @@ from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
 from mountkit.exceptions import PatternError, shown
-from mountkit.frameworks import convention_of
+from mountkit.frameworks import convention_of, first
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
 from mountkit.matching.rules import Rule
 from mountkit.middleware.redirects import LocationMiddleware
-from mountkit.serving.scopes import BUILDERS, Builder, Convention, routes_scope, shared_scope
+from mountkit.serving.scopes import (
+    BUILDERS,
+    Builder,
+    Convention,
+    divided_scope,
+    routes_scope,
+    shared_scope,
+    unnamed_scope,
+)
 from mountkit.serving.tables import MountTable
 from mountkit.wsgi.detection import Interface, adapt, is_built
 
@@ -125,9 +133,25 @@ def chosen_convention(convention: Convention | None, app: ASGIApp, prefix: str) 
     return convention
 
 
-def builder_of(convention: Convention, app: ASGIApp, child: Child | None) -> Builder:
-    """What makes the app's scope."""
+def builder_of(
+    convention: Convention,
+    app: ASGIApp,
+    child: Child | None,
+    prefix: str,
+    given: Convention | None,
+) -> Builder:
+    """What makes the app's scope.
+
+    Args:
+        given: the convention that was asked for.
+    """
     if isinstance(app, Router):
         return routes_scope
+    build = BUILDERS[convention]
+    if given is None and convention != "spec" and (divided := first("hands_on", app)):
+        is_own, other = divided
+        build = divided_scope(build, BUILDERS[convention_of(other, prefix) or "spec"], is_own)
+    if first("refuses_params", app):
+        build = unnamed_scope(build)
     share = () if child is None else tuple(child.lifespan.share)
-    return shared_scope(BUILDERS[convention], share) if share else BUILDERS[convention]
+    return shared_scope(build, share) if share else build

@@ -162,6 +162,18 @@ def shared_scope(build: Builder, share: tuple[str, ...]) -> Builder:
     return build_shared
 
 
+def divided_scope(build: Builder, other: Builder, is_own: Callable[[str], bool]) -> Builder:
+    """A builder for an app that hands on to another one what it does not serve itself."""
+    return lambda mount, found, *more: (build if is_own(found.rest or "/") else other)(
+        mount, found, *more
+    )
+
+
+def unnamed_scope(build: Builder) -> Builder:
+    """A builder whose scopes have the placeholders of mounts in `mountkit.params` only."""
+    return lambda *given: {k: v for k, v in build(*given).items() if k != "path_params"}
+
+
 def same_scope(
     mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
 ) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import InterfaceError, shown
-from mountkit.frameworks import cells_of, part_of_an_app
+from mountkit.frameworks import WRAPPED, cells_of, instead_of
 
 #: The names are uvicorn's.
 Interface: TypeAlias = Literal["asgi3", "asgi2", "wsgi"]
@@ -26,12 +26,8 @@ _REQUESTS = ("request", "req")
 # What is passed in place of an application, by class.
 _HINTS = {
     "str": "import the application and pass the object",
-    "module": "pass the application that is in the module",
-    "coroutine": "await it first",
     "list": "routes go into routes=[…]",
 }
-# Where wrappers keep what they wrap.
-_WRAPPED = "__wrapped__ wsgi_app asgi_app app application _app wrapped inner server"
 
 
 def recognise(app: Any) -> Interface:
@@ -40,8 +36,8 @@ def recognise(app: Any) -> Interface:
     Raises:
         InterfaceError: it is not an application, or its signature does not tell.
     """
-    if how := part_of_an_app(app):
-        raise InterfaceError(f"{shown(app)} is a part of an application; {how}.")
+    if instead := instead_of(app):
+        raise InterfaceError(f"{shown(app)} is {instead}.")
     found = _recognise(app, set())
     if found is not None:
         return found
@@ -140,7 +136,9 @@ def _of_class(cls: type[Any]) -> Interface | None:
 
 def _of_wrapped(app: Any, seen: set[int]) -> Interface | None:
     """The interface of what the object wraps, if all of that agrees."""
-    wrapped = [getattr(app, name, None) for name in _WRAPPED.split()]
+    if instead_of(app):
+        return None
+    wrapped = [getattr(app, name, None) for name in WRAPPED]
     found = {_recognise(one, seen) for one in (*wrapped, *cells_of(app))} - {None}
     return found.pop() if len(found) == 1 else None
 

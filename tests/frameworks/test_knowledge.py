@@ -9,21 +9,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import falcon.asgi
 import fastapi
 import litestar
 import pytest
 import socketio
 from flask import Flask
 from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount as StarletteMount
-from starlette.routing import Router
+from starlette.routing import Route, Router
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from werkzeug.local import LocalProxy
 
 from mountkit import Dispatcher, Mount, check, frameworks
-from mountkit.frameworks import Framework, Place, inner, is_told
+from mountkit.frameworks import Framework, Place, is_told
 
 FILES = sorted(
     path.stem for path in Path(frameworks.__file__).parent.glob("*.py") if path.stem != "__init__"
@@ -31,6 +34,7 @@ FILES = sorted(
 
 
 EMPTY = Framework(name="")
+STYLE = Path(__file__).parent.parent / "support/apps/static/style.css"
 
 
 def declared_in(file: str) -> list[Framework]:
@@ -83,6 +87,7 @@ OWN = Framework(
     app=("own_framework", "Own"),
     left_keys="own.router own.route",
     convention="none",
+    refuses_params=True,
     keeps_first_prefix=True,
     advice=unless_told(lambda app: app.told, "Own was told {told!r}; write Own({prefix!r})"),
     problems=lambda app, place: [Problem("refuses-host", f"Own is at {place.host}")],
@@ -129,7 +134,7 @@ def test_a_file_that_is_dropped_in_is_found(own: Any) -> None:
     assert {"own.router", "own.route"} <= frameworks.left_keys()
     assert frameworks.advice(own, "/sub") == "Own was told '/other'; write Own('/sub')"
     assert frameworks.advice(own, "/other") == ""
-    assert frameworks.keeps_first_prefix(own) == "Own"
+    assert frameworks.keeps_first_prefix(own) == ("Own", own)
     assert frameworks.document_of(own) == {"openapi": "3.1.0"}
     assert frameworks.route_of({"own.route": "a", "route": "b"}) == "a"
     where = f"The app of Mount({mount.rule!r}) at {mount.rule.where}: "
@@ -146,7 +151,7 @@ def test_an_app_that_is_not_known() -> None:
     assert frameworks.convention_of(app, "/sub") is None
     assert frameworks.advice(app, "/sub") == ""
     assert list(frameworks.problems(app, Place("/sub", "a.com", "spec", True))) == []
-    assert frameworks.keeps_first_prefix(app) == ""
+    assert frameworks.keeps_first_prefix(app) == ("", None)
     assert frameworks.reversal_of(app) is None
     assert frameworks.document_of(app) is None
     assert frameworks.session_cookie(app) is None
@@ -180,10 +185,6 @@ def test_is_told(told: str | None, prefix: str, expected: bool) -> None:
     assert is_told(told, prefix) is expected
 
 
-def test_what_is_inside_of_nothing() -> None:
-    assert list(inner(None, "app")) == []
-
-
 @pytest.mark.parametrize(
     ("own", "prefix", "path"),
     [
@@ -199,6 +200,85 @@ def test_socketio_answers_at_its_mount(own: Any, prefix: str, path: str) -> None
     app = socketio.ASGIApp(socketio.AsyncServer(async_mode="asgi"), socketio_path=own)
     app.engineio_server = SimpleNamespace(handle_request=PlainTextResponse("socket"))
     assert TestClient(Dispatcher([Mount(prefix, app, lifespan="off")])).get(path).text == "socket"
+
+
+def with_other(other: Any, static_files: Any = None) -> Any:
+    app = socketio.ASGIApp(
+        socketio.AsyncServer(async_mode="asgi"), other_asgi_app=other, static_files=static_files
+    )
+    app.engineio_server = SimpleNamespace(handle_request=PlainTextResponse("socket"))
+    return app
+
+
+async def url_of(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(request.url_for("page")))
+
+
+def site() -> Starlette:
+    below = StarletteMount("/below", routes=[Route("/page", url_of)])
+    return Starlette(routes=[Route("/page", url_of, name="page"), below])
+
+
+@pytest.mark.parametrize("root_path", ["", "/proxy"])
+@pytest.mark.parametrize("prefix", ["/sub", "/t/{tenant}"])
+@pytest.mark.parametrize("wrap", [lambda app: app, GZipMiddleware], ids=["bare", "wrapped"])
+def test_socketio_hands_on_to_another_app(prefix: str, root_path: str, wrap: Any) -> None:
+    """Each gets the scope that it needs, the files of Socket.IO too."""
+    files = {"/style.css": str(STYLE), "/missing.css": "/nowhere/style.css"}
+    app = Dispatcher({prefix: wrap(with_other(site(), files))})
+    base = root_path + prefix.replace("{tenant}", "acme")
+    with TestClient(app, root_path=root_path) as client:
+        for path in ("/socket.io/?EIO=4", "/socket.io?EIO=4"):
+            assert client.get(base + path).text == "socket"
+        for path in ("/page", "/below/page"):
+            assert client.get(base + path).text == f"http://testserver{base}/page"
+        assert client.get(f"{base}/style.css").text == STYLE.read_text()
+        assert client.get(f"{base}/missing.css").status_code == 404
+
+
+def test_socketio_hands_on_to_an_app_that_needs_another_scope() -> None:
+    """Which it gets."""
+
+    class Item:
+        async def on_get(self, request: Any, response: Any) -> None:
+            response.text = request.prefix
+
+    other = falcon.asgi.App()
+    other.add_route("/item", Item())
+    with TestClient(Dispatcher({"/sub": with_other(other)})) as client:
+        assert client.get("/sub/item").text == "http://testserver/sub"
+
+
+def test_a_convention_that_was_asked_for_holds_for_all() -> None:
+    """An explicit word beats what is known."""
+    app = Dispatcher([Mount("/sub", with_other(site()), convention="spec")])
+    with TestClient(app) as client:
+        assert client.get("/sub/socket.io/").status_code == 404
+        assert client.get("/sub/page").text == "http://testserver/sub/page"
+
+
+def test_placeholders_that_an_app_refuses(own: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets its own alone; those of the mounts are in a key of mountkit's."""
+    recorder = Recorder()
+    monkeypatch.setattr(sys.modules[__name__], "Own", Recorder)
+    with TestClient(Dispatcher({"/{tenant}": Dispatcher({"/{id}": recorder})})) as client:
+        client.get("/acme/7/x")
+    assert "path_params" not in recorder.scope
+    assert recorder.scope["mountkit.params"] == {"tenant": "acme", "id": "7"}
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        pytest.param("sub/socket.io", "spec", id="prefix"),
+        pytest.param("/outer/sub/socket.io", "spec", id="whole-prefix"),
+        pytest.param("/other/socket.io", "strip", id="another"),
+    ],
+)
+def test_socketio_that_holds_a_prefix(path: str, expected: str) -> None:
+    """Of this mount, or of those above it too."""
+    server = socketio.AsyncServer(async_mode="asgi")
+    assert Mount("/sub", socketio.ASGIApp(server, socketio_path=path)).convention == expected
 
 
 #: What servers send, and what middleware has put there for mounted apps too.

@@ -11,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from a2wsgi import WSGIMiddleware
+from asgiref.wsgi import WsgiToAsgi
 from django.conf import settings
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.handlers.asgi import ASGIHandler
@@ -22,13 +24,16 @@ from mcp.server.transport_security import TransportSecuritySettings
 from quart import Quart
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
+from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mountkit import CookiePathMiddleware, Dispatcher, DispatchMiddleware, Lifespan, Mount, check
 from mountkit.frameworks import advice
 from tests.support.apps import django_site
-from tests.support.stand_ins import App, Dash, Datasette, WsgiDAVApp, stand_in
+from tests.support.stand_ins import App, Application, Dash, Datasette, Tree, WsgiDAVApp, stand_in
 
 assert django_site  # it has set Django up
 CODES = (
@@ -74,6 +79,138 @@ def test_an_app_that_was_told_its_prefix(make: Any, fix: str, told: str) -> None
     """What a proxy puts before it is not known, and may be there."""
     assert messages(Dispatcher({"/sub": make(told)})) == []
     assert messages(Dispatcher([Mount("/sub", make("/"), convention="whole")])) == []
+
+
+def bound(app: Any) -> Any:
+    """As `ProxyFix(app.wsgi_app)` has it."""
+    return app.__call__
+
+
+def decorated(app: Any) -> Any:
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    return guarded
+
+
+class Broken:
+    """A wrapper with a property that fails."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    @property
+    def inner(self) -> Any:
+        raise RuntimeError
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Nothing here calls it."""
+
+
+@pytest.mark.parametrize(("make", "fix"), APPS)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        *(ProxyFix, GZipMiddleware, WSGIMiddleware, WsgiToAsgi, bound, decorated),
+        *(Broken, lambda app: GZipMiddleware(WsgiToAsgi(ProxyFix(bound(app))))),
+    ],
+)
+def test_an_app_within_others(make: Any, fix: str, wrap: Any) -> None:
+    """Is found."""
+    app = wrap(make("/other/"))
+    interface: Any = "wsgi" if isinstance(app, ProxyFix) else "asgi3"
+    [message] = messages(Dispatcher([Mount("/sub", app, interface=interface)]))
+    assert fix in message
+    told = Mount("/sub", wrap(make("/sub/")), interface=interface)
+    assert messages(Dispatcher([told])) == []
+
+
+def in_a_site(prefix: str, routes: str, cls: Any = Flask) -> Any:
+    """A Dash beside other pages."""
+    site = cls("site") if cls is Flask else cls()
+    if cls is Flask:
+        site.add_url_rule("/about", "about", lambda: "about")
+    else:
+        site.add_api_route("/about", lambda: "about")
+    return Dash(prefix, routes, site).server
+
+
+@pytest.mark.parametrize("cls", [Flask, FastAPI])
+@pytest.mark.parametrize(
+    ("prefix", "routes", "fix"),
+    [
+        pytest.param("/sub/dash/", "/dash/", "", id="right"),
+        pytest.param("/outer/sub/dash/", "/dash/", "", id="right-behind-a-proxy"),
+        pytest.param("/sub/", "/dash/", "'/sub/dash/', routes_pathname_prefix='/dash/'", id="no"),
+        pytest.param(
+            "/dash/", "/dash/", "'/sub/dash/', routes_pathname_prefix='/dash/'", id="none"
+        ),
+        pytest.param(
+            "/sub/dash/", "/sub/dash/", "'/sub/dash/', routes_pathname_prefix='/dash/'", id="both"
+        ),
+        pytest.param("/sub/", "/sub/", "'/sub/', routes_pathname_prefix='/'", id="base"),
+    ],
+)
+def test_dash_in_a_site(prefix: str, routes: str, fix: str, cls: Any) -> None:
+    """Its routes have a path of their own below the prefix."""
+    mount = Mount("/sub", in_a_site(prefix, routes, cls))
+    assert mount.convention == "spec"
+    found = messages(Dispatcher([mount]))
+    assert [fix in message for message in found] == [True] * bool(fix)
+
+
+@pytest.mark.parametrize("server", [None, FastAPI], ids=["flask", "fastapi"])
+@pytest.mark.parametrize("wrap", [lambda app: app, ProxyFix], ids=["bare", "wrapped"])
+def test_dash_whose_routes_hold_the_prefix(server: Any, wrap: Any) -> None:
+    """It gets the path as it came, if it is alone."""
+    app = wrap(Dash("/sub/", "/sub/", server and server()).server)
+    mount = Mount("/sub", app, interface="asgi3" if server else "wsgi")
+    assert mount.convention == "whole"
+    assert messages(Dispatcher([mount])) == []
+    assert Mount("", app, interface="wsgi").convention == "spec"
+
+
+@pytest.mark.parametrize(
+    ("app", "expected"),
+    [
+        pytest.param(Application(""), "script_name=['']", id="app"),
+        pytest.param(ProxyFix(Application("")), "cherrypy.Application(root, None)", id="wrapped"),
+        pytest.param(Application("/other"), "script_name=['/other']", id="another"),
+        pytest.param(Application(None), "", id="of-the-request"),
+        pytest.param(Application("/sub"), "", id="told"),
+        pytest.param(Application("/outer/sub"), "", id="told-behind-a-proxy"),
+        pytest.param(Tree(""), "cherrypy.tree.mount(root, '/sub')", id="tree"),
+        pytest.param(Tree("", "/sub"), "", id="tree-told"),
+        pytest.param(Tree("/sub/blog"), "", id="tree-told-below"),
+    ],
+)
+def test_cherrypy(app: Any, expected: str) -> None:
+    """It compares the whole path."""
+    found = messages(Dispatcher({"/sub": app}))
+    assert [expected in message for message in found] == [True] * bool(expected)
+    assert messages(Dispatcher([Mount("/sub", app, convention="none")])) == []
+    assert messages(Dispatcher({"": app})) == []
+
+
+def test_the_log_sees_through_wrappers(caplog: pytest.LogCaptureFixture) -> None:
+    """As `check` does."""
+    app = Dispatcher({"/sub": ProxyFix(Dash("/other/").server)})
+    TestClient(app).get("/x.js", headers={"referer": "http://testserver/sub/"})
+    assert "write Dash(requests_pathname_prefix='/sub/', routes_pathname" in caplog.text
+
+
+def test_an_app_that_is_told_wrong_and_answers_404(caplog: pytest.LogCaptureFixture) -> None:
+    """The log names its option."""
+
+    class Missing(Application):
+        def __call__(self, environ: Any, start_response: Any) -> Any:
+            start_response("404 Not Found", [])
+            return [b""]
+
+    client = TestClient(Dispatcher({"/sub": Missing("")}))
+    for _ in range(5):
+        client.get("/sub/")
+    assert "answered its first 5 requests with 404: CherryPy answers below script" in caplog.text
 
 
 @pytest.mark.parametrize(("make", "fix"), APPS)
@@ -206,6 +343,45 @@ def test_django(options: dict[str, Any], expected: str) -> None:
     with override_settings(**options):
         found = messages(Dispatcher({"/sub": handler}))
     assert [expected in message for message in found] == [True] * bool(expected)
+
+
+NOISE = {"MIDDLEWARE": ["whitenoise.middleware.OwnWhiteNoise", "not.loaded.Middleware"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param(
+            {"STATIC_URL": "static/"}, "'/sub/static/' and FORCE_SCRIPT_NAME='/sub'", id="relative"
+        ),
+        pytest.param(
+            {"STATIC_URL": "/static/"}, "'/sub/static/' and FORCE_SCRIPT_NAME='/sub'", id="outside"
+        ),
+        pytest.param(
+            {"STATIC_URL": "/sub/static/"}, "and FORCE_SCRIPT_NAME='/sub'", id="without-a-name"
+        ),
+        pytest.param({"STATIC_URL": "/sub/static/", "FORCE_SCRIPT_NAME": "/sub"}, "", id="both"),
+        pytest.param(
+            {"STATIC_URL": "/sub/static/", "WHITENOISE_STATIC_PREFIX": "/static/"}, "", id="own"
+        ),
+        pytest.param({"STATIC_URL": "https://cdn.example.com/"}, "", id="elsewhere"),
+    ],
+)
+def test_django_with_whitenoise(options: dict[str, Any], expected: str) -> None:
+    """Its middleware compares the path below the script name with `STATIC_URL`."""
+    with override_settings(**NOISE, **options):
+        found = messages(Dispatcher({"/sub": ASGIHandler.__new__(ASGIHandler)}))
+    assert [expected in message for message in found] == [True] * bool(expected)
+
+
+def test_django_that_has_read_its_setting_too_early() -> None:
+    """`get_wsgi_application` sets Django up without a script name, so that a relative URL that is
+    read then, as WhiteNoise does it, never gets the one that is forced."""
+    with override_settings(STATIC_URL="static/", FORCE_SCRIPT_NAME="/sub"):
+        assert messages(Dispatcher({"/sub": ASGIHandler()})) == []
+        assert settings.STATIC_URL == "/static/"
+        [message] = messages(Dispatcher({"/sub": ASGIHandler()}))
+        assert message.endswith("; write STATIC_URL='/sub/static/'.")
 
 
 def test_django_with_static_files_of_somebody_else() -> None:

@@ -1,5 +1,5 @@
-"""What `check` says of frameworks whose requirements do not go together with those of the others:
-they have an environment of their own (`scripts/matrix apart`)."""
+"""What is known of frameworks whose requirements do not go together with those of the others, or
+that few use: they have an environment of their own (`scripts/matrix apart`)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from mountkit import Dispatcher, Lifespan, Mount, check
@@ -106,3 +107,108 @@ def test_flask_admin_keeps_the_first_prefix() -> None:
         first, second = (client.get(f"{prefix}/admin/").text for prefix in ("/one", "/two"))
     assert 'href="/one/admin/orders/"' in first
     assert 'href="/one/admin/orders/"' in second
+
+
+SPEC = """
+openapi: "3.0.0"
+info: {title: hello, version: "1"}
+paths:
+  /hello/{name}:
+    get:
+      operationId: hello
+      parameters:
+        - {name: name, in: path, required: true, schema: {type: string}}
+      responses: {"200": {description: hello}}
+"""
+
+
+@pytest.mark.parametrize("kind", ["AsyncApp", "FlaskApp"])
+@pytest.mark.parametrize("prefix", ["/sub", "/{tenant}"])
+def test_connexion(kind: str, prefix: str, tmp_path: Path) -> None:
+    """Its handlers do not get the placeholders of the mount."""
+    connexion = pytest.importorskip("connexion")
+    (tmp_path / "hello.yaml").write_text(SPEC)
+    app = getattr(connexion, kind)("hello", specification_dir=str(tmp_path))
+    find = connexion.resolver.Resolver(lambda name: lambda name: f"hello {name}")
+    app.add_api("hello.yaml", resolver=find)
+    with TestClient(Dispatcher({prefix: app})) as client:
+        answer = client.get("/sub/hello/ada")
+    assert (answer.status_code, "hello ada" in answer.text) == (200, True)
+
+
+@pytest.mark.parametrize("has_fallback", [False, True])
+def test_sonora(has_fallback: bool) -> None:
+    """Its methods are found below a prefix, and its fallback sees the whole path."""
+    grpc, module = pytest.importorskip("grpc"), pytest.importorskip("sonora.asgi")
+
+    class Services(grpc.GenericRpcHandler):  # type: ignore[misc, name-defined]
+        def service(self, details: Any) -> Any:
+            async def echo(request: bytes, context: Any) -> bytes:
+                return request
+
+            if details.method != "/hello.Greeter/Hello":
+                return None
+            return grpc.unary_unary_rpc_method_handler(echo, bytes, bytes)
+
+    async def fallback(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse(scope["path"])(scope, receive, send)
+
+    app = module.grpcASGI(fallback if has_fallback else None)
+    app.add_generic_rpc_handlers((Services(),))
+    client = TestClient(Dispatcher([Mount("/sub", app, lifespan="off")]))
+    answer = client.post("/sub/hello.Greeter/Hello", content=b"\0\0\0\0\3abc")
+    assert answer.content.startswith(b"\0\0\0\0\3abc")
+    assert client.get("/sub/x").text == ("/sub/x" if has_fallback else "")
+
+
+def baize() -> Any:
+    asgi = pytest.importorskip("baize.asgi")
+
+    @asgi.request_response  # type: ignore[untyped-decorator]
+    async def item(request: Any) -> Any:
+        return asgi.PlainTextResponse("item")
+
+    return asgi.Router(("/item", item))
+
+
+def kui() -> Any:
+    app = pytest.importorskip("kui.asgi").Kui()
+
+    @app.router.http.get("/item")  # type: ignore[untyped-decorator]
+    async def item() -> str:
+        return "item"
+
+    return app
+
+
+def lihil() -> Any:
+    module = pytest.importorskip("lihil")
+
+    async def item() -> str:
+        return "item"
+
+    route = module.Route("item")
+    route.get(item)
+    return module.Lihil(route)
+
+
+def flama() -> Any:
+    app = pytest.importorskip("flama").Flama()
+    app.add_route("/item", lambda: {"a": "item"})
+    return app
+
+
+def asgineer() -> Any:
+    async def item(request: Any) -> Any:
+        return "item" if request.path == "/item" else (404, {}, "")
+
+    return pytest.importorskip("asgineer").to_asgi(item)
+
+
+@pytest.mark.parametrize("make", [baize, kui, lihil, flama, asgineer])
+@pytest.mark.parametrize("root_path", ["", "/outer"])
+def test_an_app_that_is_not_right_by_the_spec(make: Any, root_path: str) -> None:
+    """It is recognised, and gets the scope that it needs."""
+    with TestClient(Dispatcher({"/sub": make()}), root_path=root_path) as client:
+        answer = client.get(f"{root_path}/sub/item")
+    assert (answer.status_code, "item" in answer.text) == (200, True)

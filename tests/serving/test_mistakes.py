@@ -236,7 +236,7 @@ OBJECTS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "module": (
         lambda: Mount("/a", types),  # type: ignore[arg-type]
-        f"{NO_APP} pass the application that is in the module.",
+        "is neither an ASGI nor a WSGI application (a module); mount the app in it.",
     ),
     "routes-as-app": (
         lambda: Mount("/a", [Route("/", app)]),  # type: ignore[arg-type]
@@ -273,12 +273,13 @@ OBJECTS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "blueprint": (
         lambda: Mount("/a", Blueprint("b", "b")),  # type: ignore[arg-type]
-        f"<Blueprint 'b'> {PARTS} call app.register_blueprint(…) of a Flask app, and mount the "
-        "app.",
+        "<Blueprint 'b'> is neither an ASGI nor a WSGI application "
+        "(flask.sansio.blueprints.Blueprint); register it in a Flask app (app.register_blueprint), "
+        "and mount that.",
     ),
     "urlpatterns": (
         lambda: Mount("/a", [django_path("x", view)]),  # type: ignore[arg-type]
-        f"{PARTS} pass get_asgi_application() or get_wsgi_application().",
+        f"{PARTS} mount get_asgi_application() or get_wsgi_application() of their project.",
     ),
     "bridge-built": (
         lambda: Mount("/a", flask, bridge=WSGIBridge(flask)),  # type: ignore[arg-type]
@@ -369,7 +370,7 @@ def test_an_object_that_cannot_be_meant(make: Callable[[], Any], message: str) -
 def test_a_coroutine_is_no_app() -> None:
     """The factory was called, but is async."""
     made = create_app_later()
-    with pytest.raises(InterfaceError, match="it cannot be called; await it first"):
+    with pytest.raises(InterfaceError, match=r"\(a coroutine\); await it"):
         Mount("/a", made)  # type: ignore[arg-type]
     made.close()
 

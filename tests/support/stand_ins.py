@@ -19,10 +19,15 @@ class App:
 
 
 class Dash(App):
-    def __init__(self, prefix: str) -> None:
-        self.config = SimpleNamespace(requests_pathname_prefix=prefix)
-        self.server = Flask("dash")
-        self.server.add_url_rule("/", view_func=self.index, endpoint="index")
+    def __init__(self, prefix: str, routes: str = "/", server: Any = None) -> None:
+        self.config = SimpleNamespace(
+            requests_pathname_prefix=prefix, routes_pathname_prefix=routes
+        )
+        self.server = server or Flask("dash")
+        if isinstance(self.server, Flask):
+            self.server.add_url_rule(routes, view_func=self.index, endpoint="dash")
+        else:
+            self.server.add_api_route(routes, self.index)
 
     def index(self) -> str:
         """Dash's pages are its methods."""
@@ -52,9 +57,44 @@ class WsgiDAVApp(App):
         self.config = {"mount_path": prefix}
 
 
+class Application:
+    """CherryPy's."""
+
+    def __init__(self, script_name: str | None) -> None:
+        self._script_name = script_name
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        """Nothing here calls it."""
+
+
+class Tree:
+    """CherryPy's."""
+
+    def __init__(self, *names: str) -> None:
+        self.apps = dict.fromkeys(names)
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        """Nothing here calls it."""
+
+
+class WhiteNoiseMiddleware:
+    """Its base class is known by its name, as it is copied."""
+
+
+class OwnWhiteNoise(WhiteNoiseMiddleware):
+    """A project's own."""
+
+
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classes stand where those of the frameworks do."""
-    places = {"dash": Dash, "datasette.app": Datasette, "wsgidav.wsgidav_app": WsgiDAVApp}
+    places: dict[str, Any] = {
+        "cherrypy": Application,
+        "cherrypy._cptree": Tree,
+        "dash": Dash,
+        "datasette.app": Datasette,
+        "wsgidav.wsgidav_app": WsgiDAVApp,
+        "whitenoise.middleware": OwnWhiteNoise,
+    }
     for name, cls in places.items():
         module = ModuleType(name)
         setattr(module, cls.__name__, cls)

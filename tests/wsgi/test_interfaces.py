@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import http.server
 import re
 import sys
 import types
@@ -18,8 +19,11 @@ import socketio
 from a2wsgi import ASGIMiddleware, WSGIMiddleware
 from asgiref.wsgi import WsgiToAsgi
 from fastapi import FastAPI
-from flask import Flask
+from flask import Blueprint, Flask
 from litestar import Litestar
+from litestar import Router as LitestarRouter
+from mcp.server.mcpserver import MCPServer
+from quart import Blueprint as QuartBlueprint
 from quart import Quart
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
@@ -383,3 +387,75 @@ def test_middleware_of_another_framework() -> None:
     mount = Mount("/sub", Other())
     assert mount.convention == "spec"
     assert check(Dispatcher([mount])) == []
+
+
+async def coroutine() -> None:
+    """Nothing awaits it."""
+
+
+@pytest.mark.parametrize(
+    ("app", "kind", "fix"),
+    [
+        pytest.param(
+            http.server.BaseHTTPRequestHandler,
+            "http.server.BaseHTTPRequestHandler",
+            "serve it with a server of its own",
+            id="handler",
+        ),
+        pytest.param(
+            http.server.SimpleHTTPRequestHandler,
+            "http.server.BaseHTTPRequestHandler",
+            "and send its paths there in the proxy",
+            id="its-subclass",
+        ),
+        pytest.param(Blueprint("shop", "shop"), "flask", "register it in a Flask app", id="flask"),
+        pytest.param(
+            QuartBlueprint("shop", "shop"), "flask", "register it in a Flask app", id="quart"
+        ),
+        pytest.param(
+            LitestarRouter("/", route_handlers=[]), "litestar", "a Litestar app", id="litestar"
+        ),
+        pytest.param(
+            MCPServer("tools"), "mcp", "mount what its streamable_http_app() returns", id="mcp"
+        ),
+        pytest.param(socketio.Server(), "socketio", "WSGIApp(…)", id="socketio"),
+        pytest.param(
+            socketio.AsyncServer(async_mode="asgi"),
+            "socketio",
+            "ASGIApp(…)",
+            id="socketio-async",
+        ),
+        pytest.param(sys, "a module", "mount the app in it", id="module"),
+    ],
+)
+def test_what_is_no_application(app: Any, kind: str, fix: str) -> None:
+    """The error says what it is and what to mount instead, and does not ask for `interface=`."""
+    with pytest.raises(InterfaceError) as raised:
+        Mount("/x", app)
+    message = str(raised.value)
+    assert f"is neither an ASGI nor a WSGI application ({kind}" in message
+    assert fix in message
+    assert "interface=" not in message
+
+
+def test_a_coroutine() -> None:
+    """An application that was not awaited."""
+    made = coroutine()
+    with pytest.raises(InterfaceError, match=r"a coroutine\); await it"):
+        Mount("/x", made)  # type: ignore[arg-type]
+    made.close()
+
+
+def test_what_looks_like_an_application_by_what_it_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradio's blocks take anything, and hold an app."""
+
+    class Blocks:
+        app = FastAPI()
+
+        def __call__(self, *inputs: Any) -> Any:
+            """Nothing here calls it."""
+
+    assert recognise(Blocks()) == "asgi3"
+    monkeypatch.setitem(sys.modules, "gradio", types.SimpleNamespace(Blocks=Blocks))  # type: ignore[arg-type]
+    with pytest.raises(InterfaceError, match=r"gradio\.Blocks\); mount gradio\.mount_gradio_app"):
+        recognise(Blocks())

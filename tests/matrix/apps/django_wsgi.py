@@ -8,7 +8,7 @@ from tests.matrix.apps import django_site
 def make(prefix: str) -> Any:
     django_site.configure(
         urls="tests.matrix.apps.django_urls",
-        STATIC_URL="static/",
+        STATIC_URL=f"{prefix}/static/",
         FORCE_SCRIPT_NAME=prefix,
         WHITENOISE_USE_FINDERS=True,
         WHITENOISE_AUTOREFRESH=True,
