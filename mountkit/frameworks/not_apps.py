@@ -58,6 +58,8 @@ def _instead(app: Any) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _of_class(cls: type) -> str | None:
+    if issubclass(cls, loaded("litestar", "Litestar") or ()):
+        return None  # a Router too
     for at, fix in _PARTS.items():
         if issubclass(cls, loaded(*at) or ()):
             return f"a part of an application; {fix}"

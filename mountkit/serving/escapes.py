@@ -22,6 +22,7 @@ from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Table
 from mountkit.middleware.redirects import is_below
 from mountkit.serving.exposures import Exposure
+from mountkit.serving.loops import look
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
@@ -49,9 +50,8 @@ def note(mount: Any, found: Resolution[Any], scope: Scope, flight: Any, router: 
     if not found.prefix:
         return
     if flight.status != 404:
-        watch: EscapeWatch | None = getattr(router, "escapes", None)
-        if watch is not None and scope["type"] == "http" and "redirect" not in mount.escaped:
-            watch.look_at_redirect(mount, found, scope, flight.start, router.underneath is None)
+        if scope["type"] == "http":
+            _note_redirect(mount, found, scope, flight.start, router)
         return
     traffic = mount.traffic
     traffic.missing += 1
@@ -68,6 +68,16 @@ def note(mount: Any, found: Resolution[Any], scope: Scope, flight: Any, router: 
             "Mount(convention='strip') for an app that routes on its path alone, "
             "convention='whole' for one whose routes hold the prefix",
         )
+
+
+def _note_redirect(
+    mount: Any, found: Resolution[Any], scope: Scope, start: Message, router: Any
+) -> None:
+    if found.rest in ("", "/"):
+        look(mount, found.root_path + found.prefix, scope, start)
+    watch: EscapeWatch | None = getattr(router, "escapes", None)
+    if watch is not None and "redirect" not in mount.escaped:
+        watch.look_at_redirect(mount, found, scope, start, router.underneath is None)
 
 
 def _advice(mount: Any, prefix: str) -> str:

@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Scope
 
 from mountkit.locations import encode_path
-from mountkit.middleware.exchanges import coroutine_function
 
 logger: logging.Logger = logging.getLogger("mountkit")
 
-#: An app may set a cookie and redirect to the same page, once; then it answers 200.
-PATIENCE: int = 3
+# An app may set a cookie and redirect to the same page, once; then it answers 200.
+_PATIENCE = 3
 
 
-def watched(mount: Any, prefix: str, scope: Scope, send: Send) -> Send:
-    """`send`, for a request for the prefix of a mount alone. A loop is named once, in a warning;
-    once the app has answered 200, nothing is watched."""
-
-    @coroutine_function
-    def watch(message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start":
-            if message["status"] == 200:
-                mount.index_redirects = PATIENCE
-            elif mount.index_redirects < PATIENCE and _target(scope, message) == prefix:
-                mount.index_redirects += 1
-                if mount.index_redirects == PATIENCE:
-                    logger.warning(
-                        "%s redirects %r to %r, which leads to the first again. If the app wants "
-                        "the prefix without a slash, write redirect_slashes='bare'.",
-                        mount.where,
-                        prefix + "/",
-                        prefix,
-                    )
-        return send(message)
-
-    return watch
+def look(mount: Any, prefix: str, scope: Scope, start: Message) -> None:
+    """Look at a redirect that was the answer to a request for the prefix of a mount alone. If it
+    leads to the prefix without a slash, again and again, with no success in between, that is told
+    once."""
+    successes = mount.traffic.answers[2]
+    count, before = mount.index_redirects
+    if count < _PATIENCE and _target(scope, start) == prefix:
+        count = 1 if successes != before else count + 1
+        mount.index_redirects = (count, successes)
+        if count == _PATIENCE:
+            logger.warning(
+                "%s redirects %r to %r, which leads to the first again. If the app wants "
+                "the prefix without a slash, write redirect_slashes='bare'.",
+                mount.where,
+                prefix + "/",
+                prefix,
+            )
 
 
 def _target(scope: Scope, message: Message) -> str:

@@ -34,7 +34,6 @@ from mountkit.serving.errors import end
 from mountkit.serving.escapes import TELLING, note
 from mountkit.serving.exposures import Exposure, checked_exposures, exposures_of
 from mountkit.serving.flights import Flight, Traffic
-from mountkit.serving.loops import PATIENCE, watched
 from mountkit.serving.names import url_path_of
 from mountkit.serving.pipelines import (
     asgi_app,
@@ -127,8 +126,9 @@ class Mount(starlette.routing.Mount):
     expose: Mapping[str, str] = MappingProxyType({})
     #: The kinds of URLs outside the prefix that it was seen to ask for or to redirect to.
     escaped: frozenset[str] = frozenset()
-    #: How often its index was seen to redirect to the bare prefix, before it has answered.
-    index_redirects: int = 0
+    #: How often its index was seen to redirect to the bare prefix, and how many successes there
+    #: were before that.
+    index_redirects: tuple[int, int] = (0, 0)
     _exposures: Sequence[Exposure] | None = None
     _own_table: MountTable | None = None
 
@@ -274,15 +274,11 @@ class Mount(starlette.routing.Mount):
             await answer_unavailable(run.retry_at, scope, receive, send)
             self.traffic.count(503)
             return
-        if len(found.rest) < 2:
-            prefix = found.root_path + found.prefix
-            if not found.rest and await redirected(
-                self.redirect_slashes, prefix, scope, receive, send
-            ):
-                self.traffic.count(307)
-                return
-            if prefix and self.index_redirects < PATIENCE:
-                send = watched(self, prefix, scope, send)
+        if not found.rest and await redirected(
+            self.redirect_slashes, found.root_path + found.prefix, scope, receive, send
+        ):
+            self.traffic.count(307)
+            return
         child = self._build_scope(self, found, scope, run.state, router)
         scope["route"] = Route(self, child)
         publish = watch(scope, child, found.root_path) if TRACING in sys.modules else None

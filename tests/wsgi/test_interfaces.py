@@ -456,6 +456,7 @@ def test_what_looks_like_an_application_by_what_it_wraps(monkeypatch: pytest.Mon
             """Nothing here calls it."""
 
     assert recognise(Blocks()) == "asgi3"
+    Blocks = type("Blocks", (Blocks,), {})  # type: ignore[misc]  # its class is asked for once
     monkeypatch.setitem(sys.modules, "gradio", types.SimpleNamespace(Blocks=Blocks))  # type: ignore[arg-type]
     with pytest.raises(InterfaceError, match=r"gradio\.Blocks\); mount gradio\.mount_gradio_app"):
         recognise(Blocks())
