@@ -6,7 +6,6 @@ answers that event, does not support lifespans; it is simply served.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -14,9 +13,8 @@ import anyio
 from starlette.types import ASGIApp, Message, Scope
 
 from mountkit.exceptions import LifespanError, shown
+from mountkit.logs import logger
 from mountkit.tasks import current_task, is_outside
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 #: "cut off": by an event loop that is being closed.
 Phase: TypeAlias = Literal["startup", "serving", "shutdown", "done", "cut off"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +17,8 @@ from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.registers import Job
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor, several
+from mountkit.logs import logger
 from mountkit.tasks import guarded
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 _USUAL = Timeouts()
 _STOPPED = "lifespan.shutdown.complete"
@@ -120,6 +118,7 @@ class LifespanRunner:
             if limit.cancelled_caught:
                 seconds = self._timeouts.total_startup_timeout
                 raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.")
+            logger.keep()  # an app may have configured its logging
             await send({"type": "lifespan.startup.complete"})
             await receive()
             outcome.answer = {"type": _STOPPED}

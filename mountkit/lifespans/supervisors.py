@@ -7,7 +7,6 @@ in order and stop in reverse order.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -25,8 +24,7 @@ from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.protocol import LifespanTask
 from mountkit.lifespans.registers import MARK, REGISTER, Job, Register
 from mountkit.lifespans.runs import PASSING, Run
-
-logger: logging.Logger = logging.getLogger("mountkit")
+from mountkit.logs import logger
 
 # Seconds before an isolated app is started again: doubled each time.
 _FIRST_DELAY = 1.0

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import answer
+from mountkit.logs import logger
 from mountkit.middleware.exchanges import (
     ACCEPTED,
     ENDED,
@@ -17,7 +18,6 @@ from mountkit.middleware.exchanges import (
     UNANSWERED,
     close,
     coroutine_function,
-    logger,
     note_error,
 )
 from mountkit.middleware.headers import checked_accept, checked_start, refuse

@@ -8,7 +8,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
-from mountkit.middleware.exchanges import ENDED, UNANSWERED, Exchange, close, logger, note_error
+from mountkit.logs import logger
+from mountkit.middleware.exchanges import ENDED, UNANSWERED, Exchange, close, note_error
 from mountkit.tasks import describe, is_outside
 
 #: Answers for the app above, as Starlette's `StaticFiles` raises them.

@@ -6,17 +6,15 @@ gets another app's 404. The request says by its `Referer` which page it was.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.frameworks import advice
+from mountkit.logs import logger
 from mountkit.matching.tables import Table
 from mountkit.serving.exposures import Exposure
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 
 class EscapeWatch:

@@ -6,7 +6,6 @@ subclasses of `Mount` (it copies them and rewrites their path) and breaks other 
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ from mountkit.frameworks import left_keys
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.runs import Health, Status
+from mountkit.logs import logger
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.matchers import Matcher, Wanted
 from mountkit.matching.rules import Rule, call_site
@@ -46,8 +46,6 @@ from mountkit.serving.scopes import Convention
 from mountkit.serving.tables import MountTable
 from mountkit.types import Application, ASGI3Application
 from mountkit.wsgi.detection import Interface
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 # Stands for `routes=`: no lifespan of its own, no state.
 _NO_CHILD = Child(None, Router(), "")

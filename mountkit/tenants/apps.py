@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextlib import suppress
@@ -23,6 +22,7 @@ from mountkit.lifespans.registers import mark_of
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor
+from mountkit.logs import logger
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.paths import split_root_path
 from mountkit.serving.changes import DRAIN_TIMEOUT
@@ -32,8 +32,6 @@ from mountkit.tenants.fleets import FIRST_DELAY, Failure, Fleet
 from mountkit.tenants.middleware import TenantMiddleware
 from mountkit.tenants.resolvers import TenantResolver, call_within
 from mountkit.types import Application
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 T = TypeVar("T")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
@@ -17,10 +16,9 @@ from mountkit.exceptions import LifespanError, MountkitError
 from mountkit.lifespans.children import Child, children_of
 from mountkit.lifespans.runs import Health, Run
 from mountkit.lifespans.supervisors import Supervisor
+from mountkit.logs import logger
 from mountkit.serving.mounts import Mount
 from mountkit.tasks import describe
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextvars
 import io
-import logging
 import re
 import threading
 from collections import deque
@@ -22,13 +21,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.exceptions import InterfaceError
 from mountkit.frameworks import wsgi_route_of
+from mountkit.logs import logger
 from mountkit.wsgi.environs import environ_of
 from mountkit.wsgi.threads import loop_caller
 
 #: PEP 3333, "The Application/Framework Side".
 WSGIApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-logger: logging.Logger = logging.getLogger("mountkit")
 
 # Bytes of a body that may be buffered between the event loop and a thread, each way.
 _BUFFER = 256 * 1024
