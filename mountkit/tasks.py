@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 import anyio
@@ -51,18 +52,18 @@ def is_outside(exc: BaseException, task: Any = None) -> bool:
         return task is None or task.cancelling() > 0
     if isinstance(exc, BaseExceptionGroup):
         return any(is_outside(part, task) for part in exc.exceptions)
-    return isinstance(exc, KeyboardInterrupt) and _may_be_ctrl_c()
+    return isinstance(exc, KeyboardInterrupt) and _may_be_ctrl_c(exc)
 
 
-def _may_be_ctrl_c() -> bool:
-    """Whether a signal may raise here. Servers install handlers that raise nothing."""
+def _may_be_ctrl_c(exc: BaseException) -> bool:
+    """Whether a signal may have raised this. Servers install handlers that raise nothing; those of
+    asyncio and trio are the last frame of what they raise."""
     if threading.current_thread() is not threading.main_thread():
         return False
-    handler = signal.getsignal(signal.SIGINT)
-    if isinstance(handler, partial):  # of asyncio.Runner
-        handler = handler.func
-    module = getattr(handler, "__module__", None) or ""
-    return handler is signal.default_int_handler or module.startswith(("asyncio.run", "trio."))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        return True
+    raised = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(exc.__traceback__)]
+    return bool(raised) and raised[-1].startswith(("asyncio.runners", "trio."))
 
 
 def _is_in_task(task: Any) -> bool:

@@ -31,7 +31,7 @@ from mountkit import (
     Split,
 )
 from mountkit.tasks import is_outside
-from tests.support.actors import Slow, raising
+from tests.support.actors import Slow, pressed, raising
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
 from tests.support.requests import ask, asked
@@ -218,9 +218,10 @@ async def test_the_neighbours_serve_on(fatal: BaseException) -> None:
     assert request.status == 200
 
 
-@pytest.mark.parametrize("thread", ["main", "other"])
+@pytest.mark.parametrize("thread", ["main", "runner", "other"])
 def test_ctrl_c_that_no_signal_has_raised(anyio_backend: str, thread: str) -> None:
-    """Where the server handles the signal, or in another thread: an app has raised it."""
+    """Where the server handles the signal, or another handler than Python's would have raised it,
+    or in another thread: an app has raised it."""
     app = Dispatcher([Mount("/bad", raising(KeyboardInterrupt()))])
     found: list[Any] = []
 
@@ -231,6 +232,9 @@ def test_ctrl_c_that_no_signal_has_raised(anyio_backend: str, thread: str) -> No
     try:
         if thread == "main":
             signal.signal(signal.SIGINT, lambda number, frame: None)
+            run()
+        elif thread == "runner":
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             run()
         else:
             other = threading.Thread(target=run)
@@ -261,7 +265,7 @@ def sigint() -> Iterator[None]:
 @pytest.mark.parametrize("is_group", [False, True], ids=["alone", "group"])
 async def test_ctrl_c_goes_on(place: str, is_group: bool, errors: Any) -> None:
     """It is the server's, as long as a signal raises it."""
-    exc: BaseException = KeyboardInterrupt()
+    exc: BaseException = pressed()
     if is_group:
         exc = BaseExceptionGroup("", [ValueError(), exc])
     app = Dispatcher([Mount("/", PLACES[place](raising(exc)))], errors=errors)
@@ -276,7 +280,11 @@ async def test_ctrl_c_goes_on(place: str, is_group: bool, errors: Any) -> None:
 @pytest.mark.usefixtures("sigint")
 def test_ctrl_c_of_a_runner_goes_on(anyio_backend: str, errors: Any) -> None:
     """The handlers that asyncio and trio install raise it."""
-    app = Dispatcher([Mount("/bad", raising(KeyboardInterrupt()), errors=errors)])
+
+    async def presses(scope: Scope, receive: Receive, send: Send) -> None:
+        raise pressed()
+
+    app = Dispatcher([Mount("/bad", presses, errors=errors)])
     server = Running(app)
     with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
         anyio.run(app, scope_of("/bad"), server.receive, server.send, backend=anyio_backend)

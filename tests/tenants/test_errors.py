@@ -27,6 +27,7 @@ from mountkit import (
     TenantMiddleware,
     TenantResolver,
 )
+from tests.support.actors import pressed
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running, running
 from tests.support.waiting import until
@@ -208,7 +209,7 @@ async def test_ctrl_c_in_a_look_up_goes_through() -> None:
     """A signal may have raised it."""
 
     async def find(host: str) -> str:
-        raise KeyboardInterrupt
+        raise pressed()
 
     with pytest.raises(KeyboardInterrupt):
         await TenantResolver(find).resolve("a.com")
@@ -220,7 +221,7 @@ def test_ctrl_c_elsewhere_goes_through(place: str, anyio_backend: str) -> None:
     """And ends the server."""
 
     def interrupt(*_: Any) -> Any:
-        raise KeyboardInterrupt
+        raise pressed()
 
     async def make(tenant: str) -> ASGIApp:
         if place == "factory":
