@@ -33,7 +33,8 @@ class Child:
         close: called after the mount has let go of the app.
         state: what the state of its lifespan holds from the start.
         is_started: whether a lifespan has reached it.
-        run: for the server that has held it longest, and for requests without a mark.
+        run: for the server without a mark, if that holds it, else for the one that has held it
+            longest; and for requests without a mark.
         others: for further servers, by their mark; replaced, not changed.
     """
 
@@ -53,12 +54,16 @@ class Child:
     def __post_init__(self) -> None:
         self.run = Run(self.app)
 
-    def run_for(self, scope: Scope) -> Run:
+    def run_for(self, scope: Scope, runner: Any = None) -> Run:
         """Its run for the server that a request came through. A server that supports no state
-        cannot mark its requests: they see the usual run."""
+        cannot mark its requests, nor those that came before it had a mark: they see the run of the
+        only server of `runner`, a `LifespanRunner`, else the usual one."""
         if not self.others:
             return self.run
-        return self.others.get(mark_of(scope), self.run)
+        mark = mark_of(scope)
+        if mark is None and runner is not None and len(runner.supervisors) == 1:
+            return self.run_in(runner.supervisors[0].register)
+        return self.others.get(mark, self.run)
 
     def run_in(self, register: Register) -> Run:
         """Its run for a server."""
@@ -78,8 +83,10 @@ class Child:
 
     def _use(self, runs: dict[Register, Run]) -> None:
         self._runs = runs
-        self.run = next(iter(runs.values()), self.run)
-        self.others = {register.marked(): runs[register] for register in [*runs][1:]}
+        usual = next((one for one in runs if one.mark is None), None) or next(iter(runs), None)
+        if usual is not None:
+            self.run = runs[usual]
+        self.others = {one.marked(): run for one, run in runs.items() if one is not usual}
 
 
 def mounts_of(routes: Iterable[Any]) -> Iterator[Any]:

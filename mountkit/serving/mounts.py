@@ -252,7 +252,9 @@ class Mount(starlette.routing.Mount):
                 above.
         """
         holder = self.child or _NO_CHILD
-        run = holder.run_for(scope) if holder.others else holder.run
+        run = holder.run
+        if holder.others:
+            run = holder.run_for(scope, getattr(router, "_lifespans", None))
         if run.retry_at is not None:
             await answer_unavailable(run.retry_at, scope, receive, send)
             self.traffic.count(503)

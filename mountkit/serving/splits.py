@@ -115,7 +115,7 @@ class Split:
         if self._cookie is not None and self._cookie.values(scope) != [name]:
             send = _set_cookie(send, scope, self._cookie.name, name)
         root_path = scope.get("root_path", "").rstrip("/")
-        state = child.run_for(scope).state.copy()
+        state = child.run_for(scope, self._lifespans).state.copy()
         child_scope = {**scope, "root_path": root_path, "state": state}
         scope["route"] = Route(_Branch("", name), child_scope)
         publish = watch(scope, child_scope, root_path) if TRACING in sys.modules else None

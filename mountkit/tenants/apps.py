@@ -18,7 +18,7 @@ from mountkit.answers import answer_unavailable
 from mountkit.exceptions import LifespanError, MountkitError, PatternError, ResolutionError, shown
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts, check_seconds
-from mountkit.lifespans.registers import mark_of
+from mountkit.lifespans.registers import MARK, mark_of
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor
@@ -129,6 +129,9 @@ class TenantApps(Generic[T]):
         try:
             # The request's own state is copied from this before anything else can happen.
             record.run.state[self.state_key] = tenant
+            mark = fleet.supervisor.register.mark
+            if mark is not None:  # perhaps since the request came
+                scope["state"][MARK] = mark
             root_path, rest = split_root_path(scope)
             found = Resolution(record.mount, root_path, "", rest, {})
             await record.mount.serve(found, scope, receive, send)

@@ -232,6 +232,7 @@ class Fleet(Generic[T]):
             while record.users:
                 record.unused = anyio.Event()
                 await record.unused.wait()
-        await record.mount.traffic.drain(0)  # cuts what is left
+        if record.users:  # else what is in flight is another server's
+            await record.mount.traffic.drain(0)  # cuts what is left
         with anyio.CancelScope(shield=True):
             await self.supervisor.stop_some(children_of([record.mount]))

@@ -298,6 +298,33 @@ async def test_two_servers_keep_their_apps_apart(below: bool) -> None:
         assert await bodies(first, second) == ["acme 2", "acme 1"]
 
 
+@pytest.mark.parametrize("shared", ["tenants", "mount"])
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=["first-first", "second-first"])
+async def test_a_mount_that_the_factory_returns_twice(shared: str, order: list[int]) -> None:
+    """Each request, the one that starts the app included, sees the run of its own server."""
+    count = itertools.count(1)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, int]]:
+        yield {"number": next(count)}
+
+    async def show(request: Request) -> Response:
+        return PlainTextResponse(f"{request.state.tenant} {request.state.number}")
+
+    mount = Mount("", Starlette(routes=[Route("/", show)], lifespan=lifespan))
+
+    async def make(tenant: str) -> Mount:
+        return mount
+
+    apps = [TenantApps(TenantResolver(find_label), make) for _ in range(2)]
+    if shared == "tenants":
+        apps[1] = apps[0]
+    async with running(apps[0]) as first, running(apps[1]) as second:
+        servers = [first, second]
+        seen = [(await servers[n].ask("/", host="acme.localhost"))[2] for n in order * 3]
+        assert seen == [b"acme 1", b"acme 2"] * 3
+
+
 async def test_each_server_warms_up_its_own_apps() -> None:
     """Also if another server starts meanwhile."""
     gates = [anyio.Event(), anyio.Event()]
