@@ -39,6 +39,8 @@ class Readiness:
             who may see them.
     """
 
+    has_lifespans = True  # for `children.starts_apps`
+
     def __init__(self, *, details: bool = False) -> None:
         self.details = details
         self._registers: list[Register] = []  # one for each server

@@ -53,6 +53,7 @@ class LifespanRunner:
 
     Attributes:
         supervisors: one for each server that runs this now, the oldest first.
+        has_warned: it was said that nothing runs this.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class LifespanRunner:
         self._report = report
         self._is_transparent = is_transparent
         self.supervisors: list[Supervisor] = []
+        self.has_warned: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a server's lifespan.

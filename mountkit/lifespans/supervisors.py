@@ -112,7 +112,6 @@ class Supervisor:
                 f"{child.name} is mounted into itself and would start itself without end; "
                 "mount another app."
             )
-        child.is_started = True
         if id(child.app) in self._above:  # that run waits for this one
             self._hold(child, self.register.runs.get(id(child.app), child.run))
             return
@@ -190,6 +189,8 @@ class Supervisor:
             raise
         run.retries = None
         run.apply("up")
+        if child.is_part:
+            self._share_state(child, run)
         if is_supported:
             run.task = task
             task.watch(partial(self._lost, child, run))
@@ -203,6 +204,20 @@ class Supervisor:
             state[MARK] = self.register.mark
         asgi = self.scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
         return {"type": "lifespan", "asgi": asgi, "state": state}
+
+    def _share_state(self, child: Child, run: Run) -> None:
+        """Add what the lifespan of an app has put into its state to that of the server, which its
+        requests see."""
+        state = self.scope.get("state", {})
+        for key in run.state:
+            if state.setdefault(key, run.state[key]) is not run.state[key]:
+                logger.warning(
+                    "%s has %r in its lifespan state, and so has an app above or beside it, whose "
+                    "value requests of both see; give it another name, or mount it with "
+                    "mountkit.Mount.",
+                    child.name,
+                    key,
+                )
 
     def _lost(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
         """An app's lifespan has ended while it was serving."""

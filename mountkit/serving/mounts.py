@@ -24,7 +24,6 @@ from mountkit.frameworks import left_keys
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.runs import Health, Status
-from mountkit.logs import logger
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.matchers import Matcher, Wanted
 from mountkit.matching.rules import Rule, call_site
@@ -48,7 +47,7 @@ from mountkit.types import Application, ASGI3Application
 from mountkit.wsgi.detection import Interface
 
 # Stands for `routes=`: no lifespan of its own, no state.
-_NO_CHILD = Child(None, Router(), "")
+_NO_CHILD = Child(None, Router(), "", has_lifespan=False)
 
 
 class Mount(starlette.routing.Mount):
@@ -226,14 +225,6 @@ class Mount(starlette.routing.Mount):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that `matches` has taken, and leave the router's scope as it was."""
-        child = self.child
-        if child is not None and not child.is_started and child.has_lifespan:
-            child.is_started = True  # once is enough
-            logger.warning(
-                "%s is served, but was never started: nothing runs the lifespans of mounts among "
-                "an app's routes. Write app.add_middleware(mountkit.LifespanMiddleware).",
-                child.name,
-            )
         await self._alone.handle(scope, receive, send)
 
     async def serve(
@@ -256,9 +247,11 @@ class Mount(starlette.routing.Mount):
         if holder.others:
             run = holder.run_for(scope, getattr(router, "_lifespans", None))
         if run.retry_at is not None:
-            await answer_unavailable(run.retry_at, scope, receive, send)
-            self.traffic.count(503)
-            return
+            if run.phase != "new":
+                await answer_unavailable(run.retry_at, scope, receive, send)
+                self.traffic.count(503)
+                return
+            holder.warn(getattr(router, "_lifespans", None))
         if not found.rest and await redirected(
             self.redirect_slashes, found.root_path + found.prefix, scope, receive, send
         ):

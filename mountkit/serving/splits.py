@@ -58,6 +58,8 @@ class Split:
         PatternError: a weight is no number from 0, or none is above 0.
     """
 
+    has_lifespans = True  # for `lifespans.children.starts_apps`
+
     def __init__(
         self,
         apps: Mapping[str, tuple[Application, float]],
@@ -115,8 +117,10 @@ class Split:
         if self._cookie is not None and self._cookie.values(scope) != [name]:
             send = _set_cookie(send, scope, self._cookie.name, name)
         root_path = scope.get("root_path", "").rstrip("/")
-        state = child.run_for(scope, self._lifespans).state.copy()
-        child_scope = {**scope, "root_path": root_path, "state": state}
+        run = child.run_for(scope, self._lifespans)
+        if run.retry_at is not None:
+            child.warn(self._lifespans)
+        child_scope = {**scope, "root_path": root_path, "state": run.state.copy()}
         scope["route"] = Route(_Branch("", name), child_scope)
         publish = watch(scope, child_scope, root_path) if TRACING in sys.modules else None
         flight = Flight(send, publish)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
@@ -71,6 +71,8 @@ class TenantApps(Generic[T]):
     Raises:
         PatternError: an argument can never work.
     """
+
+    has_lifespans: ClassVar[bool] = True  # for `lifespans.children.starts_apps`
 
     resolver: TenantResolver[T]
     factory: Callable[[T], Awaitable[Application]]

@@ -34,6 +34,7 @@ from mountkit.tasks import is_outside
 from tests.support.actors import Slow, pressed, raising
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
+from tests.support.logs import logged
 from tests.support.requests import ask, asked
 from tests.support.scopes import scope_of
 from tests.support.waiting import until
@@ -103,7 +104,7 @@ async def test_a_dispatcher_answers_nothing_in_its_place(
 ) -> None:
     """Nor does it log: the server does both."""
     sent, error = await asked(PLACES[place](raising(RuntimeError("boom"))), scope_of("/bad"))
-    assert (sent, caplog.records) == ([], [])
+    assert (sent, logged(caplog)) == ([], [])
     assert isinstance(error, RuntimeError)
 
 
@@ -306,7 +307,7 @@ def test_a_coroutine_that_is_closed(errors: Any, caplog: pytest.LogCaptureFixtur
         return call
 
     asyncio.run(begin()).close()
-    assert (server.messages, caplog.records) == ([], [])
+    assert (server.messages, logged(caplog)) == ([], [])
     assert is_outside(GeneratorExit())
 
 
@@ -321,7 +322,7 @@ async def test_a_cancelled_request_is_not_an_error(
         request = ask(tasks, Dispatcher([mount]), scope_of("/slow"))
         await until(lambda: slow.entered == 1)
         tasks.cancel_scope.cancel()
-    assert (request.sent, request.error, caplog.records) == ([], None, [])
+    assert (request.sent, request.error, logged(caplog)) == ([], None, [])
     health = mount.health
     assert (health.answered, health.in_flight, health.error) == ({"none": 1}, 0, None)
 
@@ -592,7 +593,7 @@ async def test_contained(
         app = contain(raising(exc), "contain")
         sent, error = await asked(app, scope_of("/bad"))
         assert (sent[0]["status"], sent[1]["body"], error) == (500, b"Internal Server Error", None)
-        [record] = caplog.records
+        [record] = logged(caplog)
         assert (record.levelno, record.name) == (logging.ERROR, "mountkit")
         assert record.getMessage().endswith(") raised and answers 500.")
         assert record.exc_info is not None

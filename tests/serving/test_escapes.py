@@ -14,6 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from mountkit import Dispatcher, DispatchMiddleware, Mount
 from tests.support.clients import ClientFactory
+from tests.support.logs import logged
 from tests.support.stand_ins import WsgiDAVApp, stand_in
 
 PAGE = "http://testserver/dash/page?x=1"
@@ -56,7 +57,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Any:
     caplog.set_level(logging.WARNING, "mountkit")
 
     def said() -> list[str]:
-        return [r.getMessage() for r in caplog.records if r.name == "mountkit"]
+        return [r.getMessage() for r in logged(caplog) if r.name == "mountkit"]
 
     return said
 
