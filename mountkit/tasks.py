@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from traceback import walk_tb
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import anyio
 
@@ -98,11 +98,13 @@ async def guarded(call: Callable[[], Awaitable[T]]) -> T:
     task = current_task()
     try:
         return await call()
-    except Exception:
-        raise
     except BaseException as exc:
-        if is_outside(exc, task):
-            raise
         function = call.func if isinstance(call, partial) else call
-        name = getattr(function, "__qualname__", None) or type(function).__name__
-        raise RuntimeError(f"{name} raised {describe(exc)}, which would end the server.") from exc
+        reraise(exc, getattr(function, "__qualname__", None) or type(function).__name__, task)
+
+
+def reraise(exc: BaseException, name: str, task: Any = None) -> NoReturn:
+    """Raise what a user's function has raised, as `guarded` does."""
+    if isinstance(exc, Exception) or is_outside(exc, task):
+        raise exc
+    raise RuntimeError(f"{name} raised {describe(exc)}, which would end the server.") from exc

@@ -14,6 +14,7 @@ from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.registers import Register, mark_of
 from mountkit.lifespans.runs import Run
 from mountkit.logs import logger
+from mountkit.tasks import describe, is_outside
 
 _USUAL = Lifespan()
 _OF_ROUTES = "s of mounts among an app's routes. Write"
@@ -102,6 +103,15 @@ class Child:
         with _lock:
             if self._runs.get(register) is run:
                 self._use({one: held for one, held in self._runs.items() if one is not register})
+
+    def end(self) -> None:
+        """Close what there is to close. What that raises is logged: others are to be stopped."""
+        try:
+            self.close()
+        except BaseException as exc:
+            if is_outside(exc):
+                raise
+            logger.error("%s did not close: %s", self.name, describe(exc), exc_info=exc)
 
     def _use(self, runs: dict[Register, Run]) -> None:
         self._runs = runs

@@ -201,7 +201,7 @@ class LifespanRunner:
         await _stop_in(self._reachable(), children)
         if not self.supervisors:
             for child in children:
-                child.close()
+                child.end()
 
     async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work to its end even if the caller is cancelled. The shutdown of the server that

@@ -278,7 +278,7 @@ class Supervisor:
         finally:
             self._leaving.pop(child, None)
             child.release(run, self.register)
-            child.close()
+            child.end()
 
     async def _stop(self, child: Child, run: Run, seconds: float) -> None:
         if not child.lifespan.shutdown and run.task is not None:

@@ -30,6 +30,7 @@ from mountkit.matching.paths import split_root_path
 from mountkit.matching.rules import Rule
 from mountkit.matching.trees import UNDECIDED, Tree
 from mountkit.matching.views import has_control, is_odd, other_views, target_refusal
+from mountkit.tasks import reraise
 
 __all__ = ["Refusal", "Resolution", "Ruled", "Table"]
 
@@ -125,9 +126,12 @@ class Table(Generic[M]):
             root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
         odd = is_odd(path, raw_path)
         quick = self._quick
-        found = UNDECIDED if quick is None or odd else quick(scope, root_path, rest)
-        if found is UNDECIDED:
-            found = self._decide(scope, root_path, rest, odd)
+        try:
+            found = UNDECIDED if quick is None or odd else quick(scope, root_path, rest)
+            if found is UNDECIDED:
+                found = self._decide(scope, root_path, rest, odd)
+        except BaseException as exc:
+            reraise(exc, "A condition of a mount")
         if (found is None and path[:1] != "/") or scope.get("method") == "CONNECT":
             return target_refusal(scope) if self._live else None
         return found

@@ -24,7 +24,7 @@ from mountkit.matching.rules import call_site
 from mountkit.serving.errors import annotated
 from mountkit.serving.flights import Flight
 from mountkit.serving.routes import TRACING, Route, watch
-from mountkit.tasks import is_outside
+from mountkit.tasks import is_outside, reraise
 from mountkit.types import Application
 from mountkit.wsgi.detection import adapt
 
@@ -112,7 +112,10 @@ class Split:
         if scope["type"] == "lifespan":
             await self._lifespans(scope, receive, send)
             return
-        name = self.choose(scope)
+        try:
+            name = self.choose(scope)
+        except BaseException as exc:
+            reraise(exc, f"{type(self).__name__}.choose")
         child = self._children[name]
         if self._cookie is not None and self._cookie.values(scope) != [name]:
             send = _set_cookie(send, scope, self._cookie.name, name)

@@ -12,7 +12,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 import anyio
 
-from mountkit.exceptions import LifespanError, MountkitError
+from mountkit.exceptions import LifespanError, MountkitError, shown
 from mountkit.lifespans.children import Child, children_of
 from mountkit.lifespans.runs import Health, Run
 from mountkit.lifespans.supervisors import Supervisor
@@ -58,7 +58,7 @@ class Record:
     @property
     def name(self) -> str:
         """For messages."""
-        return f"tenant {self.key!r}"
+        return f"tenant {shown(self.key)}"
 
     @property
     def health(self) -> Health:
@@ -107,7 +107,7 @@ class Fleet(Generic[T]):
             failure = self._failures.get(key)
             if failure is not None and monotonic() < failure.retry_at:
                 return failure
-            error = f"The app of tenant {key!r} was not started: the server is shutting down."
+            error = f"The app of tenant {shown(key)} was not started: the server is shutting down."
             failure = Failure(error, monotonic() + FIRST_DELAY, FIRST_DELAY)
             if self.supervisor.is_stopped:
                 return failure

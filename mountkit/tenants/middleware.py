@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit.answers import answer, answer_unavailable
 from mountkit.exceptions import PatternError, ResolutionError
 from mountkit.matching.hosts import request_host
+from mountkit.tasks import guarded
 from mountkit.tenants.resolvers import TenantResolver
 from mountkit.types import Application
 from mountkit.wsgi.detection import adapt
@@ -76,4 +78,4 @@ class TenantMiddleware:
         elif self.unknown is None or scope["type"] == "websocket":
             await answer(404, scope, receive, send)
         else:
-            await self.unknown({**scope}, receive, send)
+            await guarded(partial(self.unknown, {**scope}, receive, send))

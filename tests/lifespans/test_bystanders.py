@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit import (
@@ -21,13 +22,18 @@ from mountkit import (
     Lifespan,
     LifespanError,
     LifespanMiddleware,
+    Matcher,
     Mount,
+    Split,
+    TenantMiddleware,
+    TenantResolver,
 )
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.supervisors import Supervisor
 from mountkit.tasks import guarded
 from tests.support.actors import Log, actor
 from tests.support.lifespans import Server, running
+from tests.support.scopes import scope_of
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -142,6 +148,98 @@ async def test_in_a_preparation(make: Callable[[], BaseException]) -> None:
 
     with pytest.raises(RuntimeError, match=r"prepare raised .*, which would end the server"):
         await Server([]).run(LifespanRunner(lambda scope: (), prepare=prepare))
+
+
+async def test_in_a_condition(make: Callable[[], BaseException]) -> None:
+    """Of a dispatcher and among routes, whichever way the table takes."""
+
+    class Raises(Matcher):
+        def matches(self, scope: Scope) -> bool:
+            raise make()
+
+    mounts = [Mount("/a", actor("a", []), when=Raises()), Mount("/{b}/c/d", actor("b", []))]
+    for table in (mounts[:1], mounts):
+        for app in (Dispatcher(table), Starlette(routes=table)):
+            for path in ("/a", "/a//b"):
+                with pytest.raises(RuntimeError, match="A condition of a mount raised "):
+                    await app(scope_of(path), Server([]).receive, Server([]).send)
+
+
+async def test_in_the_choice_of_a_split(make: Callable[[], BaseException]) -> None:
+    """A subclass may choose as it likes."""
+
+    class Chooses(Split):
+        def choose(self, scope: Scope) -> str:
+            raise make()
+
+    with pytest.raises(RuntimeError, match=r"Chooses\.choose raised "):
+        await Chooses({"a": (actor("a", []), 1)})(
+            scope_of("/"), Server([]).receive, Server([]).send
+        )
+
+
+async def test_in_the_app_of_unknown_tenants(make: Callable[[], BaseException]) -> None:
+    """It is the last app of a server, as the default of a dispatcher."""
+
+    async def find(host: str) -> None:
+        return None
+
+    async def unknown(scope: Scope, receive: Receive, send: Send) -> None:
+        raise make()
+
+    app = TenantMiddleware(actor("a", []), TenantResolver(find), unknown=unknown)
+    with pytest.raises(RuntimeError, match="unknown raised "):
+        await app(scope_of("/", host="a.com"), Server([]).receive, Server([]).send)
+
+
+async def test_in_the_end_of_a_bridge(
+    make: Callable[[], BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are stopped, and the log has it."""
+    log: Log = []
+
+    class Bridge:
+        def __init__(self, app: Any) -> None: ...
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+        def close(self) -> None:
+            raise make()
+
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+        return []
+
+    mounts = [Mount("/a", actor("a", log)), Mount("/b", wsgi, bridge=Bridge)]
+    app = Dispatcher(mounts)
+    async with running(app) as server:
+        await app.remove(mounts[1])
+        await app.add(mounts[1])
+    assert (server.answered, log) == (
+        ["startup.complete", "shutdown.complete"],
+        ["a up", "a down"],
+    )
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == [
+        "The app mounted at '/b'"
+    ] * 2
+    await app.remove(mounts[1])
+    assert "did not close: " in caplog.records[-1].getMessage()
+
+
+async def test_in_a_task_of_mountkit(
+    make: Callable[[], BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it was: the server goes on, and the log has it."""
+    app = Dispatcher({"/a": actor("a", [])})
+
+    async def work() -> None:
+        raise make()
+
+    async with running(app) as server:
+        await app._lifespans.finish(work)
+        assert (await server.ask("/a"))[0] == 200
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+    [record] = caplog.records
+    assert record.getMessage().startswith("A task of mountkit has failed: RuntimeError: ")
 
 
 # `guarded`.

@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -359,6 +360,32 @@ def test_two_event_loops(client: ClientFactory) -> None:
         with client(app, base_url="http://acme.localhost") as second:
             assert [first.get("/").text, second.get("/").text] == ["acme", "acme"]
         assert first.get("/").text == "acme"
+
+
+@pytest.mark.parametrize("exc", [SystemExit(3), ValueError("detached")], ids=repr)
+async def test_a_key_that_cannot_be_shown(
+    exc: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As objects of an ORM that have left their session; its app serves, or fails by itself."""
+
+    @dataclass(frozen=True)
+    class Key:
+        name: str
+
+        def __repr__(self) -> str:
+            raise exc
+
+    async def make(tenant: str) -> ASGIApp:
+        if tenant == "bad":
+            raise RuntimeError("boom")
+        return await make_app(tenant)
+
+    app = TenantApps(TenantResolver(find_label), make, key=Key)
+    async with running(app) as server:
+        assert [await status_of(server, name) for name in ("bad", "acme")] == [503, 200]
+        assert "Key object>" in app.health[0].mount
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+    assert "did not start: RuntimeError: boom" in caplog.text
 
 
 @pytest.mark.parametrize("exc", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
