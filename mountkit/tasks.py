@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import partial
 from traceback import walk_tb
 from typing import Any, NoReturn, TypeVar
 
 import anyio
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
 T = TypeVar("T")
+
+#: After how many of very many things work in steps lets other tasks run: about a millisecond.
+STRIDE = 250
 
 # Python 3.11 finds the running loop by a system call: it is remembered for each thread. A thread's
 # loop has no current task unless it is running.
@@ -108,3 +112,29 @@ def reraise(exc: BaseException, name: str, task: Any = None) -> NoReturn:
     if isinstance(exc, Exception) or is_outside(exc, task):
         raise exc
     raise RuntimeError(f"{name} raised {describe(exc)}, which would end the server.") from exc
+
+
+async def gently(steps: Generator[None, None, T], *, is_shielded: bool = False) -> T:
+    """Run some work to its end, and let other tasks run wherever it yields.
+
+    Args:
+        is_shielded: a cancellation does not interrupt it.
+    """
+    pause = cancel_shielded_checkpoint if is_shielded else checkpoint
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await pause()
+
+
+def in_steps(items: Iterable[T]) -> Generator[None, None, list[T]]:
+    """A list of these, made in steps."""
+    found: list[T] = []
+    for item in items:
+        found.append(item)
+        if not len(found) % STRIDE:
+            yield
+    return found

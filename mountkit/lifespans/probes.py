@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import chain
+from json import JSONEncoder
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import refuse_websocket
 from mountkit.lifespans.registers import REGISTER, Register, mark_of
+from mountkit.tasks import gently, in_steps
 
 
 class Liveness:
@@ -19,7 +22,8 @@ class Liveness:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await _json({"status": "alive"}, 200)(scope, receive, send)
+            response = await _json({"status": "alive"}, 200)
+            await response(scope, receive, send)
         elif scope["type"] == "websocket":
             await refuse_websocket(scope, receive, send)
 
@@ -49,7 +53,8 @@ class Readiness:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer(scope)(scope, receive, send)
+            response = await self._answer(scope)
+            await response(scope, receive, send)
         else:
             await refuse_websocket(scope, receive, send)
 
@@ -64,21 +69,26 @@ class Readiness:
         self._registers = [one for one in self._registers if one not in own]
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _answer(self, scope: Scope) -> JSONResponse:
+    async def _answer(self, scope: Scope) -> Response:
         if not self._registers:
-            return _json({"status": "not ready", "reason": "No lifespan runs the mounts."}, 503)
+            return await _json(
+                {"status": "not ready", "reason": "No lifespan runs the mounts."}, 503
+            )
         mark = mark_of(scope)
         known = [one for one in self._registers if one.mark == mark] or self._registers
-        mounts = [health for report in known[0].reports for health in report()]
+        reports = chain.from_iterable(report() for report in [*known[0].reports])
+        mounts = await gently(in_steps(reports))
         waiting = {health.mount: health.status for health in mounts if health.status != "serving"}
         is_ready = "failed" not in waiting.values()
         body: dict[str, object] = {"status": "ready" if is_ready else "not ready"}
         if waiting:
             body["not serving"] = waiting
         if self.details:
-            body["mounts"] = [asdict(health) for health in mounts]
-        return _json(body, 200 if is_ready else 503)
+            body["mounts"] = await gently(in_steps(map(asdict, mounts)))
+        return await _json(body, 200 if is_ready else 503)
 
 
-def _json(body: dict[str, object], status: int) -> JSONResponse:
-    return JSONResponse(body, status, {"cache-control": "no-store"})
+async def _json(body: dict[str, object], status: int) -> Response:
+    parts = await gently(in_steps(JSONEncoder(separators=(",", ":")).iterencode(body)))
+    headers = {"cache-control": "no-store"}
+    return Response("".join(parts), status, headers, "application/json")

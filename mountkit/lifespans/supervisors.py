@@ -15,7 +15,7 @@ from itertools import groupby
 
 import anyio
 import anyio.abc
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 from starlette.types import Scope
 
 from mountkit.exceptions import LifespanError
@@ -25,6 +25,7 @@ from mountkit.lifespans.protocol import LifespanTask
 from mountkit.lifespans.registers import MARK, REGISTER, Job, Register
 from mountkit.lifespans.runs import PASSING, Run
 from mountkit.logs import logger
+from mountkit.tasks import STRIDE, gently, in_steps
 
 # Seconds before an isolated app is started again: doubled each time.
 _FIRST_DELAY = 1.0
@@ -73,11 +74,11 @@ class Supervisor:
         Raises:
             LifespanError: one did not start. Those that did are left for `stop_all`.
         """
-        waiting = [child for child in children if child not in self._held]
+        waiting = await gently(in_steps(child for child in children if child not in self._held))
         self._held |= dict.fromkeys(waiting)
         try:
             for independent, group in groupby(waiting, lambda child: child.lifespan.independent):
-                for some in [[*group]] if independent else [[child] for child in group]:
+                for some in [[*group]] if independent else ([child] for child in group):
                     await self._start_together(some)
         finally:
             for child in waiting:
@@ -96,8 +97,10 @@ class Supervisor:
                 task_group.cancel_scope.cancel()  # the others would come up for nothing
 
         async with anyio.create_task_group() as task_group:
-            for child in children:
+            for number, child in enumerate(children, 1):
                 task_group.start_soon(start, child)
+                if not number % STRIDE:
+                    await checkpoint()
         if errors:
             raise several(errors)
 
@@ -305,8 +308,10 @@ class Supervisor:
 
     async def stop_some(self, children: Iterable[Child]) -> None:
         """Let go of some apps, the last one first, and log what went wrong."""
-        for child in [*children][::-1]:
+        for number, child in enumerate([*children][::-1], 1):
             await _logged(self.stop(child))
+            if not number % STRIDE:
+                await cancel_shielded_checkpoint()
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> Job:
         """Do some work in a task of its own, until `stop_all` cancels it."""
@@ -328,11 +333,13 @@ class Supervisor:
             async with anyio.create_task_group() as task_group:
                 for job in [*self._work]:
                     task_group.start_soon(job.end)
-        for child in [*self._held, *self._leaving][::-1]:
+        for number, child in enumerate([*self._held, *self._leaving][::-1], 1):
             try:
                 await self.stop(child, max(0.0, deadline - time.monotonic()))
             except LifespanError as exc:
                 errors[child] = exc
+            if not number % STRIDE:
+                await cancel_shielded_checkpoint()
         return errors
 
 
