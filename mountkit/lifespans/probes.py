@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from itertools import chain
-from json import JSONEncoder
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,8 +22,7 @@ class Liveness:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            response = await _json({"status": "alive"}, 200)
-            await response(scope, receive, send)
+            await _json({"status": "alive"}, 200)(scope, receive, send)
         elif scope["type"] == "websocket":
             await refuse_websocket(scope, receive, send)
 
@@ -71,24 +70,27 @@ class Readiness:
 
     async def _answer(self, scope: Scope) -> Response:
         if not self._registers:
-            return await _json(
-                {"status": "not ready", "reason": "No lifespan runs the mounts."}, 503
-            )
+            return _json({"status": "not ready", "reason": "No lifespan runs the mounts."}, 503)
         mark = mark_of(scope)
         known = [one for one in self._registers if one.mark == mark] or self._registers
         reports = chain.from_iterable(report() for report in [*known[0].reports])
-        mounts = await gently(in_steps(reports))
-        waiting = {health.mount: health.status for health in mounts if health.status != "serving"}
+        told = (one if self.details or one.status != "serving" else None for one in reports)
+        mounts = [one for one in await gently(in_steps(told)) if one is not None]
+        waiting = {one.mount: one.status for one in mounts if one.status != "serving"}
         is_ready = "failed" not in waiting.values()
         body: dict[str, object] = {"status": "ready" if is_ready else "not ready"}
         if waiting:
             body["not serving"] = waiting
-        if self.details:
-            body["mounts"] = await gently(in_steps(map(asdict, mounts)))
-        return await _json(body, 200 if is_ready else 503)
+        parts = await gently(in_steps(_text(asdict(one)) for one in mounts if self.details))
+        return _json(body, 200 if is_ready else 503, parts if self.details else None)
 
 
-async def _json(body: dict[str, object], status: int) -> Response:
-    parts = await gently(in_steps(JSONEncoder(separators=(",", ":")).iterencode(body)))
-    headers = {"cache-control": "no-store"}
-    return Response("".join(parts), status, headers, "application/json")
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _json(body: dict[str, object], status: int, mounts: list[str] | None = None) -> Response:
+    text = _text(body)
+    if mounts is not None:
+        text = f'{text[:-1]},"mounts":[{",".join(mounts)}]}}'
+    return Response(text, status, {"cache-control": "no-store"}, "application/json")

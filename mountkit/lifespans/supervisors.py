@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import groupby
 
@@ -74,16 +74,25 @@ class Supervisor:
         Raises:
             LifespanError: one did not start. Those that did are left for `stop_all`.
         """
-        waiting = await gently(in_steps(child for child in children if child not in self._held))
-        self._held |= dict.fromkeys(waiting)
+        waiting: list[Child] = []
+
+        def announced() -> Iterator[Child]:
+            for child in children:
+                if child not in self._held:
+                    self._held[child] = None
+                    waiting.append(child)
+                    yield child
+
         try:
+            await gently(in_steps(announced()))
             for independent, group in groupby(waiting, lambda child: child.lifespan.independent):
                 for some in [[*group]] if independent else ([child] for child in group):
                     await self._start_together(some)
-        finally:
+        except BaseException:
             for child in waiting:
                 if self._held.get(child, child) is None:
                     del self._held[child]
+            raise
 
     async def _start_together(self, children: Iterable[Child]) -> None:
         errors: list[LifespanError] = []

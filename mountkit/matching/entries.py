@@ -143,11 +143,11 @@ class Entries(Generic[M]):
                 other._append(taking[number], taking[number].rule)
             elif mount is not None and number not in leaving:
                 other._append(mount, rule)
-            if not number % stride:
+            if number % stride == stride - 1:
                 yield
         for number, mount in enumerate(added):
             other._append(mount, mount.rule)
-            if not number % stride:
+            if number % stride == stride - 1:
                 yield
         return other
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import anyio
@@ -16,8 +15,9 @@ from mountkit.lifespans.options import check_seconds
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.matching.tables import Table
 from mountkit.serving.exposures import with_exposures
+from mountkit.serving.flights import Traffic
 from mountkit.serving.mounts import Mount
-from mountkit.tasks import gently, in_steps
+from mountkit.tasks import STRIDE, gently, in_steps
 
 #: Seconds that requests in flight have when their mount leaves.
 DRAIN_TIMEOUT = 30.0
@@ -68,16 +68,11 @@ class Changes:
         replace: Iterable[tuple[Mount, Mount]],
     ) -> Generator[None, None, tuple[dict[int, Mount], dict[int, Mount], dict[str, Any]]]:
         """The mounts that come and those that leave, and what changes in the table."""
-        coming, leaving = checked_mounts(add), checked_mounts(remove)
-        yield
+        coming = yield from in_steps(checked_mounts(add))
+        leaving = yield from in_steps(checked_mounts(remove))
         pairs = yield from in_steps(_pairs(replace))
-        entering = [*coming, *(new for _, new in pairs)]
-        exiting = [*leaving, *(old for old, _ in pairs)]
-        yield
-        news = dict(zip(map(id, entering), entering, strict=True))
-        yield
-        olds = dict(zip(map(id, exiting), exiting, strict=True))
-        yield
+        news = yield from _by_id([*coming, *(new for _, new in pairs)])
+        olds = yield from _by_id([*leaving, *(old for old, _ in pairs)])
         for key in news.keys() & self._pending.keys():
             raise PatternError(
                 f"{news[key]!r} is still starting or draining; wait until that has ended."
@@ -85,62 +80,72 @@ class Changes:
         for key in news.keys() & olds.keys():
             raise PatternError(f"{news[key]!r} leaves and comes in one change; make a new one.")
         # What a mount exposes comes and goes with it.
-        added = chain(with_exposures(coming), _exposures(new for _, new in pairs))
-        removed = chain(with_exposures(leaving), _exposures(old for old, _ in pairs))
-        change = {"add": (yield from in_steps(added)), "remove": (yield from in_steps(removed))}
-        return news, olds, {**change, "replace": pairs}
+        added = yield from in_steps(with_exposures(coming))
+        removed = yield from in_steps(with_exposures(leaving))
+        exposed = yield from in_steps((old.exposures, new.exposures) for old, new in pairs)
+        change: dict[str, Any] = {"add": added, "remove": removed, "replace": pairs}
+        for before, after in filter(any, exposed):
+            removed += before
+            added += after
+        return news, olds, change
 
     async def _start(self, news: dict[int, Mount]) -> None:
         """Start mounts that are not in the table yet: all of them, or none."""
         self._pending |= news
         try:
-            for mount in await gently(in_steps(mounts_of(news.values()))):
-                mount.traffic.draining_since = None
+            await gently(in_steps(_drained(news, None)))
             await self._lifespans.start(await gently(in_steps(children_of(news.values()))))
         finally:
-            self._forget(news)
+            await gently(self._forget(news), is_shielded=True)
 
     async def _retire(self, olds: dict[int, Mount], drain_timeout: float | None) -> None:
         """Drain mounts that are no longer in the table, and stop their apps."""
         try:
-            leaving = await gently(in_steps(mounts_of(olds.values())), is_shielded=True)
-            for mount in leaving:
-                mount.traffic.draining_since = time.time()
+            leaving = await gently(in_steps(_drained(olds, time.time())), is_shielded=True)
             async with anyio.create_task_group() as task_group:
-                for mount in leaving:
-                    if mount.traffic.flights:
-                        task_group.start_soon(mount.traffic.drain, drain_timeout)
+                for traffic in filter(None, leaving):
+                    task_group.start_soon(traffic.drain, drain_timeout)
             apps = in_steps(children_of(olds.values()))
             await self._lifespans.stop(await gently(apps, is_shielded=True))
             await gently(self._table.compact(), is_shielded=True)
         finally:
-            self._forget(olds)
+            await gently(self._forget(olds), is_shielded=True)
 
-    def _forget(self, mounts: dict[int, Mount]) -> None:
-        for key in mounts:
-            self._pending.pop(key, None)
-
-
-def _exposures(mounts: Iterable[Mount]) -> Iterator[Any]:
-    return (exposure for mount in mounts for exposure in mount.exposures)
+    def _forget(self, mounts: dict[int, Mount]) -> Generator[None, None, Any]:
+        yield from in_steps(self._pending.pop(key, None) for key in mounts)
 
 
-def checked_mounts(mounts: Mapping[str, Any] | Iterable[Mount]) -> list[Mount]:
-    """Mounts as a list, or of a mapping of paths to apps.
+def _drained(mounts: dict[int, Mount], since: float | None) -> Iterator[Traffic | None]:
+    """Note when these mounts have left, and give what has to be waited for."""
+    for mount in mounts_of(mounts.values()):
+        mount.traffic.draining_since = since
+        yield mount.traffic if mount.traffic.flights else None
+
+
+def _by_id(mounts: list[Mount]) -> Generator[None, None, dict[int, Mount]]:
+    found: dict[int, Mount] = {}
+    for mount in mounts:
+        found[id(mount)] = mount
+        if not len(found) % STRIDE:
+            yield
+    return found
+
+
+def checked_mounts(mounts: Mapping[str, Any] | Iterable[Mount]) -> Iterator[Mount]:
+    """Mounts, or those of a mapping of paths to apps.
 
     Raises:
         PatternError: one is not a mount.
     """
     if isinstance(mounts, Mapping):
-        return [Mount(path, app) for path, app in mounts.items()]
-    found = list(mounts)
-    for mount in found:
+        mounts = [Mount(path, app) for path, app in mounts.items()]
+    for mount in mounts:
         if not isinstance(mount, Mount):
             raise PatternError(
                 f"{mount!r} is not a mountkit.Mount; write Mount('/path', app), or a mapping of "
                 "paths to apps."
             )
-    return found
+        yield mount
 
 
 def _pairs(pairs: Iterable[tuple[Mount, Mount]]) -> Iterator[tuple[Mount, Mount]]:
