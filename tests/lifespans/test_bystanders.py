@@ -452,7 +452,7 @@ def tenants(first: ASGIApp, second: ASGIApp) -> ASGIApp:
 
     async def make(tenant: str) -> ASGIApp:
         if tenant == "b":
-            await until(lambda: made.health[0].status == "serving")
+            await until(lambda: any(one.status == "serving" for one in made.health))
         return apps[tenant]
 
     async def warm_up() -> list[str]:
