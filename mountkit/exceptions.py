@@ -40,5 +40,5 @@ def shown(value: object) -> str:
     request."""
     try:
         return repr(value)
-    except Exception:
+    except BaseException:
         return f"<{type(value).__module__}.{type(value).__qualname__} object>"

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import partial
-from typing import Any, TypeVar
+from traceback import walk_tb
+from typing import Any, NoReturn, TypeVar
 
 import anyio
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint
 
 T = TypeVar("T")
+
+#: After how many of very many things work in steps lets other tasks run: about a millisecond.
+STRIDE = 250
 
 # Python 3.11 finds the running loop by a system call: it is remembered for each thread. A thread's
 # loop has no current task unless it is running.
@@ -51,18 +56,18 @@ def is_outside(exc: BaseException, task: Any = None) -> bool:
         return task is None or task.cancelling() > 0
     if isinstance(exc, BaseExceptionGroup):
         return any(is_outside(part, task) for part in exc.exceptions)
-    return isinstance(exc, KeyboardInterrupt) and _may_be_ctrl_c()
+    return isinstance(exc, KeyboardInterrupt) and _may_be_ctrl_c(exc)
 
 
-def _may_be_ctrl_c() -> bool:
-    """Whether a signal may raise here. Servers install handlers that raise nothing."""
+def _may_be_ctrl_c(exc: BaseException) -> bool:
+    """Whether a signal may have raised this. Servers install handlers that raise nothing; those of
+    asyncio and trio are the last frame of what they raise."""
     if threading.current_thread() is not threading.main_thread():
         return False
-    handler = signal.getsignal(signal.SIGINT)
-    if isinstance(handler, partial):  # of asyncio.Runner
-        handler = handler.func
-    module = getattr(handler, "__module__", None) or ""
-    return handler is signal.default_int_handler or module.startswith(("asyncio.run", "trio."))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        return True
+    raised = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(exc.__traceback__)]
+    return bool(raised) and raised[-1].startswith(("asyncio.runners", "trio."))
 
 
 def _is_in_task(task: Any) -> bool:
@@ -97,11 +102,39 @@ async def guarded(call: Callable[[], Awaitable[T]]) -> T:
     task = current_task()
     try:
         return await call()
-    except Exception:
-        raise
     except BaseException as exc:
-        if is_outside(exc, task):
-            raise
         function = call.func if isinstance(call, partial) else call
-        name = getattr(function, "__qualname__", None) or type(function).__name__
-        raise RuntimeError(f"{name} raised {describe(exc)}, which would end the server.") from exc
+        reraise(exc, getattr(function, "__qualname__", None) or type(function).__name__, task)
+
+
+def reraise(exc: BaseException, name: str, task: Any = None) -> NoReturn:
+    """Raise what a user's function has raised, as `guarded` does."""
+    if isinstance(exc, Exception) or is_outside(exc, task):
+        raise exc
+    raise RuntimeError(f"{name} raised {describe(exc)}, which would end the server.") from exc
+
+
+async def gently(steps: Generator[None, None, T], *, is_shielded: bool = False) -> T:
+    """Run some work to its end, and let other tasks run wherever it yields.
+
+    Args:
+        is_shielded: a cancellation does not interrupt it.
+    """
+    pause = cancel_shielded_checkpoint if is_shielded else checkpoint
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        await pause()
+
+
+def in_steps(items: Iterable[T]) -> Generator[None, None, list[T]]:
+    """A list of these, made in steps."""
+    found: list[T] = []
+    for item in items:
+        found.append(item)
+        if not len(found) % STRIDE:
+            yield
+    return found

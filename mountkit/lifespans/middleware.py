@@ -19,6 +19,11 @@ class LifespanMiddleware:
     `app.router.routes` and in included routers need: Starlette runs none of their lifespans.
     Routes are looked through when the server starts, so its place does not matter.
 
+    An app that `app.mount` holds is started too if a `DispatchMiddleware` or a
+    `LifespanMiddleware` is among its middleware, or if it is a `Dispatcher`, a `TenantApps`, a
+    `Split` or a `Readiness`. Its requests have the parent's state; what its lifespan yields is
+    added to that.
+
     Args:
         app: the wrapped app. It starts before the mounts and stops after them.
         startup_timeout, …, total_shutdown_timeout: as for `Dispatcher`.
@@ -26,6 +31,8 @@ class LifespanMiddleware:
     Raises:
         PatternError: a timeout is not a number of seconds.
     """
+
+    has_lifespans = True
 
     def __init__(
         self,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from itertools import chain
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import refuse_websocket
 from mountkit.lifespans.registers import REGISTER, Register, mark_of
+from mountkit.tasks import gently, in_steps
 
 
 class Liveness:
@@ -39,6 +42,8 @@ class Readiness:
             who may see them.
     """
 
+    has_lifespans = True  # for `children.starts_apps`
+
     def __init__(self, *, details: bool = False) -> None:
         self.details = details
         self._registers: list[Register] = []  # one for each server
@@ -47,7 +52,8 @@ class Readiness:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer(scope)(scope, receive, send)
+            response = await self._answer(scope)
+            await response(scope, receive, send)
         else:
             await refuse_websocket(scope, receive, send)
 
@@ -62,21 +68,29 @@ class Readiness:
         self._registers = [one for one in self._registers if one not in own]
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _answer(self, scope: Scope) -> JSONResponse:
+    async def _answer(self, scope: Scope) -> Response:
         if not self._registers:
             return _json({"status": "not ready", "reason": "No lifespan runs the mounts."}, 503)
         mark = mark_of(scope)
         known = [one for one in self._registers if one.mark == mark] or self._registers
-        mounts = [health for report in known[0].reports for health in report()]
-        waiting = {health.mount: health.status for health in mounts if health.status != "serving"}
+        reports = chain.from_iterable(report() for report in [*known[0].reports])
+        told = (one if self.details or one.status != "serving" else None for one in reports)
+        mounts = [one for one in await gently(in_steps(told)) if one is not None]
+        waiting = {one.mount: one.status for one in mounts if one.status != "serving"}
         is_ready = "failed" not in waiting.values()
         body: dict[str, object] = {"status": "ready" if is_ready else "not ready"}
         if waiting:
             body["not serving"] = waiting
-        if self.details:
-            body["mounts"] = [asdict(health) for health in mounts]
-        return _json(body, 200 if is_ready else 503)
+        parts = await gently(in_steps(_text(asdict(one)) for one in mounts if self.details))
+        return _json(body, 200 if is_ready else 503, parts if self.details else None)
 
 
-def _json(body: dict[str, object], status: int) -> JSONResponse:
-    return JSONResponse(body, status, {"cache-control": "no-store"})
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _json(body: dict[str, object], status: int, mounts: list[str] | None = None) -> Response:
+    text = _text(body)
+    if mounts is not None:
+        text = f'{text[:-1]},"mounts":[{",".join(mounts)}]}}'
+    return Response(text, status, {"cache-control": "no-store"}, "application/json")

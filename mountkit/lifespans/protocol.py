@@ -7,7 +7,6 @@ answers that event, does not support lifespans; it is simply served.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,9 +17,8 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.exceptions import LifespanError, shown
+from mountkit.logs import logger
 from mountkit.tasks import current_task, is_outside
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 #: "cut off": by an event loop that is being closed.
 Phase: TypeAlias = Literal["startup", "serving", "shutdown", "done", "cut off"]

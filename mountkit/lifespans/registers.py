@@ -21,6 +21,8 @@ from anyio.lowlevel import current_token
 from starlette.types import Scope
 
 from mountkit.lifespans.runs import Health, Run
+from mountkit.logs import logger
+from mountkit.tasks import describe, guarded
 
 #: The key of a lifespan scope that holds the `Register` of the server, and the identities of the
 #: apps above, which may still be starting.
@@ -139,7 +141,9 @@ class Job:
     async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             with self._cancel_scope:
-                await work()
+                await guarded(work)
+        except Exception as exc:  # of a user's function, as no other goes unnoticed
+            logger.error("A task of mountkit has failed: %s", describe(exc), exc_info=exc)
         finally:
             self._among.discard(self)
             self.ended.set()

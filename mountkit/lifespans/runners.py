@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +17,8 @@ from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.registers import Job
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor, several
+from mountkit.logs import logger
 from mountkit.tasks import guarded
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 _USUAL = Timeouts()
 _STOPPED = "lifespan.shutdown.complete"
@@ -55,6 +53,7 @@ class LifespanRunner:
 
     Attributes:
         supervisors: one for each server that runs this now, the oldest first.
+        has_warned: it was said that nothing runs this.
     """
 
     def __init__(
@@ -74,6 +73,7 @@ class LifespanRunner:
         self._report = report
         self._is_transparent = is_transparent
         self.supervisors: list[Supervisor] = []
+        self.has_warned: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a server's lifespan.
@@ -120,6 +120,7 @@ class LifespanRunner:
             if limit.cancelled_caught:
                 seconds = self._timeouts.total_startup_timeout
                 raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.")
+            logger.keep()  # an app may have configured its logging
             await send({"type": "lifespan.startup.complete"})
             await receive()
             outcome.answer = {"type": _STOPPED}
@@ -200,7 +201,7 @@ class LifespanRunner:
         await _stop_in(self._reachable(), children)
         if not self.supervisors:
             for child in children:
-                child.close()
+                child.end()
 
     async def finish(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do some work to its end even if the caller is cancelled. The shutdown of the server that

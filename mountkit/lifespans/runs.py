@@ -83,7 +83,8 @@ class Run:
         since: when its status began, in seconds since the epoch.
         error: why it has failed.
         failure: what failed its first start, if it is not isolated.
-        retry_at: while its mount answers 503, the time (`time.monotonic()`) of the next start.
+        retry_at: while its mount answers 503, the time (`time.monotonic()`) of the next start. Of a
+            new run, not `None` until it was said that nothing has started it.
         users: how many mounts hold it; 0 once the last has begun to stop it.
         task: the talk with the app, if it is up and supports lifespans.
         starting: around its first start.

@@ -7,16 +7,15 @@ in order and stop in reverse order.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import groupby
 
 import anyio
 import anyio.abc
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 from starlette.types import Scope
 
 from mountkit.exceptions import LifespanError
@@ -25,8 +24,8 @@ from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.protocol import LifespanTask
 from mountkit.lifespans.registers import MARK, REGISTER, Job, Register
 from mountkit.lifespans.runs import PASSING, Run
-
-logger: logging.Logger = logging.getLogger("mountkit")
+from mountkit.logs import logger
+from mountkit.tasks import STRIDE, gently, in_steps
 
 # Seconds before an isolated app is started again: doubled each time.
 _FIRST_DELAY = 1.0
@@ -75,16 +74,25 @@ class Supervisor:
         Raises:
             LifespanError: one did not start. Those that did are left for `stop_all`.
         """
-        waiting = [child for child in children if child not in self._held]
-        self._held |= dict.fromkeys(waiting)
+        waiting: list[Child] = []
+
+        def announced() -> Iterator[Child]:
+            for child in children:
+                if child not in self._held:
+                    self._held[child] = None
+                    waiting.append(child)
+                    yield child
+
         try:
+            await gently(in_steps(announced()))
             for independent, group in groupby(waiting, lambda child: child.lifespan.independent):
-                for some in [[*group]] if independent else [[child] for child in group]:
+                for some in [[*group]] if independent else ([child] for child in group):
                     await self._start_together(some)
-        finally:
+        except BaseException:
             for child in waiting:
                 if self._held.get(child, child) is None:
                     del self._held[child]
+            raise
 
     async def _start_together(self, children: Iterable[Child]) -> None:
         errors: list[LifespanError] = []
@@ -98,8 +106,10 @@ class Supervisor:
                 task_group.cancel_scope.cancel()  # the others would come up for nothing
 
         async with anyio.create_task_group() as task_group:
-            for child in children:
+            for number, child in enumerate(children, 1):
                 task_group.start_soon(start, child)
+                if not number % STRIDE:
+                    await checkpoint()
         if errors:
             raise several(errors)
 
@@ -114,7 +124,6 @@ class Supervisor:
                 f"{child.name} is mounted into itself and would start itself without end; "
                 "mount another app."
             )
-        child.is_started = True
         if id(child.app) in self._above:  # that run waits for this one
             self._hold(child, self.register.runs.get(id(child.app), child.run))
             return
@@ -192,6 +201,8 @@ class Supervisor:
             raise
         run.retries = None
         run.apply("up")
+        if child.is_part:
+            self._share_state(child, run)
         if is_supported:
             run.task = task
             task.watch(partial(self._lost, child, run))
@@ -205,6 +216,20 @@ class Supervisor:
             state[MARK] = self.register.mark
         asgi = self.scope.get("asgi", {"version": "3.0", "spec_version": "2.0"})
         return {"type": "lifespan", "asgi": {**asgi}, "state": state}
+
+    def _share_state(self, child: Child, run: Run) -> None:
+        """Add what the lifespan of an app has put into its state to that of the server, which its
+        requests see."""
+        state = self.scope.get("state", {})
+        for key in run.state:
+            if state.setdefault(key, run.state[key]) is not run.state[key]:
+                logger.warning(
+                    "%s has %r in its lifespan state, and so has an app above or beside it, whose "
+                    "value requests of both see; give it another name, or mount it with "
+                    "mountkit.Mount.",
+                    child.name,
+                    key,
+                )
 
     def _lost(self, child: Child, run: Run, error: str, exception: BaseException | None) -> None:
         """An app's lifespan has ended while it was serving."""
@@ -265,7 +290,7 @@ class Supervisor:
         finally:
             self._leaving.pop(child, None)
             child.release(run, self.register)
-            child.close()
+            child.end()
 
     async def _stop(self, child: Child, run: Run, seconds: float) -> None:
         if not child.lifespan.shutdown and run.task is not None:
@@ -292,8 +317,10 @@ class Supervisor:
 
     async def stop_some(self, children: Iterable[Child]) -> None:
         """Let go of some apps, the last one first, and log what went wrong."""
-        for child in [*children][::-1]:
+        for number, child in enumerate([*children][::-1], 1):
             await _logged(self.stop(child))
+            if not number % STRIDE:
+                await cancel_shielded_checkpoint()
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> Job:
         """Do some work in a task of its own, until `stop_all` cancels it."""
@@ -315,11 +342,13 @@ class Supervisor:
             async with anyio.create_task_group() as task_group:
                 for job in [*self._work]:
                     task_group.start_soon(job.end)
-        for child in [*self._held, *self._leaving][::-1]:
+        for number, child in enumerate([*self._held, *self._leaving][::-1], 1):
             try:
                 await self.stop(child, max(0.0, deadline - time.monotonic()))
             except LifespanError as exc:
                 errors[child] = exc
+            if not number % STRIDE:
+                await cancel_shielded_checkpoint()
         return errors
 
 

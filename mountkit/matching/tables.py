@@ -17,21 +17,20 @@ a small integer, and 100,000 mounts are one dictionary of segments and numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import chain, takewhile
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Scope
 
-from mountkit.exceptions import PatternError
-from mountkit.matching.conflicts import conflict
 from mountkit.matching.decisions import Refusal, Resolution
-from mountkit.matching.host_trees import HostTrees, Place
+from mountkit.matching.entries import Entries, M, Ruled
+from mountkit.matching.host_trees import Place
 from mountkit.matching.hosts import may_lack_host
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.preflights import announced
 from mountkit.matching.rules import Rule
-from mountkit.matching.trees import UNDECIDED, Tree
+from mountkit.matching.trees import UNDECIDED
 from mountkit.matching.views import (
     has_control,
     has_fragment,
@@ -39,6 +38,7 @@ from mountkit.matching.views import (
     other_views,
     target_refusal,
 )
+from mountkit.tasks import reraise
 
 __all__ = ["Refusal", "Resolution", "Ruled", "Table"]
 
@@ -46,22 +46,11 @@ if TYPE_CHECKING:
     from mountkit.matching.findings import Finding
 
 
-class Ruled(Protocol):
-    """Anything that a table can choose: it has a rule."""
-
-    @property
-    def rule(self) -> Rule: ...
-
-
-M = TypeVar("M", bound=Ruled)
-
 # A tunnel, and perhaps a preflight.
 _RARE = frozenset(("CONNECT", "OPTIONS"))
-# Numbers that were given up, besides as many as are in use, before all are given anew.
-_HOLES = 100
 
 
-class Table(Generic[M]):
+class Table(Entries[M]):
     """Mounts, compiled.
 
     Args:
@@ -74,25 +63,7 @@ class Table(Generic[M]):
 
     def __init__(self, mounts: Iterable[M] = (), *, path_has_root: bool | None = None) -> None:
         self.path_has_root = path_has_root
-        # The mounts by number, `None` where one was removed; and their rules when they came.
-        self._mounts: list[Any] = []
-        self._rules: list[Rule] = []
-        self._sorted: tuple[M, ...] | None = None
-        self._declared: tuple[M, ...] | None = None
-        self._clear()
-        self.apply(add=mounts)
-
-    def _clear(self) -> None:
-        self._mounts.clear()
-        self._rules.clear()
-        self._live = 0
-        self._priorities = 0  # how many mounts have one
-        self._any_host = Tree(self._mounts, self._rules)
-        self._hosts = HostTrees(self._mounts, self._rules)
-        #: Whether any mount has a condition on the host.
-        self.has_hosts: bool = False
-        # How most requests are decided, if nothing but the path and conditions decides.
-        self._quick: Callable[[Scope, str, str], Resolution[M] | None] | None = None
+        super().__init__(mounts)
 
     @property
     def mounts(self) -> Sequence[M]:
@@ -142,9 +113,12 @@ class Table(Generic[M]):
             root_path, rest = split_root_path(scope, path_has_root=self.path_has_root)
         odd = is_odd(path, raw_path) or (query and has_fragment(scope))
         quick = None if odd else self._quick
-        found = UNDECIDED if quick is None else quick(scope, root_path, rest)
-        if found is UNDECIDED:
-            found = self._decide(scope, root_path, rest, odd)
+        try:
+            found = UNDECIDED if quick is None else quick(scope, root_path, rest)
+            if found is UNDECIDED:
+                found = self._decide(scope, root_path, rest, odd)
+        except BaseException as exc:
+            reraise(exc, "A condition of a mount")
         if (found is None and path[:1] != "/") or scope.get("method") in _RARE:
             return self._decide_rare(scope, found)
         return found
@@ -273,138 +247,6 @@ class Table(Generic[M]):
             return None if found is None else found.mount.rule
 
         return list(check_rules([mount.rule for mount in self.mounts], resolve))
-
-    def apply(
-        self,
-        *,
-        add: Iterable[M] = (),
-        remove: Iterable[M] = (),
-        replace: Iterable[tuple[M, M]] = (),
-    ) -> None:
-        """Change the table in one step, at a cost that grows with the change alone.
-
-        Nothing in it awaits, so that a request is decided before it or after it.
-
-        Args:
-            add: are declared after those that are there.
-            replace: pairs of an old mount and the new one, which takes its place in the order
-                of declaration.
-
-        Raises:
-            ConflictError: two mounts would take exactly the same requests.
-            PatternError: a mount to be removed or replaced is not in the table, or named twice.
-            In both cases nothing has changed.
-        """
-        leaving, taking, added = self._plan(add, remove, replace)
-        for number in leaving:
-            self._discard(number)
-        for number, mount in taking:
-            self._insert(number, mount)
-        for mount in added:
-            self._mounts.append(None)
-            self._rules.append(mount.rule)
-            self._insert(len(self._mounts) - 1, mount)
-        while self._mounts and self._mounts[-1] is None:
-            self._mounts.pop()
-            self._rules.pop()
-        if len(self._mounts) > 2 * self._live + _HOLES:
-            self._renumber()
-        self._sorted = self._declared = None
-        self.has_hosts = not self._hosts.is_empty()
-        if self.has_hosts or self._priorities or not self._live:
-            self._quick = None
-        else:
-            tree = self._any_host
-            self._quick = tree.look_up if tree.is_flat else tree.walk
-
-    def validate(
-        self,
-        *,
-        add: Iterable[M] = (),
-        remove: Iterable[M] = (),
-        replace: Iterable[tuple[M, M]] = (),
-    ) -> None:
-        """Raise what `apply` would raise, and change nothing."""
-        self._plan(add, remove, replace)
-
-    def _plan(
-        self, add: Iterable[M], remove: Iterable[M], replace: Iterable[tuple[M, M]]
-    ) -> tuple[set[int], list[tuple[int, M]], list[M]]:
-        """The numbers that leave, the mounts that come for a number, and those for a new one."""
-        taking = [(self._number(old), new) for old, new in replace]
-        leaving: set[int] = set()
-        for number in chain((number for number, _ in taking), map(self._number, remove)):
-            if number in leaving:
-                raise PatternError(f"{self._mounts[number]!r} is to leave twice; name it once.")
-            leaving.add(number)
-        added = list(add)
-        self._refuse_conflicts(chain((new for _, new in taking), added), leaving)
-        return leaving, taking, added
-
-    def _number(self, mount: M) -> int:
-        for number in self._numbers_beside(mount.rule):
-            if self._mounts[number] is mount:
-                return number
-        # If its path was set since it was added, it is where it was.
-        for number, known in enumerate(self._mounts):
-            if known is mount:
-                return number
-        raise PatternError(f"{mount!r} is not in the table; name a mount that is.")
-
-    def _refuse_conflicts(self, coming: Iterable[M], leaving: Collection[int]) -> None:
-        seen: dict[Any, M] = {}
-        is_empty = not self._live
-        coming = list(coming)
-        for mount in coming:
-            rule = mount.rule
-            key = rule.short_key
-            other = seen.get(key)
-            seen[key] = mount
-            if other is None and not is_empty:
-                for number in self._numbers_beside(rule):
-                    if number not in leaving and self._rules[number].key == rule.key:
-                        other = self._mounts[number]
-            if other is not None:
-                raise conflict(mount, other, [*self.declared, *coming])
-
-    def _numbers_beside(self, rule: Rule) -> Sequence[int]:
-        """The mounts with the same host and path, whatever their conditions, and perhaps others."""
-        if rule.host is None:
-            return self._any_host.beside(rule.path)
-        return self._hosts.beside(rule, rule.host)
-
-    def _insert(self, number: int, mount: M) -> None:
-        rule = mount.rule
-        self._mounts[number] = mount
-        self._rules[number] = rule
-        self._live += 1
-        if rule.priority:
-            self._priorities += 1
-        if rule.host is None:
-            self._any_host.add(number, rule)
-        else:
-            self._hosts.add(number, rule, rule.host)
-
-    def _discard(self, number: int) -> None:
-        rule = self._rules[number]
-        self._mounts[number] = None
-        self._live -= 1
-        if rule.priority:
-            self._priorities -= 1
-        if rule.host is None:
-            self._any_host.remove(number, rule)
-        else:
-            self._hosts.remove(number, rule, rule.host)
-
-    def _renumber(self) -> None:
-        """Close the gaps that changes have left. It happens at most once in as many changes as
-        there are mounts, so that a change costs no more for it."""
-        pairs = [(m, r) for m, r in zip(self._mounts, self._rules, strict=True) if m is not None]
-        self._clear()
-        for number, (mount, rule) in enumerate(pairs):
-            self._mounts.append(mount)
-            self._rules.append(rule)
-            self._insert(number, mount)
 
 
 def _choice(found: Resolution[Any] | None) -> Any:

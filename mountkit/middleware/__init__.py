@@ -5,8 +5,8 @@ makes it:
 
     Mount("/shop", shop, middleware=[Middleware(LimitMiddleware, max_concurrency=100)])
 
-May import `exceptions`, `tasks`, `matching` and `answers`; nothing here imports `serving` or a
-neighbour in another package.
+May import `exceptions`, `logs`, `tasks`, `matching` and `answers`; nothing here imports `serving`
+or a neighbour in another package.
 
 To add a layer, write a module with one class: pass scope types other than "http" and "websocket"
 through, hand `receive` on untouched, and wrap `send` only if the layer needs to, with a function

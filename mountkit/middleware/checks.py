@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import answer
+from mountkit.logs import logger
 from mountkit.middleware.exchanges import (
     ACCEPTED,
     ENDED,
@@ -20,7 +21,6 @@ from mountkit.middleware.exchanges import (
     coroutine_function,
     has_left,
     is_told,
-    logger,
     note_error,
 )
 from mountkit.middleware.headers import checked_accept, checked_start, checked_trailers, refuse

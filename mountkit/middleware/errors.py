@@ -8,13 +8,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
+from mountkit.logs import logger
 from mountkit.middleware.exchanges import (
     ENDED,
     UNANSWERED,
     Exchange,
     close,
     has_left,
-    logger,
     note_error,
 )
 from mountkit.tasks import describe, is_outside

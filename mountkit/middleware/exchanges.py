@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
 import anyio
 from starlette.types import Message, Receive, Scope, Send
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 # How far an answer is. A response that denies a websocket is `STARTED` too.
 UNANSWERED: Final = "unanswered"

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import PatternError
+from mountkit.logs import logger
 from mountkit.matching.hosts import parse_host
-from mountkit.middleware.exchanges import logger
 
 _PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*/*")
 _SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}

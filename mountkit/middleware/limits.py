@@ -10,7 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import PatternError
-from mountkit.middleware.exchanges import logger, note_error
+from mountkit.logs import logger
+from mountkit.middleware.exchanges import note_error
 
 
 class LimitMiddleware:

@@ -11,13 +11,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError, PatternError
+from mountkit.logs import logger
 from mountkit.middleware.exchanges import (
     ACCEPTED,
     ENDED,
     STARTS,
     UNANSWERED,
     Exchange,
-    logger,
     note_error,
 )
 from mountkit.tasks import current_task

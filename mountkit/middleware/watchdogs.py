@@ -12,7 +12,7 @@ import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import PatternError
-from mountkit.middleware.exchanges import logger
+from mountkit.logs import logger
 
 #: Functions whose frames are on the stack while a mounted app runs, and which of their local
 #: variables is the mount. What serves mounts registers itself.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,13 +11,15 @@ import anyio
 from starlette.routing import BaseRoute
 from starlette.routing import Mount as StarletteMount
 
-from mountkit.exceptions import MountkitError, PatternError, shown
+from mountkit.exceptions import PatternError, shown
 from mountkit.lifespans.children import children_of, mounts_of
 from mountkit.lifespans.options import check_seconds
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.matching.tables import Table
 from mountkit.serving.exposures import with_exposures
+from mountkit.serving.flights import Traffic
 from mountkit.serving.mounts import Mount
+from mountkit.tasks import STRIDE, gently, in_steps
 
 #: Seconds that requests in flight have when their mount leaves.
 DRAIN_TIMEOUT = 30.0
@@ -50,80 +52,103 @@ class Changes:
     ) -> None:
         """See `Dispatcher.change`."""
         check_seconds("drain_timeout", drain_timeout, least="from 0")
-        coming, leaving, pairs = checked_mounts(add), checked_mounts(remove), _pairs(replace)
-        news = {id(new): new for new in (*coming, *(new for _, new in pairs))}
-        olds = {id(old): old for old in (*leaving, *(old for old, _ in pairs))}
-        for mount in news.values():
-            if id(mount) in self._pending:
-                raise PatternError(
-                    f"{mount!r} is still starting or draining; wait until that has ended."
-                )
-            if id(mount) in olds:
-                raise PatternError(f"{mount!r} leaves and comes in one change; make a new one.")
-        # What a mount exposes comes and goes with it.
-        change: dict[str, Any] = {
-            "add": [*with_exposures(coming), *_exposures(new for _, new in pairs)],
-            "remove": [*with_exposures(leaving), *_exposures(old for old, _ in pairs)],
-            "replace": pairs,
-        }
-        self._table.validate(**change)
+        news, olds, change = await gently(self._checked(add, remove, replace))
+        await gently(self._table.plan(**change))
         await self._start(news)
         try:
-            self._table.apply(**change)
-        except MountkitError:  # another change was quicker
+            await gently(self._table.gradually(**change))
+        except BaseException:  # another change was quicker, or this one was cancelled
             await self._lifespans.stop(children_of(news.values()))
             raise
-        for mount in mounts_of(olds.values()):
-            mount.traffic.draining_since = time.time()
         self._pending |= olds
         await self._lifespans.finish(partial(self._retire, olds, drain_timeout))
+
+    def _checked(
+        self,
+        add: Iterable[Mount],
+        remove: Iterable[Mount],
+        replace: Iterable[tuple[Mount, Mount]],
+    ) -> Generator[None, None, tuple[dict[int, Mount], dict[int, Mount], dict[str, Any]]]:
+        """The mounts that come and those that leave, and what changes in the table."""
+        coming = yield from in_steps(checked_mounts(add))
+        leaving = yield from in_steps(checked_mounts(remove))
+        pairs = yield from in_steps(_pairs(replace))
+        news = yield from _by_id([*coming, *(new for _, new in pairs)])
+        olds = yield from _by_id([*leaving, *(old for old, _ in pairs)])
+        for key in news.keys() & self._pending.keys():
+            raise PatternError(
+                f"{news[key]!r} is still starting or draining; wait until that has ended."
+            )
+        for key in news.keys() & olds.keys():
+            raise PatternError(f"{news[key]!r} leaves and comes in one change; make a new one.")
+        # What a mount exposes comes and goes with it.
+        added = yield from in_steps(with_exposures(coming))
+        removed = yield from in_steps(with_exposures(leaving))
+        exposed = yield from in_steps((old.exposures, new.exposures) for old, new in pairs)
+        change: dict[str, Any] = {"add": added, "remove": removed, "replace": pairs}
+        for before, after in filter(any, exposed):
+            removed += before
+            added += after
+        return news, olds, change
 
     async def _start(self, news: dict[int, Mount]) -> None:
         """Start mounts that are not in the table yet: all of them, or none."""
         self._pending |= news
-        for mount in mounts_of(news.values()):
-            mount.traffic.draining_since = None
         try:
-            await self._lifespans.start(children_of(news.values()))
+            await gently(in_steps(_drained(news, None)))
+            await self._lifespans.start(await gently(in_steps(children_of(news.values()))))
         finally:
-            self._forget(news)
+            await gently(self._forget(news), is_shielded=True)
 
     async def _retire(self, olds: dict[int, Mount], drain_timeout: float | None) -> None:
         """Drain mounts that are no longer in the table, and stop their apps."""
         try:
+            leaving = await gently(in_steps(_drained(olds, time.time())), is_shielded=True)
             async with anyio.create_task_group() as task_group:
-                for mount in mounts_of(olds.values()):
-                    task_group.start_soon(mount.traffic.drain, drain_timeout)
-            await self._lifespans.stop(children_of(olds.values()))
+                for traffic in filter(None, leaving):
+                    task_group.start_soon(traffic.drain, drain_timeout)
+            apps = in_steps(children_of(olds.values()))
+            await self._lifespans.stop(await gently(apps, is_shielded=True))
+            await gently(self._table.compact(), is_shielded=True)
         finally:
-            self._forget(olds)
+            await gently(self._forget(olds), is_shielded=True)
 
-    def _forget(self, mounts: dict[int, Mount]) -> None:
-        for key in mounts:
-            self._pending.pop(key, None)
-
-
-def _exposures(mounts: Iterable[Mount]) -> Iterator[Any]:
-    return (exposure for mount in mounts for exposure in mount.exposures)
+    def _forget(self, mounts: dict[int, Mount]) -> Generator[None, None, Any]:
+        yield from in_steps(self._pending.pop(key, None) for key in mounts)
 
 
-def checked_mounts(mounts: Mapping[str, Any] | Iterable[Mount]) -> list[Mount]:
-    """Mounts as a list, or of a mapping of paths to apps.
+def _drained(mounts: dict[int, Mount], since: float | None) -> Iterator[Traffic | None]:
+    """Note when these mounts have left, and give what has to be waited for."""
+    for mount in mounts_of(mounts.values()):
+        mount.traffic.draining_since = since
+        yield mount.traffic if mount.traffic.flights else None
+
+
+def _by_id(mounts: list[Mount]) -> Generator[None, None, dict[int, Mount]]:
+    found: dict[int, Mount] = {}
+    for mount in mounts:
+        found[id(mount)] = mount
+        if not len(found) % STRIDE:
+            yield
+    return found
+
+
+def checked_mounts(mounts: Mapping[str, Any] | Iterable[Mount]) -> Iterator[Mount]:
+    """Mounts, or those of a mapping of paths to apps.
 
     Raises:
         PatternError: one is not a mount.
     """
     if isinstance(mounts, Mapping):
-        return [Mount(path, app) for path, app in mounts.items()]
+        mounts = [Mount(path, app) for path, app in mounts.items()]
     if isinstance(mounts, (Mount, str)) or callable(mounts) or not isinstance(mounts, Iterable):
         fix = "[Mount('/', app)], or default=app for what no mount takes"
         fix = "[Mount(…)]" if isinstance(mounts, Mount) else fix
         raise PatternError(f"{shown(mounts)} is not a list of mounts; write {fix}.")
-    found = list(mounts)
-    for mount in found:
+    for mount in mounts:
         if not isinstance(mount, Mount):
             raise PatternError(f"{shown(mount)} is not a mountkit.Mount; {_fix(mount)}.")
-    return found
+        yield mount
 
 
 def _fix(item: Any) -> str:
@@ -139,13 +164,11 @@ def _fix(item: Any) -> str:
     return "write Mount('/path', app), or a mapping of paths to apps"
 
 
-def _pairs(pairs: Iterable[tuple[Mount, Mount]]) -> list[tuple[Mount, Mount]]:
-    found = []
+def _pairs(pairs: Iterable[tuple[Mount, Mount]]) -> Iterator[tuple[Mount, Mount]]:
     for pair in pairs:
         if not isinstance(pair, Sequence) or len(pair) != 2:
             raise PatternError(
                 f"{pair!r} is not a pair of mounts; write replace=[(old, new)], two Mount objects."
             )
         old, new = checked_mounts(pair)
-        found.append((old, new))
-    return found
+        yield old, new

@@ -66,6 +66,8 @@ class Dispatcher:
         default: the app underneath as a mount, or `None`.
     """
 
+    has_lifespans = True  # for `lifespans.children.starts_apps`
+
     def __init__(
         self,
         mounts: Mapping[str, Application] | Sequence[Mount] | Iterator[Mount] = (),
@@ -290,7 +292,7 @@ class DispatchMiddleware(Dispatcher):
     """A `Dispatcher` in front of an app: `app.add_middleware(DispatchMiddleware, mounts=[…])`.
 
     What no mount takes goes to the app, untouched. Mounts that stand among the app's own
-    routes are started and stopped with those given here.
+    routes are started and stopped with those given here; see `LifespanMiddleware`.
 
     Args:
         app: the wrapped app.

@@ -7,7 +7,6 @@ redirects to is looked up in the table. One that routes on the whole path answer
 
 from __future__ import annotations
 
-import logging
 import re
 from mimetypes import guess_type
 from typing import Any
@@ -17,14 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.frameworks import is_known, problems
 from mountkit.locations import encode_path
+from mountkit.logs import logger
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Table
 from mountkit.middleware.redirects import is_below
 from mountkit.serving.exposures import Exposure
 from mountkit.serving.loops import look
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 #: The answers that may tell something: redirects and 404.
 TELLING: frozenset[int] = frozenset({301, 302, 303, 307, 308, 404})

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from starlette.types import Message, Scope
 
 from mountkit.locations import encode_path
-
-logger: logging.Logger = logging.getLogger("mountkit")
+from mountkit.logs import logger
 
 # An app may set a cookie and redirect to the same page, once; then it answers 200.
 _PATIENCE = 3

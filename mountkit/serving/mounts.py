@@ -6,7 +6,6 @@ subclasses of `Mount` (it copies them and rewrites their path) and breaks other 
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,10 +49,8 @@ from mountkit.serving.tables import MountTable
 from mountkit.types import Application, ASGI3Application
 from mountkit.wsgi.detection import Interface
 
-logger: logging.Logger = logging.getLogger("mountkit")
-
 # Stands for `routes=`: no lifespan of its own, no state.
-_NO_CHILD = Child(None, Router(), "")
+_NO_CHILD = Child(None, Router(), "", has_lifespan=False)
 
 
 class Mount(starlette.routing.Mount):
@@ -248,14 +245,6 @@ class Mount(starlette.routing.Mount):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request that `matches` has taken, and leave the router's scope as it was."""
-        child = self.child
-        if child is not None and not child.is_started and child.has_lifespan:
-            child.is_started = True  # once is enough
-            logger.warning(
-                "%s is served, but was never started: nothing runs the lifespans of mounts among "
-                "an app's routes. Write app.add_middleware(mountkit.LifespanMiddleware).",
-                child.name,
-            )
         await self._alone.handle(scope, receive, send)
 
     async def serve(
@@ -269,11 +258,15 @@ class Mount(starlette.routing.Mount):
                 above.
         """
         holder = self.child or _NO_CHILD
-        run = holder.run_for(scope) if holder.others else holder.run
+        run = holder.run
+        if holder.others:
+            run = holder.run_for(scope, getattr(router, "_lifespans", None))
         if run.retry_at is not None:
-            await answer_unavailable(run.retry_at, scope, receive, send)
-            self.traffic.count(503)
-            return
+            if run.phase != "new":
+                await answer_unavailable(run.retry_at, scope, receive, send)
+                self.traffic.count(503)
+                return
+            holder.warn(getattr(router, "_lifespans", None))
         if not found.rest and await redirected(
             self.redirect_slashes, found.root_path + found.prefix, scope, receive, send
         ):

@@ -25,7 +25,7 @@ from mountkit.middleware.exchanges import has_left
 from mountkit.serving.errors import annotated
 from mountkit.serving.flights import Flight
 from mountkit.serving.routes import TRACING, Route, watch
-from mountkit.tasks import is_outside
+from mountkit.tasks import is_outside, reraise
 from mountkit.types import Application
 from mountkit.wsgi.detection import adapt
 
@@ -58,6 +58,8 @@ class Split:
     Raises:
         PatternError: a weight is no number from 0, or none is above 0.
     """
+
+    has_lifespans = True  # for `lifespans.children.starts_apps`
 
     def __init__(
         self,
@@ -115,13 +117,18 @@ class Split:
             raise MountkitError(
                 f"Scope type {scope['type']!r} cannot be split; mount an app for it."
             )
-        name = self.choose(scope)
+        try:
+            name = self.choose(scope)
+        except BaseException as exc:
+            reraise(exc, f"{type(self).__name__}.choose")
         child = self._children[name]
         if self._cookie is not None and self._cookie.values(scope) != [name]:
             send = _set_cookie(send, scope, self._cookie.name, name)
         root_path = scope.get("root_path", "").rstrip("/")
-        state = child.run_for(scope).state.copy()
-        child_scope = {**scope, "root_path": root_path, "state": state}
+        run = child.run_for(scope, self._lifespans)
+        if run.retry_at is not None:
+            child.warn(self._lifespans)
+        child_scope = {**scope, "root_path": root_path, "state": run.state.copy()}
         scope["route"] = Route(_Branch("", name), child_scope)
         publish = watch(scope, child_scope, root_path) if TRACING in sys.modules else None
         flight = Flight(send, publish)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
@@ -19,10 +18,11 @@ from mountkit.answers import answer_unavailable
 from mountkit.exceptions import LifespanError, MountkitError, PatternError, ResolutionError, shown
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts, check_seconds
-from mountkit.lifespans.registers import mark_of
+from mountkit.lifespans.registers import MARK, mark_of
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor
+from mountkit.logs import logger
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.paths import split_root_path
 from mountkit.serving.changes import DRAIN_TIMEOUT
@@ -32,8 +32,6 @@ from mountkit.tenants.fleets import FIRST_DELAY, Failure, Fleet
 from mountkit.tenants.middleware import TenantMiddleware
 from mountkit.tenants.resolvers import TenantResolver, call_within
 from mountkit.types import Application
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 T = TypeVar("T")
 
@@ -73,6 +71,8 @@ class TenantApps(Generic[T]):
     Raises:
         PatternError: an argument can never work.
     """
+
+    has_lifespans: ClassVar[bool] = True  # for `lifespans.children.starts_apps`
 
     resolver: TenantResolver[T]
     factory: Callable[[T], Awaitable[Application]]
@@ -131,6 +131,9 @@ class TenantApps(Generic[T]):
         try:
             # The request's own state is copied from this before anything else can happen.
             record.run.state[self.state_key] = tenant
+            mark = fleet.supervisor.register.mark
+            if mark is not None:  # perhaps since the request came
+                scope["state"][MARK] = mark
             root_path, rest = split_root_path(scope)
             found = Resolution(record.mount, root_path, "", rest, {})
             await record.mount.serve(found, scope, receive, send)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
@@ -13,14 +12,13 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 import anyio
 
-from mountkit.exceptions import LifespanError, MountkitError
+from mountkit.exceptions import LifespanError, MountkitError, shown
 from mountkit.lifespans.children import Child, children_of
 from mountkit.lifespans.runs import Health, Run
 from mountkit.lifespans.supervisors import Supervisor
+from mountkit.logs import logger
 from mountkit.serving.mounts import Mount
 from mountkit.tasks import describe
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 T = TypeVar("T")
 
@@ -60,7 +58,7 @@ class Record:
     @property
     def name(self) -> str:
         """For messages."""
-        return f"tenant {self.key!r}"
+        return f"tenant {shown(self.key)}"
 
     @property
     def health(self) -> Health:
@@ -109,7 +107,7 @@ class Fleet(Generic[T]):
             failure = self._failures.get(key)
             if failure is not None and monotonic() < failure.retry_at:
                 return failure
-            error = f"The app of tenant {key!r} was not started: the server is shutting down."
+            error = f"The app of tenant {shown(key)} was not started: the server is shutting down."
             failure = Failure(error, monotonic() + FIRST_DELAY, FIRST_DELAY)
             if self.supervisor.is_stopped:
                 return failure
@@ -234,6 +232,7 @@ class Fleet(Generic[T]):
             while record.users:
                 record.unused = anyio.Event()
                 await record.unused.wait()
-        await record.mount.traffic.drain(0)  # cuts what is left
+        if record.users:  # else what is in flight is another server's
+            await record.mount.traffic.drain(0)  # cuts what is left
         with anyio.CancelScope(shield=True):
             await self.supervisor.stop_some(children_of([record.mount]))

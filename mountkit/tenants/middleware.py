@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -10,12 +11,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer, answer_unavailable
 from mountkit.exceptions import PatternError, ResolutionError
+from mountkit.logs import Log
 from mountkit.matching.hosts import request_host
+from mountkit.tasks import guarded
 from mountkit.tenants.resolvers import TenantResolver
 from mountkit.types import Application
 from mountkit.wsgi.detection import adapt
 
-logger: logging.Logger = logging.getLogger("mountkit.tenants")
+logger: Log = Log(logging.getLogger("mountkit.tenants"))
 
 
 class TenantMiddleware:
@@ -81,4 +84,4 @@ class TenantMiddleware:
             logger.debug("404: the host %r has no tenant.", host.host)
             await answer(404, scope, receive, send)
         else:
-            await self.unknown({**scope}, receive, send)
+            await guarded(partial(self.unknown, {**scope}, receive, send))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field
@@ -14,10 +13,9 @@ import anyio
 
 from mountkit.exceptions import PatternError, ResolutionError
 from mountkit.lifespans.options import check_seconds
+from mountkit.logs import logger
 from mountkit.matching.hosts import HostPattern
 from mountkit.tasks import describe, guarded
-
-logger: logging.Logger = logging.getLogger("mountkit")
 
 T = TypeVar("T")
 

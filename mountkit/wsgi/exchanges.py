@@ -7,7 +7,6 @@ woken, a small answer is complete. Long bodies pass through two bounded buffers.
 from __future__ import annotations
 
 import contextvars
-import logging
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
@@ -18,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.exceptions import InterfaceError
 from mountkit.frameworks import wsgi_route_of
+from mountkit.logs import logger
 from mountkit.wsgi.bodies import BUFFER, RequestBody
 from mountkit.wsgi.environs import environ_of
 from mountkit.wsgi.threads import ClientGone, Meeting
@@ -25,7 +25,6 @@ from mountkit.wsgi.threads import ClientGone, Meeting
 #: PEP 3333, "The Application/Framework Side".
 WSGIApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-logger: logging.Logger = logging.getLogger("mountkit")
 
 # Seconds after which a second task watches the client while the app works on its answer.
 _QUICK = 1.0

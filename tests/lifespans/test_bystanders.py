@@ -13,6 +13,8 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount as StarletteMount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit import (
@@ -21,13 +23,19 @@ from mountkit import (
     Lifespan,
     LifespanError,
     LifespanMiddleware,
+    Matcher,
     Mount,
+    Split,
+    TenantApps,
+    TenantMiddleware,
+    TenantResolver,
 )
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.supervisors import Supervisor
 from mountkit.tasks import guarded
 from tests.support.actors import Log, actor
 from tests.support.lifespans import Server, running
+from tests.support.scopes import scope_of
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -142,6 +150,98 @@ async def test_in_a_preparation(make: Callable[[], BaseException]) -> None:
 
     with pytest.raises(RuntimeError, match=r"prepare raised .*, which would end the server"):
         await Server([]).run(LifespanRunner(lambda scope: (), prepare=prepare))
+
+
+async def test_in_a_condition(make: Callable[[], BaseException]) -> None:
+    """Of a dispatcher and among routes, whichever way the table takes."""
+
+    class Raises(Matcher):
+        def matches(self, scope: Scope) -> bool:
+            raise make()
+
+    mounts = [Mount("/a", actor("a", []), when=Raises()), Mount("/{b}/c/d", actor("b", []))]
+    for table in (mounts[:1], mounts):
+        for app in (Dispatcher(table), Starlette(routes=table)):
+            for path in ("/a", "/a//b"):
+                with pytest.raises(RuntimeError, match="A condition of a mount raised "):
+                    await app(scope_of(path), Server([]).receive, Server([]).send)
+
+
+async def test_in_the_choice_of_a_split(make: Callable[[], BaseException]) -> None:
+    """A subclass may choose as it likes."""
+
+    class Chooses(Split):
+        def choose(self, scope: Scope) -> str:
+            raise make()
+
+    with pytest.raises(RuntimeError, match=r"Chooses\.choose raised "):
+        await Chooses({"a": (actor("a", []), 1)})(
+            scope_of("/"), Server([]).receive, Server([]).send
+        )
+
+
+async def test_in_the_app_of_unknown_tenants(make: Callable[[], BaseException]) -> None:
+    """It is the last app of a server, as the default of a dispatcher."""
+
+    async def find(host: str) -> None:
+        return None
+
+    async def unknown(scope: Scope, receive: Receive, send: Send) -> None:
+        raise make()
+
+    app = TenantMiddleware(actor("a", []), TenantResolver(find), unknown=unknown)
+    with pytest.raises(RuntimeError, match="unknown raised "):
+        await app(scope_of("/", host="a.com"), Server([]).receive, Server([]).send)
+
+
+async def test_in_the_end_of_a_bridge(
+    make: Callable[[], BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are stopped, and the log has it."""
+    log: Log = []
+
+    class Bridge:
+        def __init__(self, app: Any) -> None: ...
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+        def close(self) -> None:
+            raise make()
+
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+        return []
+
+    mounts = [Mount("/a", actor("a", log)), Mount("/b", wsgi, bridge=Bridge)]
+    app = Dispatcher(mounts)
+    async with running(app) as server:
+        await app.remove(mounts[1])
+        await app.add(mounts[1])
+    assert (server.answered, log) == (
+        ["startup.complete", "shutdown.complete"],
+        ["a up", "a down"],
+    )
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == [
+        "The app mounted at '/b'"
+    ] * 2
+    await app.remove(mounts[1])
+    assert "did not close: " in caplog.records[-1].getMessage()
+
+
+async def test_in_a_task_of_mountkit(
+    make: Callable[[], BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it was: the server goes on, and the log has it."""
+    app = Dispatcher({"/a": actor("a", [])})
+
+    async def work() -> None:
+        raise make()
+
+    async with running(app) as server:
+        await app._lifespans.finish(work)
+        assert (await server.ask("/a"))[0] == 200
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+    [record] = caplog.records
+    assert record.getMessage().startswith("A task of mountkit has failed: RuntimeError: ")
 
 
 # `guarded`.
@@ -335,3 +435,74 @@ async def test_a_change_whose_task_is_cancelled_twice(anyio_backend: str) -> Non
             await task
         assert log == ["a up", "b hangs", "b down", "a waits", "a down"]
         assert app.health == []
+
+
+def in_routes(first: ASGIApp, second: ASGIApp) -> ASGIApp:
+    site = Starlette(routes=[Mount("/a", first), Mount("/b", second)])
+    site.add_middleware(LifespanMiddleware)
+    return site
+
+
+def tenants(first: ASGIApp, second: ASGIApp) -> ASGIApp:
+    """The second tenant's app comes up after the first's."""
+    apps = {"a": first, "b": second}
+
+    async def find(host: str) -> str:
+        return host.partition(".")[0]
+
+    async def make(tenant: str) -> ASGIApp:
+        if tenant == "b":
+            await until(lambda: any(one.status == "serving" for one in made.health))
+        return apps[tenant]
+
+    async def warm_up() -> list[str]:
+        return ["a", "b"]
+
+    made = TenantApps(TenantResolver(find), make, warm_up=warm_up)
+    return made
+
+
+HOLDERS: dict[str, Callable[[ASGIApp, ASGIApp], ASGIApp]] = {
+    "routes": in_routes,
+    "middleware": lambda a, b: DispatchMiddleware(actor("c", []), {"/a": a, "/b": b}),
+    "split": lambda a, b: Split({"a": (a, 1), "b": (b, 1)}),
+    "tenants": tenants,
+    "mounted": lambda a, b: LifespanMiddleware(
+        Starlette(routes=[StarletteMount("/x", Dispatcher({"/a": a, "/b": b}))])
+    ),
+}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("holder", HOLDERS)
+async def test_whatever_holds_the_apps_that_stop(
+    anyio_backend: str, times: int, holder: str
+) -> None:
+    """Cancelled as `asyncio.timeout` does it: each app is told to stop, then that goes on."""
+    log: Log = []
+    go = anyio.Event()
+    app = HOLDERS[holder](actor("a", log), waits("b", log, "shutdown", go.wait))
+    task = asyncio.create_task(Server(log).run(app))
+    await until(lambda: "b waits" in log)
+    for _ in range(times):
+        task.cancel()
+        await anyio.sleep(0.01)
+    assert "a down" not in log
+    go.set()
+    with anyio.fail_after(60), pytest.raises(asyncio.CancelledError):
+        await task
+    assert log[-2:] == ["b down", "a down"]
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+async def test_whatever_holds_the_apps_that_start(holder: str) -> None:
+    """A cancel scope around all: what is up is told to stop, what is not is cancelled."""
+    log: Log = []
+    app = HOLDERS[holder](actor("a", log), actor("b", log, "hangs"))
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Server(log).run, app)
+            await until(lambda: "b hangs" in log)
+            tasks.cancel_scope.cancel()
+    assert log == ["a up", "b hangs", "b down", "a down"]

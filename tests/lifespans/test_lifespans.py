@@ -29,7 +29,7 @@ from mountkit import (
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.supervisors import Supervisor
-from tests.support.actors import Log, actor
+from tests.support.actors import Log, actor, pressed
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Server
 from tests.support.scopes import scope_of
@@ -489,7 +489,7 @@ def test_ctrl_c_inside_an_app_is_not_swallowed(anyio_backend: str) -> None:
 
     async def interrupted(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        raise KeyboardInterrupt
+        raise pressed()
 
     app = Dispatcher({"/a": interrupted})
     with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):

@@ -166,6 +166,30 @@ async def test_a_server_without_state_sees_the_usual_run() -> None:
         assert await run_seen(usual) == 1
 
 
+async def test_a_mount_that_another_server_runs_too() -> None:
+    """It was added to a second dispatcher while connections were open that have no mark: they see
+    the run of their own server, and so do those of a server that supports no state."""
+    counted = Counted()
+    mount = Mount("/a", counted)
+    one, two = Dispatcher([mount]), Dispatcher([Mount("/b", Counted())])
+    async with running(one) as first, running(two) as second:
+        await two.add(mount)
+        assert counted.up == [1, 2]
+        assert [await run_seen(second), await run_seen(first)] == [2, 1]
+        second.state.clear()
+        assert [await run_seen(second), await run_seen(first)] == [2, 1]
+
+
+async def test_a_split_that_another_server_runs_too() -> None:
+    """Likewise."""
+    counted = Counted()
+    splits = [Split({"only": (counted, 1)}) for _ in range(2)]
+    async with running(splits[0]) as first, running(splits[1]) as second:
+        assert [await run_seen(second), await run_seen(first)] == [2, 1]
+        second.state.clear()
+        assert await run_seen(second) == 2
+
+
 async def test_an_app_that_starts_only_once() -> None:
     """As the session manager of MCP: the second server does not start, and hears why."""
     counted = Counted()

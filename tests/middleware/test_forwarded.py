@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 from mountkit import Dispatcher, DispatchMiddleware, ForwardedMiddleware, Mount, PatternError
 from mountkit.middleware.forwarded import _elements as elements_of
 from tests.support.clients import ClientFactory
+from tests.support.logs import logged
 from tests.support.requests import asked
 from tests.support.scopes import scope_of
 
@@ -379,7 +380,7 @@ async def test_a_peer_that_the_server_has_replaced(caplog: pytest.LogCaptureFixt
         scope = scope_of("/shop/", host="a", headers=[*ALL.items()], client=("10.0.0.9", 0))
         sent, _ = await asked(trusting, scope)
         assert json.loads(sent[1]["body"])["url"] == "http://a/shop/"
-    [record] = caplog.records
+    [record] = logged(caplog)
     assert record.getMessage().startswith("ForwardedMiddleware does not trust 10.0.0.9: it has no")
 
 

@@ -66,7 +66,22 @@ def test_while_an_app_starts(variant: str, record: Path) -> None:
         interrupt(server)
         exit_status(server)
         assert noise(server) == []
-    assert record.read_text().splitlines()[1:] in ([], ["slow down", "raw down"])
+    lines = record.read_text().splitlines()
+    assert lines[:2] == ["raw up", "slow starts"]
+    assert lines[2:] in ([], ["slow down", "raw down"])
+
+
+@pytest.mark.parametrize("phase", ["raises", "raises-raw"])
+def test_an_app_that_raises_it_as_it_starts(name: str, record: Path, phase: str) -> None:
+    """It is this app that failed: the others are told to stop, and the server says which it was and
+    ends; hypercorn took it for an app without a lifespan, and served on."""
+    target = "tests.support.apps.interrupted:app"
+    with start(name, target, env=environ(record, phase), fails=True) as server:
+        assert exit_status(server) != 0, server.output
+        where = "/slow" if phase == "raises" else "/interrupts"
+        assert f"The app mounted at {where!r} (" in server.output
+    lines = [line for line in record.read_text().splitlines() if line.startswith("raw")]
+    assert lines == ["raw up", "raw down"]
 
 
 def test_while_it_serves(name: str, record: Path) -> None:
@@ -82,7 +97,7 @@ def test_while_it_serves(name: str, record: Path) -> None:
                 interrupt(server)
         exit_status(server)
         assert noise(server) == []
-    assert record.read_text().splitlines()[1:] == ["slow down", "raw down"]
+    assert record.read_text().splitlines()[2:] == ["slow down", "raw down"]
 
 
 def test_while_an_app_hangs_in_its_shutdown(name: str, record: Path) -> None:
@@ -93,7 +108,7 @@ def test_while_an_app_hangs_in_its_shutdown(name: str, record: Path) -> None:
         exit_status(server)
         assert "The app mounted at '/slow' (" in server.output
         assert "did not stop within 0.3 seconds" in server.output
-    assert record.read_text().splitlines()[1:] == ["raw down"]
+    assert record.read_text().splitlines()[2:] == ["raw down"]
 
 
 @pytest.mark.parametrize("variant", ["uvicorn-httptools", "uvicorn-h11"])

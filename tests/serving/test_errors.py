@@ -32,9 +32,10 @@ from mountkit import (
     Split,
 )
 from mountkit.tasks import is_outside
-from tests.support.actors import Slow, raising
+from tests.support.actors import Slow, pressed, raising
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running
+from tests.support.logs import logged
 from tests.support.requests import ask, asked
 from tests.support.scopes import scope_of
 from tests.support.waiting import until
@@ -122,7 +123,7 @@ async def test_a_dispatcher_answers_nothing_in_its_place(
 ) -> None:
     """Nor does it log: the server does both."""
     sent, error = await asked(PLACES[place](raising(RuntimeError("boom"))), scope_of("/bad"))
-    assert (sent, caplog.records) == ([], [])
+    assert (sent, logged(caplog)) == ([], [])
     assert isinstance(error, RuntimeError)
 
 
@@ -253,9 +254,10 @@ async def test_the_neighbours_serve_on(fatal: BaseException) -> None:
     assert request.status == 200
 
 
-@pytest.mark.parametrize("thread", ["main", "other"])
+@pytest.mark.parametrize("thread", ["main", "runner", "other"])
 def test_ctrl_c_that_no_signal_has_raised(anyio_backend: str, thread: str) -> None:
-    """Where the server handles the signal, or in another thread: an app has raised it."""
+    """Where the server handles the signal, or another handler than Python's would have raised it,
+    or in another thread: an app has raised it."""
     app = Dispatcher([Mount("/bad", raising(KeyboardInterrupt()))])
     found: list[Any] = []
 
@@ -266,6 +268,9 @@ def test_ctrl_c_that_no_signal_has_raised(anyio_backend: str, thread: str) -> No
     try:
         if thread == "main":
             signal.signal(signal.SIGINT, lambda number, frame: None)
+            run()
+        elif thread == "runner":
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             run()
         else:
             other = threading.Thread(target=run)
@@ -296,7 +301,7 @@ def sigint() -> Iterator[None]:
 @pytest.mark.parametrize("is_group", [False, True], ids=["alone", "group"])
 async def test_ctrl_c_goes_on(place: str, is_group: bool, errors: Any) -> None:
     """It is the server's, as long as a signal raises it."""
-    exc: BaseException = KeyboardInterrupt()
+    exc: BaseException = pressed()
     if is_group:
         exc = BaseExceptionGroup("", [ValueError(), exc])
     app = Dispatcher([Mount("/", PLACES[place](raising(exc)))], errors=errors)
@@ -311,7 +316,11 @@ async def test_ctrl_c_goes_on(place: str, is_group: bool, errors: Any) -> None:
 @pytest.mark.usefixtures("sigint")
 def test_ctrl_c_of_a_runner_goes_on(anyio_backend: str, errors: Any) -> None:
     """The handlers that asyncio and trio install raise it."""
-    app = Dispatcher([Mount("/bad", raising(KeyboardInterrupt()), errors=errors)])
+
+    async def presses(scope: Scope, receive: Receive, send: Send) -> None:
+        raise pressed()
+
+    app = Dispatcher([Mount("/bad", presses, errors=errors)])
     server = Running(app)
     with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
         anyio.run(app, scope_of("/bad"), server.receive, server.send, backend=anyio_backend)
@@ -333,7 +342,7 @@ def test_a_coroutine_that_is_closed(errors: Any, caplog: pytest.LogCaptureFixtur
         return call
 
     asyncio.run(begin()).close()
-    assert (server.messages, caplog.records) == ([], [])
+    assert (server.messages, logged(caplog)) == ([], [])
     assert is_outside(GeneratorExit())
 
 
@@ -348,7 +357,7 @@ async def test_a_cancelled_request_is_not_an_error(
         request = ask(tasks, Dispatcher([mount]), scope_of("/slow"))
         await until(lambda: slow.entered == 1)
         tasks.cancel_scope.cancel()
-    assert (request.sent, request.error, caplog.records) == ([], None, [])
+    assert (request.sent, request.error, logged(caplog)) == ([], None, [])
     health = mount.health
     assert (health.answered, health.in_flight, health.error) == ({"none": 1}, 0, None)
 
@@ -619,7 +628,7 @@ async def test_contained(
         app = contain(raising(exc), "contain")
         sent, error = await asked(app, scope_of("/bad"))
         assert (sent[0]["status"], sent[1]["body"], error) == (500, b"Internal Server Error", None)
-        [record] = caplog.records
+        [record] = logged(caplog)
         assert (record.levelno, record.name) == (logging.ERROR, "mountkit")
         assert record.getMessage().endswith(") raised and answers 500.")
         assert record.exc_info is not None

@@ -21,6 +21,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from mountkit import Dispatcher, DispatchMiddleware, Mount
 from tests.support.clients import ClientFactory
+from tests.support.logs import logged
 from tests.support.stand_ins import WsgiDAVApp, stand_in
 
 PAGE = "http://testserver/dash/page?x=1"
@@ -63,7 +64,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Any:
     caplog.set_level(logging.WARNING, "mountkit")
 
     def said() -> list[str]:
-        return [r.getMessage() for r in caplog.records if r.name == "mountkit"]
+        return [r.getMessage() for r in logged(caplog) if r.name == "mountkit"]
 
     return said
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import anyio
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -167,3 +169,13 @@ def raising(exc: BaseException, *, after: list[Message] | None = None) -> ASGIAp
         raise exc
 
     return app
+
+
+def pressed() -> KeyboardInterrupt:
+    """What Ctrl-C raises where the handler is Python's, asyncio's or trio's."""
+    try:
+        for _ in range(2):  # asyncio's cancels the main task, and raises the second time
+            signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt as exc:
+        return exc
+    raise RuntimeError("The handler of SIGINT raises nothing.")

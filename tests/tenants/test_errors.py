@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -27,6 +28,7 @@ from mountkit import (
     TenantMiddleware,
     TenantResolver,
 )
+from tests.support.actors import pressed
 from tests.support.clients import ClientFactory
 from tests.support.lifespans import Running, running
 from tests.support.waiting import until
@@ -208,7 +210,7 @@ async def test_ctrl_c_in_a_look_up_goes_through() -> None:
     """A signal may have raised it."""
 
     async def find(host: str) -> str:
-        raise KeyboardInterrupt
+        raise pressed()
 
     with pytest.raises(KeyboardInterrupt):
         await TenantResolver(find).resolve("a.com")
@@ -220,7 +222,7 @@ def test_ctrl_c_elsewhere_goes_through(place: str, anyio_backend: str) -> None:
     """And ends the server."""
 
     def interrupt(*_: Any) -> Any:
-        raise KeyboardInterrupt
+        raise pressed()
 
     async def make(tenant: str) -> ASGIApp:
         if place == "factory":
@@ -297,6 +299,33 @@ async def test_two_servers_keep_their_apps_apart(below: bool) -> None:
         assert await bodies(first, second) == ["acme 2", "acme 1"]
 
 
+@pytest.mark.parametrize("shared", ["tenants", "mount"])
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=["first-first", "second-first"])
+async def test_a_mount_that_the_factory_returns_twice(shared: str, order: list[int]) -> None:
+    """Each request, the one that starts the app included, sees the run of its own server."""
+    count = itertools.count(1)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, int]]:
+        yield {"number": next(count)}
+
+    async def show(request: Request) -> Response:
+        return PlainTextResponse(f"{request.state.tenant} {request.state.number}")
+
+    mount = Mount("", Starlette(routes=[Route("/", show)], lifespan=lifespan))
+
+    async def make(tenant: str) -> Mount:
+        return mount
+
+    apps = [TenantApps(TenantResolver(find_label), make) for _ in range(2)]
+    if shared == "tenants":
+        apps[1] = apps[0]
+    async with running(apps[0]) as first, running(apps[1]) as second:
+        servers = [first, second]
+        seen = [(await servers[n].ask("/", host="acme.localhost"))[2] for n in order * 3]
+        assert seen == [b"acme 1", b"acme 2"] * 3
+
+
 async def test_each_server_warms_up_its_own_apps() -> None:
     """Also if another server starts meanwhile."""
     gates = [anyio.Event(), anyio.Event()]
@@ -331,6 +360,32 @@ def test_two_event_loops(client: ClientFactory) -> None:
         with client(app, base_url="http://acme.localhost") as second:
             assert [first.get("/").text, second.get("/").text] == ["acme", "acme"]
         assert first.get("/").text == "acme"
+
+
+@pytest.mark.parametrize("exc", [SystemExit(3), ValueError("detached")], ids=repr)
+async def test_a_key_that_cannot_be_shown(
+    exc: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As objects of an ORM that have left their session; its app serves, or fails by itself."""
+
+    @dataclass(frozen=True)
+    class Key:
+        name: str
+
+        def __repr__(self) -> str:
+            raise exc
+
+    async def make(tenant: str) -> ASGIApp:
+        if tenant == "bad":
+            raise RuntimeError("boom")
+        return await make_app(tenant)
+
+    app = TenantApps(TenantResolver(find_label), make, key=Key)
+    async with running(app) as server:
+        assert [await status_of(server, name) for name in ("bad", "acme")] == [503, 200]
+        assert "Key object>" in app.health[0].mount
+    assert server.answered == ["startup.complete", "shutdown.complete"]
+    assert "did not start: RuntimeError: boom" in caplog.text
 
 
 @pytest.mark.parametrize("exc", [KeyboardInterrupt(), SystemExit(3)], ids=repr)

@@ -25,6 +25,8 @@ PHASE = os.environ.get("TEST_PHASE", "")
 @asynccontextmanager
 async def slow_lifespan(app: Starlette) -> AsyncIterator[None]:
     record("slow starts")
+    if PHASE == "raises":
+        raise KeyboardInterrupt
     if PHASE == "startup":
         await anyio.sleep(1)
     yield
@@ -54,10 +56,19 @@ async def raw(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("raw")(scope, receive, send)
         return
     await receive()
+    record("raw up")
     await send({"type": "lifespan.startup.complete"})
     await receive()
     record("raw down")
     await send({"type": "lifespan.shutdown.complete"})
+
+
+async def interrupts(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that raises what Ctrl-C raises."""
+    if scope["type"] == "lifespan":
+        await receive()
+    if PHASE == "raises-raw":
+        raise KeyboardInterrupt
 
 
 def wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -72,6 +83,7 @@ app = Dispatcher(
     [
         Mount("/raw", raw),
         Mount("/wsgi", wsgi),
+        Mount("/interrupts", interrupts),
         Mount(
             "/slow", slow, lifespan=Lifespan(shutdown_timeout=0.3 if PHASE == "shutdown" else None)
         ),

@@ -1,0 +1,206 @@
+"""Changes of very many mounts: the loop is never held for long, and all of them are one step."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+from starlette.responses import PlainTextResponse
+
+from mountkit import ConflictError, Dispatcher, Mount, PatternError, Readiness
+from mountkit.matching.tables import Table
+from tests.support.lifespans import running
+from tests.support.scopes import scope_of
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.anyio
+
+MANY = 20_000
+child = PlainTextResponse("ok")
+
+
+@pytest.fixture(autouse=True)
+def without_collections() -> Iterator[None]:
+    """The garbage collector has steps of its own."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def made(prefix: str, number: int = MANY) -> list[Mount]:
+    return [Mount(f"/{prefix}{n}", child, lifespan="off") for n in range(number)]
+
+
+class Steps:
+    """The processor's time of each turn of the event loop."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    async def watch(self) -> None:
+        while True:
+            before = time.thread_time()
+            await checkpoint()
+            self.taken.append(time.thread_time() - before)
+
+
+@asynccontextmanager
+async def watched() -> AsyncIterator[None]:
+    """A block in which no step takes more than a small share of all of it."""
+    steps = Steps()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(steps.watch)
+        await checkpoint()
+        yield
+        tasks.cancel_scope.cancel()
+    assert max(steps.taken) < 0.1 * sum(steps.taken), max(steps.taken)
+
+
+def paths(app: Dispatcher) -> list[str]:
+    return [mount.path for mount in app.table.declared]
+
+
+async def test_no_step_is_long() -> None:
+    """Whatever comes, goes and is replaced, among as many."""
+    app = Dispatcher(made("a"))
+    async with running(app):
+        coming, instead = made("b"), made("c")
+        for change in (
+            {"add": coming},
+            {"replace": [*zip(coming, instead, strict=True)]},
+            {"remove": instead},
+        ):
+            async with watched():
+                await app.change(**change)  # type: ignore[arg-type]
+        assert paths(app) == [f"/a{n}" for n in range(MANY)]
+
+
+async def test_a_probe_has_no_long_step() -> None:
+    """With all details."""
+    app = Dispatcher([Mount("/ready", Readiness(details=True)), *made("a")])
+    async with running(app) as server, watched():
+        status, _, body = await server.ask("/ready")
+    assert (status, body.count(b'"serving"')) == (200, MANY + 1)
+
+
+async def test_requests_see_all_of_it_or_nothing() -> None:
+    """Of a large change that is being made, and each mount is where it was declared."""
+    first, second = made("a", 1000), made("b", 1000)
+    app = Dispatcher([*first, Mount("/last", child)])
+    seen: list[tuple[bool, bool, bool]] = []
+
+    def look() -> None:
+        found = [app.table.decide(scope_of(path)) for path in ("/a0", "/b0", "/b999")]
+        seen.append((found[0] is not None, found[1] is not None, found[2] is not None))
+
+    async def watch() -> None:
+        while True:
+            look()
+            await checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        await app.change(replace=[*zip(first, second, strict=True)])
+        look()
+        tasks.cancel_scope.cancel()
+    assert set(seen) == {(True, False, False), (False, True, True)}
+    assert seen == sorted(seen, reverse=True)
+    assert paths(app) == [*(mount.path for mount in second), "/last"]
+
+
+async def test_small_changes_meanwhile() -> None:
+    """The large one is made again, and nothing is lost of either."""
+    app = Dispatcher(made("a", 1000))
+    is_done = False
+
+    async def small() -> int:
+        number = 0
+        while not is_done:
+            await app.add(Mount(f"/s{number}", child, lifespan="off"))
+            number += 1
+        return number
+
+    added: list[int] = []
+
+    async def count() -> None:
+        added.append(await small())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(count)
+        await until(lambda: len(app.routes) > 1005)
+        await app.change(add=made("b", 1000))
+        is_done = True
+    assert sorted(paths(app)) == sorted(
+        [f"/{name}{n}" for name in "ab" for n in range(1000)] + [f"/s{n}" for n in range(added[0])]
+    )
+
+
+async def test_one_that_conflicts_with_what_came_meanwhile() -> None:
+    """It is refused, as it would be afterwards."""
+    app = Dispatcher()
+    coming = made("b", 1000)
+    async with anyio.create_task_group() as tasks:
+
+        async def add() -> None:
+            with pytest.raises(ConflictError):
+                await app.change(add=coming)
+
+        tasks.start_soon(add)
+        await checkpoint()
+        await app.add(Mount("/b999", child))
+    assert paths(app) == ["/b999"]
+
+
+async def test_one_that_is_cancelled() -> None:
+    """Nothing has changed, and the mounts can come again."""
+    app = Dispatcher()
+    coming = made("b", 1000)
+    async with running(app):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(app.change)
+
+            async def add() -> None:
+                await app.change(add=coming)
+
+            tasks.start_soon(add)
+            for _ in range(10):
+                await checkpoint()
+            tasks.cancel_scope.cancel()
+        assert paths(app) == []
+        assert app.health == []
+        await app.change(add=coming)
+        assert len(paths(app)) == 1000
+
+
+def test_each_fault_is_found_however_many_there_are() -> None:
+    """As in a small change."""
+    mounts = made("a", 1000)
+    table = Table(mounts)
+    with pytest.raises(PatternError, match="is to leave twice"):
+        table.apply(remove=[*mounts, mounts[500]])
+    with pytest.raises(ConflictError):
+        table.apply(add=[*made("b", 1000), Mount("/a7", child)])
+    assert len(table.declared) == 1000
+
+
+def test_gaps_are_closed_later_if_another_change_is_quicker() -> None:
+    """A table that is compacted in steps may change meanwhile."""
+    mounts = made("a", 1000)
+    table = Table(mounts)
+    for mount in mounts[:700]:
+        list(table.gradually(remove=[mount]))
+    assert len(table._mounts) == 1000
+    compacting = table.compact()
+    next(compacting)
+    list(table.gradually(remove=[mounts[700]]))
+    assert [*compacting] != []
+    assert len(table._mounts) == 1000
+    assert [*table.compact()] != []
+    assert len(table._mounts) == len(table.declared) == 299
+    assert table.decide(scope_of("/a999")) is not None

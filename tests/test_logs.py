@@ -1,0 +1,140 @@
+"""What mountkit logs, although an app configures its logging for itself alone."""
+
+from __future__ import annotations
+
+import logging.config
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mountkit import Dispatcher, Mount
+from mountkit.logs import Log
+from tests.support.clients import ClientFactory
+
+INI = """
+[loggers]
+keys = root
+[handlers]
+keys =
+[formatters]
+keys =
+[logger_root]
+level = WARNING
+handlers =
+"""
+
+
+def by_dict(tmp_path: Path) -> None:
+    logging.config.dictConfig({"version": 1, "incremental": False})
+
+
+def by_file(tmp_path: Path) -> None:
+    """As the `env.py` that alembic writes does it."""
+    path = tmp_path / "alembic.ini"
+    path.write_text(INI)
+    logging.config.fileConfig(path)
+
+
+@pytest.fixture(params=[by_dict, by_file])
+def configure(
+    request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> Iterator[Callable[[], None]]:
+    """Configures logging and names no logger of mountkit's; the handlers of the test stay."""
+    root, logger = logging.getLogger(), logging.getLogger("mountkit")
+    handlers, level = root.handlers[:], root.level
+
+    def configured() -> None:
+        request.param(tmp_path)
+        root.handlers[:] = handlers
+        assert logger.disabled
+
+    yield configured
+    logger.disabled = False
+    root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def untold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mountkit.logs.logger._has_told", False)
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "mountkit"]
+
+
+def failing(configure: Callable[[], None]) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            configure()
+        raise RuntimeError("boom")
+
+    return app
+
+
+@pytest.mark.parametrize("when", ["import", "startup"])
+def test_a_configuration_is_told_at_start(
+    client: ClientFactory,
+    configure: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+    when: str,
+) -> None:
+    """And what goes wrong later is not lost."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        if when == "startup":
+            configure()
+        yield
+
+    if when == "import":
+        configure()
+    mounts = [
+        Mount("/a", failing(lambda: None), errors="contain"),
+        Mount("/b", Starlette(lifespan=lifespan)),
+    ]
+    with client(Dispatcher(mounts)) as session:
+        [told] = messages(caplog)
+        assert told.startswith("The logger 'mountkit' was disabled by a logging configuration")
+        assert "disable_existing_loggers=False" in told
+        assert session.get("/a/").status_code == 500
+    assert "The app mounted at '/a'" in messages(caplog)[-1]
+
+
+def test_a_configuration_in_a_request(
+    client: ClientFactory, configure: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once, with the first record that would be lost."""
+    with client(Dispatcher([Mount("/a", failing(configure), errors="contain")])) as session:
+        assert messages(caplog) == []
+        for _ in range(2):
+            assert session.get("/a/").status_code == 500
+    assert [message.split(" (")[0] for message in messages(caplog)] == [
+        "The logger 'mountkit' was disabled by a logging configuration, and is on again: what goes "
+        "wrong would be lost. Write disable_existing_loggers=False where an app calls "
+        "logging.config; to silence the logger, set its level.",
+        *["The app mounted at '/a'"] * 2,
+    ]
+
+
+def test_a_level_silences(
+    client: ClientFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with any logger."""
+    logger = logging.getLogger("mountkit.test")
+    logger.setLevel(logging.CRITICAL)
+    monkeypatch.setattr("mountkit.middleware.errors.logger", Log(logger))
+    app = Dispatcher([Mount("/a", failing(lambda: None), errors="contain")])
+    with client(app) as session:
+        assert session.get("/a/").status_code == 500
+    assert caplog.records == []
+
+
+def test_a_record_says_who_has_written_it(caplog: pytest.LogCaptureFixture) -> None:
+    """The line is not that of the adapter."""
+    Log(logging.getLogger("mountkit")).warning("here")
+    [record] = caplog.records
+    assert record.filename == "test_logs.py"
