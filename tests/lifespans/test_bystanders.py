@@ -30,10 +30,11 @@ from mountkit import (
     TenantMiddleware,
     TenantResolver,
 )
+from mountkit.lifespans.children import Child
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.supervisors import Supervisor
 from mountkit.tasks import guarded
-from tests.support.actors import Log, actor
+from tests.support.actors import Log, actor, pressed
 from tests.support.lifespans import Server, running
 from tests.support.scopes import scope_of
 from tests.support.waiting import until
@@ -225,6 +226,17 @@ async def test_in_the_end_of_a_bridge(
     ] * 2
     await app.remove(mounts[1])
     assert "did not close: " in caplog.records[-1].getMessage()
+
+
+def test_ctrl_c_in_the_end_of_a_bridge() -> None:
+    """Goes on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def close() -> None:
+        raise pressed()
+
+    with pytest.raises(KeyboardInterrupt):
+        Child("app", actor("a", []), "The app", close=close).end()
 
 
 async def test_in_a_task_of_mountkit(

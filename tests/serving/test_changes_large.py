@@ -12,7 +12,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from starlette.responses import PlainTextResponse
 
-from mountkit import ConflictError, Dispatcher, Mount, PatternError, Readiness
+from mountkit import ConflictError, Dispatcher, Lifespan, Mount, PatternError, Readiness
 from mountkit.matching.tables import Table
 from tests.support.lifespans import running
 from tests.support.scopes import scope_of
@@ -176,6 +176,15 @@ async def test_one_that_is_cancelled() -> None:
         assert app.health == []
         await app.change(add=coming)
         assert len(paths(app)) == 1000
+
+
+async def test_many_that_start_at_the_same_time() -> None:
+    """Others run meanwhile."""
+    how = Lifespan(independent=True)
+    app = Dispatcher([Mount(f"/a{n}", PlainTextResponse("ok"), lifespan=how) for n in range(600)])
+    async with running(app) as server:
+        assert (await server.ask("/a599"))[0] == 200
+    assert server.answered == ["startup.complete", "shutdown.complete"]
 
 
 def test_each_fault_is_found_however_many_there_are() -> None:
