@@ -40,6 +40,6 @@ ROUTER = Framework(
 )
 MOUNTKIT = Framework(
     name="mountkit",
-    find=lambda app: app if type(app).__module__.startswith("mountkit.") else None,
+    find=lambda app: app if f"{type(app).__module__}".startswith("mountkit.") else None,
     needs_nothing=True,
 )
