@@ -29,7 +29,10 @@ CONNEXION = Framework(
 CONNEXION_APP = Framework(
     name="Connexion's apps", app=("connexion.apps.abstract", "AbstractApp"), refuses_params=True
 )
-# An API has no index that would show that it is right.
+# What is probed for paths that it does not have, and has no index that would show that it is right.
+STATIC = Framework(
+    name="Starlette's files", app=("starlette.staticfiles", "StaticFiles"), needs_nothing=True
+)
 BOTTLE = Framework(name="Bottle", app=("bottle", "Bottle"), needs_nothing=True)
 PYRAMID = Framework(name="Pyramid", app=("pyramid.router", "Router"), needs_nothing=True)
 ROUTER = Framework(
@@ -37,6 +40,6 @@ ROUTER = Framework(
 )
 MOUNTKIT = Framework(
     name="mountkit",
-    find=lambda app: app if type(app).__module__.startswith("mountkit.") else None,
+    find=lambda app: app if f"{type(app).__module__}".startswith("mountkit.") else None,
     needs_nothing=True,
 )

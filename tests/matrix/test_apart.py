@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from mountkit import Dispatcher, Lifespan, Mount, check
+from mountkit import Dispatcher, InterfaceError, Lifespan, Mount, check
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 
@@ -212,3 +213,59 @@ def test_an_app_that_is_not_right_by_the_spec(make: Any, root_path: str) -> None
     with TestClient(Dispatcher({"/sub": make()}), root_path=root_path) as client:
         answer = client.get(f"{root_path}/sub/item")
     assert (answer.status_code, "item" in answer.text) == (200, True)
+
+
+def test_twirp() -> None:
+    """Its services are found below a prefix."""
+    base, server = pytest.importorskip("twirp.base"), pytest.importorskip("twirp.server")
+    text = pytest.importorskip("google.protobuf.wrappers_pb2").StringValue
+
+    class Greeter(server.TwirpServer):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__(service=None)
+            self._prefix = "/twirp/hello.Greeter"
+            echo = base.Endpoint(
+                service_name="Greeter",
+                name="Hello",
+                function=lambda context, request: request,
+                input=text,
+                output=text,
+            )
+            self._endpoints = {"Hello": echo}
+
+    app = pytest.importorskip("twirp.asgi").TwirpASGIApp()
+    app.add_service(Greeter())
+    with TestClient(Dispatcher({"/sub": app})) as client:
+        assert client.post("/sub/twirp/hello.Greeter/Hello", json="ada").json() == "ada"
+
+
+PANTHER = """
+from panther.app import API
+
+@API()
+async def item():
+    return "item"
+
+URLs = {"item/": item}
+"""
+
+
+def test_panther(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = pytest.importorskip("panther")
+    (tmp_path / "panther_urls.py").write_text(PANTHER)
+    (tmp_path / "panther_core.py").write_text("URLs = 'panther_urls.URLs'")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    import_module("panther_core")
+    app = module.Panther("panther_core", configs="panther_core")
+    with TestClient(Dispatcher({"/sub": app})) as client:
+        assert client.get("/sub/item/").json() == "item"
+
+
+def test_twisted() -> None:
+    """The error says that it is neither ASGI nor WSGI."""
+    resource = pytest.importorskip("twisted.web.resource").Resource()
+    site = pytest.importorskip("twisted.web.server").Site(resource)
+    for app in (resource, site):
+        with pytest.raises(InterfaceError, match=r"neither an ASGI nor a WSGI .*\(Twisted\)"):
+            Mount("/sub", app)

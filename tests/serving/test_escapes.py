@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import bottle
@@ -14,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
 from starlette.testclient import WebSocketDenialResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
@@ -24,6 +26,7 @@ from tests.support.clients import ClientFactory
 from tests.support.logs import logged
 from tests.support.stand_ins import WsgiDAVApp, stand_in
 
+HERE = Path(__file__).parent
 PAGE = "http://testserver/dash/page?x=1"
 MESSAGE = (
     "asked for '/_assets/app.js', which is outside of its prefix and does not exist: a URL on it "
@@ -379,6 +382,7 @@ def scanned(app: Any, **options: Any) -> ASGIApp:
         pytest.param(lambda: scanned(bottle.Bottle()), [], id="bottle"),
         pytest.param(lambda: scanned(falcon.asgi.App()), [], id="falcon"),
         pytest.param(lambda: scanned(Dispatcher()), [], id="dispatcher"),
+        pytest.param(lambda: scanned(StaticFiles(directory=HERE)), [], id="files"),
         pytest.param(lambda: scanned(None, routes=[]), [], id="routes"),
         pytest.param(lambda: scanned(on_path_alone), ["/sub/y?"], id="found-once"),
         pytest.param(lambda: Dispatcher({"": on_path_alone}), [], id="root"),
