@@ -20,18 +20,18 @@ from mountkit.exceptions import (
 from mountkit.lifespans.middleware import LifespanMiddleware
 from mountkit.lifespans.options import Lifespan
 from mountkit.matching.accept import Accept
-from mountkit.matching.decisions import Refusal, Resolution
-from mountkit.matching.matchers import (
+from mountkit.matching.conditions import (
     Client,
     Cookie,
     Header,
     Host,
-    Matcher,
     Method,
     Query,
     Scheme,
     ScopeType,
 )
+from mountkit.matching.decisions import Refusal, Resolution
+from mountkit.matching.matchers import Matcher
 from mountkit.matching.tables import Table
 from mountkit.serving.dispatchers import Dispatcher, DispatchMiddleware
 from mountkit.serving.mounts import Mount

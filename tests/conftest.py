@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.support.clients import ClientFactory
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> None:
+    """Frameworks set its level, some of them when they are imported."""
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -10,7 +10,8 @@ from typing import TypeAlias
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
-from mountkit.matching.matchers import TOKEN, Valued
+from mountkit.matching.conditions import TOKEN
+from mountkit.matching.matchers import Valued
 from mountkit.matching.readings import MAX_HEADERS
 
 #: Characters of an `Accept` header that are read; a longer one counts as not there.

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from mountkit.matching.matchers import Header
+from mountkit.matching.conditions import Header
 from mountkit.matching.readings import MAX_HEADERS
 from mountkit.matching.rules import Rule
 

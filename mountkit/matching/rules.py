@@ -11,17 +11,9 @@ from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
 from mountkit.matching.accept import Accept
+from mountkit.matching.conditions import Header, Host, Method, Query, Wanted
 from mountkit.matching.hosts import HostPattern, HostPort
-from mountkit.matching.matchers import (
-    Header,
-    Host,
-    Matcher,
-    Method,
-    Query,
-    Specificity,
-    Wanted,
-    identity,
-)
+from mountkit.matching.matchers import Matcher, Specificity, identity
 from mountkit.matching.paths import PathPattern
 
 _NONE: frozenset[Any] = frozenset()

@@ -18,21 +18,18 @@ from starlette.types import Scope
 
 from mountkit.locations import encode_path
 from mountkit.matching.accept import Accept
-from mountkit.matching.hosts import HostPattern, request_host
-from mountkit.matching.matchers import (
-    And,
+from mountkit.matching.conditions import (
     Client,
     Cookie,
     Header,
     Host,
-    Matcher,
     Method,
-    Not,
-    Or,
     Query,
     Scheme,
     ScopeType,
 )
+from mountkit.matching.hosts import HostPattern, request_host
+from mountkit.matching.matchers import And, Matcher, Not, Or
 from mountkit.matching.paths import PathPattern
 from mountkit.matching.rules import Rule
 from mountkit.matching.segments import Segment

@@ -25,8 +25,9 @@ from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.runs import Health, Status
 from mountkit.matching.callers import call_site
+from mountkit.matching.conditions import Wanted
 from mountkit.matching.decisions import Resolution
-from mountkit.matching.matchers import Matcher, Wanted
+from mountkit.matching.matchers import Matcher
 from mountkit.matching.rules import Rule
 from mountkit.middleware.watchdogs import SERVING
 from mountkit.serving.errors import end

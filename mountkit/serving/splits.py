@@ -20,7 +20,7 @@ from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeou
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.locations import encode_path
 from mountkit.matching.callers import call_site
-from mountkit.matching.matchers import Cookie, Header
+from mountkit.matching.conditions import Cookie, Header
 from mountkit.middleware.exchanges import has_left
 from mountkit.serving.errors import annotated
 from mountkit.serving.flights import Flight

@@ -425,7 +425,7 @@ async def test_a_proxy_on_a_unix_socket(client: Any, caplog: pytest.LogCaptureFi
     for name in ("unix", "unix:"):
         found = await ask(ALL, client=client, trusted=[name, "10.0.0.0/8"])
         assert found == {"url": "https://acme.com/outer/v1/shop/", "client": "203.0.113.9"}
-    assert caplog.records == []
+    assert logged(caplog) == []
 
 
 @pytest.mark.parametrize("client", NOWHERE, ids=repr)
@@ -435,13 +435,13 @@ async def test_a_peer_without_an_address_that_is_not_trusted(
     """One warning, if there are headers that are never applied."""
     trusting = app()
     await asked(trusting, scope_of("/shop/", host="a", client=client))
-    assert caplog.records == []
+    assert logged(caplog) == []
     for _ in range(2):
         sent, _ = await asked(
             trusting, scope_of("/shop/", host="a", headers=[*ALL.items()], client=client)
         )
         assert json.loads(sent[1]["body"])["url"] == "http://a/shop/"
-    [record] = caplog.records
+    [record] = logged(caplog)
     assert record.getMessage() == (
         "ForwardedMiddleware does not trust a peer without an address, as on a unix socket; write "
         "trusted=['unix'] if only proxies can connect to it."
@@ -481,7 +481,7 @@ async def test_a_peer_that_the_server_has_replaced_with_its_port(
     """uvicorn does so where a header has one: a client could choose to be a proxy."""
     found = await ask(ALL | {"x-forwarded-for": header}, client=("10.0.0.9", 5))
     assert found["url"] == INNER
-    [record] = caplog.records
+    [record] = logged(caplog)
     assert (
         "does not trust 10.0.0.9: it stands in a header, so the server has" in record.getMessage()
     )
@@ -555,7 +555,7 @@ async def test_the_place_of_the_middleware(
         headers = [("x-forwarded-proto", "https")]
         sent, _ = await asked(placed, scope_of("/shop/", host="a", headers=headers, client=PROXY))
         assert json.loads(sent[1]["body"])["url"] == "https://a/shop/"
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in logged(caplog)] == [
         "ForwardedMiddleware comes too late: the mount was chosen; put it in front of the dispatcher."
     ] * is_late
 

@@ -24,6 +24,7 @@ from mountkit import (
 )
 from tests.support.actors import raising
 from tests.support.apps.misbehaving import ACCEPT, START, sends
+from tests.support.logs import logged
 from tests.support.scopes import scope_of
 
 pytestmark = pytest.mark.anyio
@@ -110,7 +111,7 @@ async def test_an_exception_that_says_it(
     exc = make()
     app, mount = placed(raising(exc, after=after), style)
     sent, error = await served(app, [{"type": "websocket.connect"}], type=kind)
-    assert (sent, error, caplog.records) == (after, None, [])
+    assert (sent, error, logged(caplog)) == (after, None, [])
     assert (mount.health.answered, mount.health.error) == ({"client_gone": 1}, None)
     assert not getattr(exc, "__notes__", None)
 
@@ -211,7 +212,7 @@ async def test_a_server_that_has_told_it_before(name: str, style: str) -> None:
 async def test_containment_without_a_mount(make: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is answered."""
     assert await served(ContainMiddleware(raising(make())), []) == ([], None)
-    assert caplog.records == []
+    assert logged(caplog) == []
 
 
 @pytest.mark.parametrize("listens", [True, False], ids=["told", "asked"])
@@ -225,7 +226,7 @@ async def test_a_check_of_an_app_that_returns(
             await receive()
 
     assert await served(CheckMiddleware(gives_up), [GONE]) == ([], None)
-    assert caplog.records == []
+    assert logged(caplog) == []
 
 
 @pytest.mark.parametrize("listens", [True, False], ids=["told", "asked"])

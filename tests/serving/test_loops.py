@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from mountkit import Dispatcher, Mount
 from tests.support.clients import ClientFactory
+from tests.support.logs import logged
 
 
 def wsgi(environ: dict[str, Any], start_response: Any) -> Any:
@@ -57,7 +58,7 @@ def test_a_bare_prefix(
     response = client(app).get(prefix, headers={"sec-fetch-mode": "navigate"})
     script_name = prefix.encode().decode("latin-1")
     assert (response.status_code, response.text) == (200, f"{script_name!r} ''")
-    assert [record for record in caplog.records if record.name == "mountkit"] == []
+    assert logged(caplog) == []
 
 
 def test_the_bare_prefix_of_asgi(client: ClientFactory) -> None:
@@ -105,4 +106,4 @@ def test_the_root(caplog: pytest.LogCaptureFixture) -> None:
         client = TestClient(Dispatcher({"/": Answering(answer)}), follow_redirects=False)
         for _ in range(6):
             client.get("/")
-    assert [record for record in caplog.records if record.name == "mountkit"] == []
+    assert logged(caplog) == []

@@ -22,9 +22,9 @@ from mountkit import (
     TenantMiddleware,
     TenantResolver,
     WSGIBridge,
-    cli,
 )
-from mountkit.cli import main
+from mountkit.cli import commands, main
+from mountkit.cli.finding import Found
 from tests.support.requests import asked
 from tests.support.scopes import scope_of
 
@@ -245,7 +245,7 @@ def test_the_command_explains_the_same(
 ) -> None:
     """It can be pasted into a shell."""
     made = Dispatcher([Mount("/shop", app), Mount("/y", app, host="b.com")], debug=True)
-    monkeypatch.setattr(cli, "load", lambda target, **options: made)
+    monkeypatch.setattr(commands, "find_app", lambda target, **options: Found(made, target))
     client = TestClient(made, root_path=options.get("root_path", ""), base_url="http://a.com")
     headers = {"host": options["host"]} if "host" in options else {}
     response = client.request(options.get("method", "GET"), url, headers=headers)
