@@ -40,7 +40,7 @@ from tests.support.scopes import scope_of
         ),
         pytest.param(
             lambda: Rule("/", when=Header),  # type: ignore[arg-type]
-            "when=<class 'mountkit.matching.matchers.Header'> is not a matcher; make an "
+            "when=<class 'mountkit.matching.conditions.Header'> is not a matcher; make an "
             "instance: when=Header(…).",
             id="when-class",
         ),
