@@ -13,9 +13,12 @@ from tests.support.clients import ClientFactory
 
 
 @pytest.fixture(autouse=True)
-def root_logger() -> None:
-    """Frameworks set its level, some of them when they are imported."""
+def levels_of_loggers() -> None:
+    """Frameworks set that of the root, some of them when they are imported; examples set those of
+    mountkit's."""
     logging.getLogger().setLevel(logging.WARNING)
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("mountkit")]:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
