@@ -96,16 +96,17 @@ class Entries(Generic[M]):
         that is made again; the third time without a pause.
         """
         coming, going, pairs = list(add), list(remove), list(replace)
-        for stride in (STRIDE, STRIDE, sys.maxsize):
-            version = self._version
+        strides = [sys.maxsize, STRIDE, STRIDE]
+        other: Any = None
+        version = -1
+        while version != self._version:
+            stride, version = strides.pop(), self._version
             leaving, taking = yield from self.plan(coming, going, pairs, stride)
             if len(leaving) + len(coming) <= STRIDE:
                 self._apply(leaving, taking, coming)
                 return
             other = yield from self._rebuilt(leaving, dict(taking), coming, stride)
-            if version == self._version:
-                self._adopt(other)
-                return
+        self._adopt(other)
 
     def compact(self) -> Generator[None, None, None]:
         """Close the gaps that changes have left, in steps. There is something to do at most once in

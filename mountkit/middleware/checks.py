@@ -99,7 +99,7 @@ class Checked:
         self.scope: Scope = scope
         self.state: str = UNANSWERED
         self.left: int | None = None
-        self.has_trailers = False
+        self.has_trailers: bool = False
         self._asked: list[Message] = []  # what the app has yet to receive
         self._receive = receive
         self._send = send

@@ -45,6 +45,8 @@ class Flight:
         "task",
     )
 
+    start: Message
+
     def __init__(self, send: Send, on_start: Callable[[], None] | None = None) -> None:
         self._send = send
         self._on_start = on_start

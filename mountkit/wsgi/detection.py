@@ -136,8 +136,6 @@ def _of_class(cls: type[Any]) -> Interface | None:
 
 def _of_wrapped(app: Any, seen: set[int]) -> Interface | None:
     """The interface of what the object wraps, if all of that agrees."""
-    if instead_of(app):
-        return None
     wrapped = [getattr(app, name, None) for name in WRAPPED]
     found = {_recognise(one, seen) for one in (*wrapped, *cells_of(app))} - {None}
     return found.pop() if len(found) == 1 else None

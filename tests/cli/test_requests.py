@@ -69,6 +69,12 @@ async def stubborn(scope, receive, send):
 async def silent(scope, receive, send): ...
 
 
+async def complains(scope, receive, send):
+    assert scope["type"] == "http"
+    while (await receive())["type"] != "http.disconnect": ...
+    raise ValueError("the client has gone")
+
+
 async def chat(websocket):
     await websocket.accept()
     text = await websocket.receive_text()
@@ -245,9 +251,10 @@ def test_no_answer(folder: Path) -> None:
     """An app that returns without one, and one that does not answer in time."""
     done = run(folder, "request", "shop:silent", "/silent")
     assert (done.returncode, done.stderr) == (1, "mountkit: The app sent no answer.\n")
-    done = run(folder, "request", "shop:app", "/shop/never", "--max-time", "0.2")
-    assert done.returncode == 1
-    assert done.stderr == "mountkit: The app sent no answer in 0.2 seconds (--max-time).\n"
+    for target, path in (("shop:app", "/shop/never"), ("shop:complains", "/")):
+        done = run(folder, "request", target, path, "--max-time", "0.2")
+        assert done.returncode == 1
+        assert done.stderr == "mountkit: The app sent no answer in 0.2 seconds (--max-time).\n"
     assert "(no more was read after 0.2 seconds (--max-time))" in done.stdout
 
 
