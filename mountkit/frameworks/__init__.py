@@ -10,11 +10,12 @@ a short one, `django.py` a long one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
+from inspect import ismemberdescriptor
 from pkgutil import iter_modules
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -154,6 +155,26 @@ def _shown(app: Any, name: str) -> Any:
         return None
 
 
+def held_by(holder: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds that it may wrap, by name: its attributes, what is in its lists and
+    mappings, what it has closed over or is bound to. Of a framework's app, what it hands on to."""
+    yield from ((name, _shown(holder, name)) for name in _INSIDE)
+    known = [*_known("name", [holder])]
+    hands_on = [one.hands_on(own) for one, own in known if one.hands_on]
+    yield from (("app", found[1]) for found in hands_on if found is not None)
+    if known:
+        return
+    members = [name for cls in type(holder).__mro__ for name in vars(cls) if name[:2] != "__"]
+    slots = [name for name in members if ismemberdescriptor(getattr(type(holder), name, None))]
+    names = [*(getattr(holder, "__dict__", None) or ()), *slots]
+    for name in names:
+        value = _shown(holder, name)
+        values = value.values() if isinstance(value, dict) else value
+        is_several = isinstance(value, (list, tuple, dict, set, frozenset))
+        yield from ((name, one) for one in (values if is_several else [value]))
+    yield from (("", cell) for cell in cells_of(holder))
+
+
 def cells_of(function: Any) -> Iterator[Any]:
     """What a function has closed over, as decorators do with what they wrap."""
     for cell in getattr(function, "__closure__", None) or ():
@@ -236,9 +257,9 @@ def instead_of(app: Any) -> str:
     return next(_ask("instead", [app]), "")
 
 
-def is_known(app: Any) -> bool:
-    """Whether an app, or what it wraps, is of a framework that has a file here."""
-    return any(_known("name", within(app)))
+def is_known(app: Any, *, but: Sequence[str] = ()) -> bool:
+    """Whether an app, or what it wraps, is of a framework that has a file here, but for these."""
+    return any(framework.name not in but for framework, _ in _known("name", within(app)))
 
 
 def advice(app: Any, prefix: str) -> str:
