@@ -27,6 +27,7 @@ WRAPPED: tuple[str, ...] = (
     *("asgi_app", "asgi", "wsgi", "_app", "_application", "wrapped", "inner", "server", "ds"),
 )
 _INSIDE = (*WRAPPED, "__self__")
+_NONE = type(None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,31 +156,34 @@ def _shown(app: Any, name: str) -> Any:
         return None
 
 
-def held_by(holder: Any) -> Iterator[tuple[str, Any]]:
-    """What an object holds that it may wrap, by name: its attributes, what is in its lists and
-    mappings, what it has closed over or is bound to. Of a framework's app, what it hands on to."""
-    yield from ((name, _shown(holder, name)) for name in _INSIDE)
+def held_by(holder: Any) -> list[tuple[str, Any]]:
+    """What an object may wrap, by name: its attributes, what is in its lists and mappings, what it
+    has closed over or is bound to. Of a framework's app, what it hands on to."""
+    found = [(name, _shown(holder, name)) for name in _INSIDE]
     known = [*_known("name", [holder])]
-    hands_on = [one.hands_on(own) for one, own in known if one.hands_on]
-    yield from (("app", found[1]) for found in hands_on if found is not None)
-    if known:
-        return
-    members = [name for cls in type(holder).__mro__ for name in vars(cls) if name[:2] != "__"]
-    slots = [name for name in members if ismemberdescriptor(getattr(type(holder), name, None))]
-    names = [*(getattr(holder, "__dict__", None) or ()), *slots]
-    for name in names:
-        value = _shown(holder, name)
-        values = value.values() if isinstance(value, dict) else value
-        is_several = isinstance(value, (list, tuple, dict, set, frozenset))
-        yield from ((name, one) for one in (values if is_several else [value]))
-    yield from (("", cell) for cell in cells_of(holder))
+    handed_on = [one.hands_on(own) for one, own in known if one.hands_on]
+    found += [("app", one[1]) for one in handed_on if one is not None]
+    if not known:
+        members = [(cls, name) for cls in type(holder).__mro__ for name in vars(cls)]
+        slots = [name for cls, name in members if ismemberdescriptor(vars(cls)[name])]
+        for name in [*(_shown(holder, "__dict__") or ()), *(n for n in slots if n[:2] != "__")]:
+            value = _shown(holder, name)
+            values = [*value.values()] if isinstance(value, dict) else value
+            is_several = isinstance(values, (list, tuple))
+            found += ((name, one) for one in (values if is_several else [values]))
+        found += (("", cell) for cell in cells_of(holder))
+    kept = [(name, one) for name, one in found if name in WRAPPED or callable(one)]
+    # Proxies, such as `flask.request`, raise where there is no request.
+    return [(n, one) for n, one in kept if _shown(one, "__class__") not in (None, type, _NONE)]
 
 
 def cells_of(function: Any) -> Iterator[Any]:
     """What a function has closed over, as decorators do with what they wrap."""
     for cell in getattr(function, "__closure__", None) or ():
-        with suppress(ValueError):  # the variable has no value yet
-            yield cell.cell_contents
+        # The variable has no value yet, or one that may not be looked at now: `flask.request`.
+        with suppress(Exception):
+            if (found := cell.cell_contents).__class__:
+                yield found
 
 
 def items_of(app: Any, name: str) -> list[Any]:

@@ -20,7 +20,6 @@ from starlette.types import Scope
 from mountkit.exceptions import PatternError
 from mountkit.inspection.layers import (
     Layer,
-    candidates_of,
     chain_of,
     describe,
     layers_in,
@@ -71,7 +70,7 @@ def check_hidden(layers: Iterable[Layer], above: tuple[Any, ...]) -> Iterator[Fi
                 found.setdefault(key, (takers, []))[1].append(hidden)
         for takers, nodes in found.values():
             if not all(map(_is_generated, nodes)):
-                yield _finding(takers, nodes, [] if layer.table else [*candidates_of(layer)])
+                yield _finding(takers, nodes, layer)
         if layer.table is not None:
             before.append(_decide_of(layer.table))
 
@@ -157,7 +156,7 @@ def _text(node: _Node) -> str:
         return describe(node.route)
     methods = {"WEBSOCKET"} if _is_websocket(node.route) else {*(node.route.methods or ())}
     names = methods - {"HEAD"} if "GET" in methods else methods
-    return " ".join([*sorted(names), node.path or "/"])
+    return f"{'|'.join(sorted(names))} {node.path or '/'}".strip()
 
 
 def _hidden(
@@ -230,10 +229,11 @@ def _is_generated(node: _Node) -> bool:
     return getattr(endpoint, "__module__", "") == "fastapi.applications"
 
 
-def _finding(takers: list[_Taker], nodes: list[_Node], among: list[Any]) -> Finding:
+def _finding(takers: list[_Taker], nodes: list[_Node], layer: Layer) -> Finding:
     nodes = sorted(nodes, key=_is_generated)
     node, rules = nodes[0], [taker.rule for taker in takers if hasattr(taker, "rule")]
-    is_by_order = all(any(taker is one for one in among) for taker in takers)
+    among = [] if layer.table else [*map(id, layer.routes)]
+    is_by_order = all(id(taker) in among for taker in takers)
     names = [shown(one.rule) if hasattr(one, "rule") else describe(one) for one in takers]
     if isinstance(node.route, Mount):
         rules.insert(0, node.route.rule)
@@ -252,7 +252,7 @@ def _finding(takers: list[_Taker], nodes: list[_Node], among: list[Any]) -> Find
     are = "which can never be reached"
     if is_by_order:
         why = "routes are tried in the order of their declaration. Move the mount to their end."
-    elif node.via is node.route:
+    elif id(node.via) in among:
         why = "give it another path, or write it as the last of the app's routes."
     else:
         why = "give one of them another path."

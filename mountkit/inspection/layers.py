@@ -91,7 +91,7 @@ def _inner_apps(holder: Any, seen: set[int]) -> list[Any]:
     if isinstance(holder, Split):
         return holder.apps
     found: dict[int, Any] = {}
-    for name, one in _held_by(holder):
+    for name, one in held_by(holder):
         if id(one) not in seen and _leads(one, {*seen, id(holder)}):
             if name in WRAPPED:
                 return [one]
@@ -106,13 +106,7 @@ def _leads(app: Any, seen: set[int]) -> bool:
     if id(app) in seen or len(seen) > _MOST:
         return False
     seen.add(id(app))
-    return isinstance(app, Split) or any(_leads(one, seen) for _, one in _held_by(app))
-
-
-def _held_by(holder: Any) -> Iterator[tuple[str, Any]]:
-    """What may be an app of that."""
-    found = ((name, one) for name, one in held_by(holder) if not isinstance(one, type))
-    return ((name, one) for name, one in found if name in WRAPPED or callable(one))
+    return isinstance(app, Split) or any(_leads(one, seen) for _, one in held_by(app))
 
 
 def layers_of(app: Any, *, keep: bool = False, above: Iterable[Any] = ()) -> Iterator[Layer]:

@@ -12,7 +12,7 @@ import starlette.routing
 from starlette.middleware.cors import CORSMiddleware
 
 from mountkit.exceptions import InterfaceError
-from mountkit.frameworks import is_a, is_known, items_of, within
+from mountkit.frameworks import cells_of, is_a, is_known, items_of, within
 from mountkit.inspection.layers import STARLETTE, Fork, Layer, describe, describe_app
 from mountkit.lifespans.children import children_of, mounts_of, starts_apps
 from mountkit.lifespans.middleware import LifespanMiddleware
@@ -139,7 +139,13 @@ def _may_start(app: Any) -> bool:
     for one in within(app):
         if is_a(one, *STARLETTE):
             router = one.router
-            is_usual = type(router.lifespan_context).__name__ == "_DefaultLifespan"
             hooks = [*items_of(router, "on_startup"), *items_of(router, "on_shutdown")]
-            return bool(hooks) or not is_usual or starts_apps(app)
+            return bool(hooks) or not _is_usual(router.lifespan_context) or starts_apps(app)
     return starts_apps(app) or is_known(app, but=_STARTS_NOTHING)
+
+
+def _is_usual(lifespan: Any) -> bool:
+    """Whether it is that of an app which was given none; FastAPI merges those of its routers."""
+    if getattr(lifespan, "__name__", "") == "merged_lifespan":
+        return all(map(_is_usual, filter(callable, cells_of(lifespan))))
+    return type(lifespan).__name__ == "_DefaultLifespan"
