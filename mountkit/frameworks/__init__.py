@@ -27,7 +27,8 @@ WRAPPED: tuple[str, ...] = (
     *("asgi_app", "asgi", "wsgi", "_app", "_application", "wrapped", "inner", "server", "ds"),
 )
 _INSIDE = (*WRAPPED, "__self__")
-_NONE = type(None)
+# Such as `flask.request`, which raise if they are looked at outside of a request.
+_PROXY = ("werkzeug.local", "LocalProxy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,7 @@ def within(app: Any, *, functions: bool = True) -> Iterator[Any]:
     found, seen = [app], {id(None), id(app)}
     for one in found:
         yield one
-        wrapped = [_shown(one, name) for name in _INSIDE]
+        wrapped = [attribute_of(one, name) for name in _INSIDE]
         closed = [cell for cell in cells_of(one) if callable(cell)] if functions else []
         for inner in (*wrapped, *(closed if len(closed) == 1 else ())):
             if id(inner) not in seen and len(found) < 50:
@@ -149,7 +150,8 @@ def within(app: Any, *, functions: bool = True) -> Iterator[Any]:
                 found.append(inner)
 
 
-def _shown(app: Any, name: str) -> Any:
+def attribute_of(app: Any, name: str) -> Any:
+    """An attribute, or `None`."""
     try:
         return getattr(app, name, None)
     except Exception:  # properties may raise anything
@@ -159,31 +161,30 @@ def _shown(app: Any, name: str) -> Any:
 def held_by(holder: Any) -> list[tuple[str, Any]]:
     """What an object may wrap, by name: its attributes, what is in its lists and mappings, what it
     has closed over or is bound to. Of a framework's app, what it hands on to."""
-    found = [(name, _shown(holder, name)) for name in _INSIDE]
+    found = [(name, attribute_of(holder, name)) for name in _INSIDE]
     known = [*_known("name", [holder])]
     handed_on = [one.hands_on(own) for one, own in known if one.hands_on]
     found += [("app", one[1]) for one in handed_on if one is not None]
     if not known:
         members = [(cls, name) for cls in type(holder).__mro__ for name in vars(cls)]
         slots = [name for cls, name in members if ismemberdescriptor(vars(cls)[name])]
-        for name in [*(_shown(holder, "__dict__") or ()), *(n for n in slots if n[:2] != "__")]:
-            value = _shown(holder, name)
+        slots = [name for name in slots if not name.startswith("__")]
+        for name in [*getattr(holder, "__dict__", ()), *slots]:
+            value = attribute_of(holder, name)
             values = [*value.values()] if isinstance(value, dict) else value
             is_several = isinstance(values, (list, tuple))
             found += ((name, one) for one in (values if is_several else [values]))
         found += (("", cell) for cell in cells_of(holder))
-    kept = [(name, one) for name, one in found if name in WRAPPED or callable(one)]
-    # Proxies, such as `flask.request`, raise where there is no request.
-    return [(n, one) for n, one in kept if _shown(one, "__class__") not in (None, type, _NONE)]
+    kept = [(name, one) for name, one in found if callable(one) or (one and name in WRAPPED)]
+    return [one for one in kept if not (isinstance(one[1], type) or is_a(one[1], *_PROXY))]
 
 
 def cells_of(function: Any) -> Iterator[Any]:
     """What a function has closed over, as decorators do with what they wrap."""
     for cell in getattr(function, "__closure__", None) or ():
-        # The variable has no value yet, or one that may not be looked at now: `flask.request`.
-        with suppress(Exception):
-            if (found := cell.cell_contents).__class__:
-                yield found
+        with suppress(ValueError):  # the variable has no value yet
+            if not is_a(cell.cell_contents, *_PROXY):
+                yield cell.cell_contents
 
 
 def items_of(app: Any, name: str) -> list[Any]:

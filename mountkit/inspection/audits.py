@@ -31,10 +31,12 @@ from mountkit.serving.tables import MountTable
 def check(app: Any, *, root_path: str = "") -> list[Finding]:
     """Check an app and everything mounted in it.
 
-    Reports what `Table.check` finds in each table, mounts that an earlier route hides, and apps
-    that were built with a `root_path` of their own, were not told their prefix, keep the first of
-    several prefixes, refuse the host of their mount, end the process, share a cookie with another
-    app, answer preflights that never reach them, or are mounted into themselves.
+    Reports what `Table.check` finds in each table; routes and mounts that mounts before them hide;
+    middleware, WSGI apps and mounts that stand where they do not work; and apps that were built
+    with a `root_path` of their own, were not told their prefix, keep the first of several prefixes,
+    refuse the host of their mount, end the process, share a cookie with another app, answer
+    preflights that never reach them, or are mounted into themselves. A finding whose `is_note` is
+    true is no fault: it says where `check` could not look.
 
     Args:
         app: as for `mountkit.explain`.

@@ -119,9 +119,8 @@ def _decide_of_routes(routes: Iterable[BaseRoute]) -> _Decide:
 
 
 def _node(route: Any, apps: tuple[Any, ...]) -> _Node | None:
-    if isinstance(route, Exposure):
-        return None  # its mount stands for it
-    rule = _rule_of(route)
+    # The mount stands for its paths elsewhere.
+    rule = None if isinstance(route, Exposure) else _rule_of(route)
     return None if rule is None else _Node(route, rule, route, apps, getattr(route, "path", ""))
 
 

@@ -11,7 +11,7 @@ import starlette.routing
 from starlette.routing import BaseRoute, Router
 from starlette.types import Scope
 
-from mountkit.frameworks import WRAPPED, held_by, is_a
+from mountkit.frameworks import WRAPPED, attribute_of, held_by, is_a
 from mountkit.matching.tables import Table
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount
@@ -79,7 +79,7 @@ def chain_of(app: Any, *, keep: bool = False, above: Iterable[Any] = ()) -> Iter
             if keep:
                 wrapped.middleware_stack = app
         else:
-            shown = getattr(app, "app", None)
+            shown = attribute_of(app, "app")
             inner = _inner_apps(app, seen) or ([] if shown is None else [shown])
             if len(inner) > 1 or (wrapped is not None and not inner):
                 yield Fork(app, tuple(inner))

@@ -516,7 +516,25 @@ def test_examples_are_clean(name: str) -> None:
     assert re.fullmatch(r"[1-9]\d* mounts checked, nothing found\.\n", ran.stdout), ran
 
 
-PAGES = [
-    page for page in sorted((ROOT / "docs").glob("*.md")) if "```python" in page.read_text("utf-8")
-]
-FAULTS = {"matching.md": ["unreachable"], "explain.md": ["unreachable", "overlap"]}
+def test_an_exception_while_looking_is_not_raised() -> None:
+    """Attributes may be properties; mappings may hold anything."""
+
+    class Odd(Anywhere):
+        @property
+        def app(self) -> Any:
+            raise RuntimeError
+
+    assert [one.code for one in check(Odd(Dispatcher({"/a/": flask})))] == ["trailing-slash"]
+
+
+def test_what_an_app_exposes_hides_nothing_by_itself() -> None:
+    """Its mount stands for it; a path that it exposes in front of a route does hide that."""
+    several = Mount("/mcp", page, expose=["/.well-known/a"], host=["a.com", "b.com"])
+    assert check(in_front(api(), several)) == []
+    app = in_front(FastAPI(), Mount("/mcp", page, expose=["/.well-known/a"]))
+    assert check(app) == []
+    app.router.routes.append(Route("/.well-known/a", page))
+    expected = taken("Mount('/.well-known/a', exact=True) takes", "/.well-known/a", LAST)
+    assert texts(app) == [
+        expected[0].replace("/a, which", "/a (such as GET /.well-known/a), which")
+    ]
