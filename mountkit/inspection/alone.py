@@ -41,6 +41,5 @@ def _mounts_in(app: Any, prefix: str, above: tuple[Any, ...]) -> Iterator[tuple[
             if isinstance(route, Mount):
                 yield prefix, route
             target = getattr(route, "target", getattr(route, "app", None))
-            if not any(target is one for one in above):
-                path = prefix + getattr(route, "path", "")
-                yield from _mounts_in(target, path, (*above, *layer.passed))
+            path = prefix + getattr(route, "path", "")
+            yield from _mounts_in(target, path, (*above, *layer.passed))

@@ -80,21 +80,23 @@ def _nodes(
 ) -> Iterator[tuple[_Node, list[_Decide], list[_Decide]]]:
     """What stands at one place, each with what decides there before it, and before what is below
     it. Of two mounts in one table, `Table.check` knows."""
-    if layer.table is not None:
-        decide = _decide_of(layer.table)
-        nodes = (_node(route, above) for route in layer.routes)
-        yield from ((node, [], [decide]) for node in nodes if node is not None)
     holders: list[BaseRoute] = []
-    routes: Sequence[Any] = layer.routes if layer.table is None else ()
-    for position, route in enumerate(routes):
+    places: Sequence[Any] = [layer] if layer.table else layer.routes
+    for position, route in enumerate(places):
+        table = getattr(route, "table", None)
         # A route that an endpoint hides is no matter of mounts.
-        before = routes[:position] if isinstance(route, Mount) else [*holders]
-        mounts: Sequence[Any] = route.table.mounts if isinstance(route, MountTable) else ()
-        for one in mounts or [route]:
-            if (node := _node(one, above)) is not None:
-                decide = _decide_of_routes(before)
-                yield node, [decide], [decide, _decide_of(route.table)] if mounts else [decide]
-        if mounts or isinstance(route, _HOLDERS):
+        before = layer.routes[:position] if isinstance(route, Mount) else holders
+        own = [_decide_of_routes([*before])] if before else []
+        mounts: Sequence[Any] = (route,) if table is None else table.mounts
+        hosts: set[str | None] = set()
+        for node in (_node(one, above) for one in mounts):
+            if node is not None:
+                # What is tried before it in its table, and may have its host.
+                host = None if node.rule.host is None else node.rule.host.host
+                has_rivals = bool(hosts & {None, host} if host else hosts)
+                hosts.add(host)
+                yield node, own, [*own, _decide_of(table)] if table and has_rivals else own
+        if table or isinstance(route, _HOLDERS):
             holders.append(route)
 
 
@@ -163,6 +165,8 @@ def _hidden(
 ) -> Iterator[tuple[_Node, list[_Taker]]]:
     """This node, or else those below it, that can never be reached, with what takes all of it."""
     takers: dict[int, tuple[_Taker, Rule | None]] = {}
+    if not before_below:
+        return
 
     def resolve(scope: Scope) -> Rule | None:
         for decide in before:

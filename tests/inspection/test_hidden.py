@@ -21,7 +21,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import Host, Route, Router
+from starlette.routing import BaseRoute, Host, Route, Router
 from starlette.routing import Mount as StarlettesMount
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -229,6 +229,13 @@ def test_a_mount_before_routes() -> None:
         texts(Starlette(routes=[StarlettesMount("/", page), Route("/{a:path}/{b:path}", page)]))
         == []
     )
+
+
+def test_routes_that_are_named_by_their_request() -> None:
+    """It is not said twice; routes of one's own, without a path, are not known."""
+    app = FastAPI(routes=[Mount("/a", flask), BaseRoute()])
+    app.get("/a/b")(lambda: None)
+    assert texts(app) == taken("Mount('/a') takes", "GET /a/b", ORDER)
 
 
 def test_mounts_below_an_app_of_starlettes_mount() -> None:
