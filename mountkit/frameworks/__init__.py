@@ -169,12 +169,12 @@ def held_by(holder: Any) -> list[tuple[str, Any]]:
         members = [(cls, name) for cls in type(holder).__mro__ for name in vars(cls)]
         slots = [name for cls, name in members if ismemberdescriptor(vars(cls)[name])]
         slots = [name for name in slots if not name.startswith("__")]
-        for name in [*getattr(holder, "__dict__", ()), *slots]:
-            value = attribute_of(holder, name)
+        names = [*getattr(holder, "__dict__", ()), *slots]
+        held = [(name, attribute_of(holder, name)) for name in names]
+        for name, value in held + [("", cell) for cell in cells_of(holder)]:
             values = [*value.values()] if isinstance(value, dict) else value
             is_several = isinstance(values, (list, tuple))
-            found += ((name, one) for one in (values if is_several else [values]))
-        found += (("", cell) for cell in cells_of(holder))
+            found += ((name, one) for one in (values if is_several else [value]))
     kept = [(name, one) for name, one in found if callable(one) or (one and name in WRAPPED)]
     return [one for one in kept if not (isinstance(one[1], type) or is_a(one[1], *_PROXY))]
 

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Route, Router
 from starlette.routing import Mount as StarlettesMount
@@ -43,6 +44,11 @@ from tests.support.commands import run
 ROOT = Path(__file__).parents[2]
 flask = Flask("site")
 page = PlainTextResponse("page")
+
+
+def client(request: Request) -> PlainTextResponse:
+    assert request.client is not None
+    return PlainTextResponse(request.client.host)
 
 
 @asynccontextmanager
@@ -301,6 +307,15 @@ def closing(app: Any, note: Callable[[], None] = list, request: Any = None) -> A
     return asgi
 
 
+def choosing(app: Any) -> ASGIApp:
+    apps = {"a.com": app}
+
+    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
+        await apps["a.com"](scope, receive, send)
+
+    return asgi
+
+
 async def partly(app: Any, scope: Scope, receive: Receive, send: Send) -> None:
     await app(scope, receive, send)
 
@@ -310,6 +325,7 @@ WRAPPERS: list[Any] = [
     Slotted,
     Mapped,
     closing,
+    choosing,
     lambda app: functools.partial(partly, app),
     lambda app: Anywhere(app).method,
     lambda app: closing(app, request=__import__("flask").request),
@@ -328,7 +344,7 @@ def test_wrappers_are_looked_through(wrap: Any) -> None:
     assert texts(Dispatcher({"/in": wrap(Dispatcher({"/api": flask}, default=api()))})) == expected
 
 
-@pytest.mark.parametrize("wrap", WRAPPERS[:8])
+@pytest.mark.parametrize("wrap", WRAPPERS[:9])
 def test_explanations_look_through_wrappers(wrap: Any) -> None:
     """Where they hold one app."""
     mount = Mount("/a", flask)
@@ -460,6 +476,31 @@ def test_apps_that_starlette_cannot_call(route: Any, expected: tuple[str, ...] |
     """A WSGI app in Starlette's own mount fails at each request."""
     found = texts(Starlette(routes=[route]), "not-bridged")
     assert found == ([] if expected is None else [STARLETTES.format(*expected)])
+
+
+@pytest.mark.parametrize(
+    "interface", [flask, WSGIHandler.__new__(WSGIHandler)], ids=["flask", "django"]
+)
+def test_starlette_fails_on_what_it_cannot_call(interface: Any) -> None:
+    """Mountkit's mount, written as the finding says, does not."""
+    with pytest.raises(TypeError):
+        TestClient(Starlette(routes=[StarlettesMount("/a", interface)])).get("/a/")
+    app = Starlette(routes=[Mount("/a", flask)])
+    assert TestClient(app).get("/a/").status_code == 404
+    assert check(app) == []
+
+
+@pytest.mark.parametrize("is_behind", [True, False], ids=["behind", "in-front"])
+def test_middleware_behind_a_mount_does_nothing_for_it(is_behind: bool) -> None:
+    """What is found is a fault."""
+    own = Mount("/a", Starlette(routes=[Route("/", client)]), lifespan="off")
+    layers = [CORS, FORWARDED, Middleware(DispatchMiddleware, mounts=[own])]
+    app = Starlette(middleware=layers[::-1] if is_behind else layers)
+    headers = {"origin": "https://b.com", "x-forwarded-for": "192.0.2.7"}
+    answer = TestClient(app, client=("127.0.0.1", 1)).get("/a/", headers=headers)
+    assert ("access-control-allow-origin" in answer.headers) is not is_behind
+    assert answer.text == ("127.0.0.1" if is_behind else "192.0.2.7")
+    assert len(check(app)) == (2 if is_behind else 0)
 
 
 # What is never started.
