@@ -26,7 +26,7 @@ from mountkit.inspection.explanations import (
     explain_scope,
     request_scope,
 )
-from mountkit.inspection.layers import describe, layers_of
+from mountkit.inspection.layers import describe, has_mounts
 
 _SHOWN_MISSES = 3
 _CLOSED_PIPE = 128 + 13  # as a shell reports SIGPIPE
@@ -54,7 +54,7 @@ def _run(argv: Sequence[str] | None) -> int:
         found = find_app(options.app, is_factory=options.factory)
         if found.file:
             print(f"mountkit: {found.name}, found in {found.file}", file=sys.stderr)
-        if options.command != "request" and not any(layers_of(found.app)):
+        if options.command != "request" and not has_mounts(found.app):
             raise MountkitError(
                 f"{found.name!r} has no mounts, so there is nothing to {_AIMS[options.command]}; "
                 "mount an app in it, or name another."
@@ -239,6 +239,7 @@ def _seen(explanation: Explanation) -> Iterator[tuple[str, str]]:
 
 def _check(found: Found, options: argparse.Namespace) -> int:
     findings, printer = check(found.app, root_path=options.root_path), Printer()
+    count = sum(not one.is_note for one in findings)
     if options.json:
         printer.json(
             [
@@ -247,15 +248,15 @@ def _check(found: Found, options: argparse.Namespace) -> int:
                 for one in findings
             ]
         )
-        return 1 if findings else 0
-    for finding in findings:
-        printer.line(finding.code, "bold red")
+        return 1 if count else 0
+    for finding in sorted(findings, key=lambda one: one.is_note):
+        printer.line(finding.code, "bold yellow" if finding.is_note else "bold red")
         printer.text(f"  {finding.message}")
-    mounts, count = count_mounts(tree_of(found.app)), len(findings)
-    checked = f"{mounts} mount{'s' * (mounts > 1)} checked"
+    mounts = count_mounts(tree_of(found.app))
+    checked = f"{mounts} mount{'s' * (mounts != 1)} checked"
     what = f"{count} finding{'s' * (count > 1)}" if count else "nothing found"
     printer.line(f"{checked}, {what}.")
-    return 1 if findings else 0
+    return 1 if count else 0
 
 
 def _request(found: Found, options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute
 
 from mountkit.cli.failures import UserError, place_of
 from mountkit.exceptions import InterfaceError, MountkitError, shown
-from mountkit.inspection.layers import describe, layers_of
+from mountkit.inspection.layers import describe, has_mounts
 from mountkit.wsgi.detection import recognise
 
 _APPS = ("app", "api", "application", "asgi", "wsgi")
@@ -198,7 +198,7 @@ def _discovered(module: ModuleType, is_factory: bool) -> str:
     if is_factory and factories:
         return factories[0]
     names = _names_of_apps(module)
-    names = [name for name in names if any(layers_of(getattr(module, name)))] or names
+    names = [name for name in names if has_mounts(getattr(module, name))] or names
     usual = [name for name in _APPS if name in names]
     if usual or len(names) == 1:
         return (usual or names)[0]
@@ -218,7 +218,7 @@ def _names_of_apps(module: ModuleType) -> Sequence[str]:
     for name, value in vars(module).items():
         with suppress(Exception):  # Flask's `request` raises outside of a request
             is_app = not name.startswith("_") and not _why_not(value, name)
-            if is_app and (name in _APPS or any(layers_of(value))):
+            if is_app and (name in _APPS or has_mounts(value)):
                 names.append(name)
     return names
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from mountkit.cli.failures import short
 from mountkit.cli.printing import Column, Printer, Row
-from mountkit.inspection.layers import candidates_of, describe, describe_app, layers_of, target_of
+from mountkit.inspection.layers import (
+    Fork,
+    candidates_of,
+    chain_of,
+    describe,
+    describe_app,
+    has_mounts,
+    layers_in,
+    target_of,
+)
 
 _DEFAULT = "default"
 
@@ -40,26 +49,33 @@ class Node:
         return found | ({"order": self.order, "below": below} if below else {})
 
 
-def tree_of(app: Any, prefix: str = "", seen: frozenset[int] = frozenset()) -> Node:
+def tree_of(app: Any, prefix: str = "", seen: tuple[Any, ...] = ()) -> Node:
     """An app with all that it chooses between; an app that contains itself is shown once.
 
     Args:
         prefix: of the paths at the top.
     """
     root = node = Node("", app)
-    for layer in layers_of(app):
+    chain = [*chain_of(app, above=[one for one in seen if one is not app])]
+    for layer in layers_in(chain):
         root.route = root.route or layer.label
         node.order = "specificity" if layer.table is not None else "declaration"
         for route in candidates_of(layer):
             below = _node_of(route, prefix)
-            if id(below.target) not in seen:
-                inside = tree_of(below.target, "", seen | {id(app), id(below.target)})
+            if not any(below.target is one for one in seen):
+                inside = tree_of(below.target, "", (*seen, app, below.target))
                 below.order, below.below = inside.order, inside.below
             node.below.append(below)
         if layer.underneath is not None:
             below = Node(_DEFAULT, layer.underneath, _DEFAULT, is_default=True)
             node.below.append(below)
             node = below  # what is underneath chooses next
+    for one in (one for fork in chain if isinstance(fork, Fork) for one in fork.apps):
+        if has_mounts(one):
+            name = describe_app(one)
+            node.order = node.order or "its own"
+            inside = tree_of(one, prefix, seen)
+            node.below.append(Node(name, one, name, order=inside.order, below=inside.below))
     return root
 
 
@@ -84,8 +100,9 @@ def count_mounts(node: Node) -> int:
 
 def print_tree(printer: Printer, root: Node, depth: int) -> None:
     """As a table."""
-    how = "the most specific wins" if root.order == "specificity" else "tried in this order"
-    name = describe_app(root.target) if root.route == "routes" else root.route
+    ways = {"specificity": "the most specific wins", "declaration": "tried in this order"}
+    how = ways.get(root.order, "it chooses by itself")
+    name = describe_app(root.target) if root.route in ("", "routes") else root.route
     printer.line(f"{name}: {how}", "bold")
     columns = [
         Column("#", "never", is_spare=True),

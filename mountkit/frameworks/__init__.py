@@ -10,11 +10,12 @@ a short one, `django.py` a long one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
+from inspect import ismemberdescriptor
 from pkgutil import iter_modules
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -26,6 +27,8 @@ WRAPPED: tuple[str, ...] = (
     *("asgi_app", "asgi", "wsgi", "_app", "_application", "wrapped", "inner", "server", "ds"),
 )
 _INSIDE = (*WRAPPED, "__self__")
+# Such as `flask.request`, which raise if they are looked at outside of a request.
+_PROXY = ("werkzeug.local", "LocalProxy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +142,7 @@ def within(app: Any, *, functions: bool = True) -> Iterator[Any]:
     found, seen = [app], {id(None), id(app)}
     for one in found:
         yield one
-        wrapped = [_shown(one, name) for name in _INSIDE]
+        wrapped = [attribute_of(one, name) for name in _INSIDE]
         closed = [cell for cell in cells_of(one) if callable(cell)] if functions else []
         for inner in (*wrapped, *(closed if len(closed) == 1 else ())):
             if id(inner) not in seen and len(found) < 50:
@@ -147,18 +150,41 @@ def within(app: Any, *, functions: bool = True) -> Iterator[Any]:
                 found.append(inner)
 
 
-def _shown(app: Any, name: str) -> Any:
+def attribute_of(app: Any, name: str) -> Any:
+    """An attribute, or `None`."""
     try:
         return getattr(app, name, None)
     except Exception:  # properties may raise anything
         return None
 
 
+def held_by(holder: Any) -> list[tuple[str, Any]]:
+    """What an object may wrap, by name: its attributes, what is in its lists and mappings, what it
+    has closed over or is bound to. Of a framework's app, what it hands on to."""
+    found = [(name, attribute_of(holder, name)) for name in _INSIDE]
+    known = [*_known("name", [holder])]
+    handed_on = [one.hands_on(own) for one, own in known if one.hands_on]
+    found += [("app", one[1]) for one in handed_on if one is not None]
+    if not known:
+        members = [(cls, name) for cls in type(holder).__mro__ for name in vars(cls)]
+        slots = [name for cls, name in members if ismemberdescriptor(vars(cls)[name])]
+        slots = [name for name in slots if not name.startswith("__")]
+        names = [*getattr(holder, "__dict__", ()), *slots]
+        held = [(name, attribute_of(holder, name)) for name in names]
+        for name, value in held + [("", cell) for cell in cells_of(holder)]:
+            values = [*value.values()] if isinstance(value, dict) else value
+            is_several = isinstance(values, (list, tuple))
+            found += ((name, one) for one in (values if is_several else [value]))
+    kept = [(name, one) for name, one in found if callable(one) or (one and name in WRAPPED)]
+    return [one for one in kept if not (isinstance(one[1], type) or is_a(one[1], *_PROXY))]
+
+
 def cells_of(function: Any) -> Iterator[Any]:
     """What a function has closed over, as decorators do with what they wrap."""
     for cell in getattr(function, "__closure__", None) or ():
         with suppress(ValueError):  # the variable has no value yet
-            yield cell.cell_contents
+            if not is_a(cell.cell_contents, *_PROXY):
+                yield cell.cell_contents
 
 
 def items_of(app: Any, name: str) -> list[Any]:
@@ -236,9 +262,9 @@ def instead_of(app: Any) -> str:
     return next(_ask("instead", [app]), "")
 
 
-def is_known(app: Any) -> bool:
-    """Whether an app, or what it wraps, is of a framework that has a file here."""
-    return any(_known("name", within(app)))
+def is_known(app: Any, *, but: Sequence[str] = ()) -> bool:
+    """Whether an app, or what it wraps, is of a framework that has a file here, but for these."""
+    return any(framework.name not in but for framework, _ in _known("name", within(app)))
 
 
 def advice(app: Any, prefix: str) -> str:

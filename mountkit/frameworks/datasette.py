@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mountkit.frameworks import Framework, cells_of, is_a, unless_told
+from mountkit.frameworks import Framework, attribute_of, cells_of, is_a, unless_told
 
 
 def _find(app: Any) -> Any:
@@ -11,7 +11,7 @@ def _find(app: Any) -> Any:
     for one in pending:
         if is_a(one, "datasette.app", "Datasette"):
             return one
-        found = (*(getattr(one, name, None) for name in ("ds", "asgi", "app")), *cells_of(one))
+        found = (*(attribute_of(one, name) for name in ("ds", "asgi", "app")), *cells_of(one))
         pending += [x for x in found if callable(x) or hasattr(x, "setting")][: 50 - len(pending)]
     return None
 

@@ -36,10 +36,10 @@ def only(app: Any, which: str | Mount) -> ASGI3Application:
 
 def _mounts_in(app: Any, prefix: str, above: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
     """Every mount, however deep, with the path of what stands above it."""
-    for layer in layers_of(app, keep=True):
+    for layer in layers_of(app, keep=True, above=above):
         for route in candidates_of(layer):
             if isinstance(route, Mount):
                 yield prefix, route
             target = getattr(route, "target", getattr(route, "app", None))
-            if not any(target is one for one in above):
-                yield from _mounts_in(target, prefix + getattr(route, "path", ""), (*above, app))
+            path = prefix + getattr(route, "path", "")
+            yield from _mounts_in(target, path, (*above, *layer.passed))

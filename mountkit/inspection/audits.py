@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
-from itertools import combinations
+from itertools import combinations, takewhile
 from typing import Any, TypeAlias
 
-from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Match
-from starlette.types import Scope
+import starlette.routing
 
 from mountkit.frameworks import keeps_first_prefix, problems, session_cookie, within
-from mountkit.inspection.layers import Layer, candidates_of, describe, layers_of
+from mountkit.inspection.hidden import check_hidden
+from mountkit.inspection.layers import Fork, candidates_of, chain_of, layers_in, layers_of
+from mountkit.inspection.orders import (
+    check_foreign,
+    check_fork,
+    check_order,
+    check_started,
+    has_cors,
+    is_cors,
+)
 from mountkit.matching.findings import Finding, shown
 from mountkit.matching.preflights import UNKNOWN
 from mountkit.matching.rules import Rule
-from mountkit.matching.witnesses import Undecided, fulfilling, is_opaque, reach, scope_of, takes
+from mountkit.matching.witnesses import fulfilling, is_opaque, scope_of, takes
 from mountkit.middleware.cookies import CookiePathMiddleware
 from mountkit.serving.mounts import Mount
 from mountkit.serving.tables import MountTable
@@ -25,16 +31,19 @@ from mountkit.serving.tables import MountTable
 def check(app: Any, *, root_path: str = "") -> list[Finding]:
     """Check an app and everything mounted in it.
 
-    Reports what `Table.check` finds in each table, mounts that an earlier route hides, and apps
-    that were built with a `root_path` of their own, were not told their prefix, keep the first of
-    several prefixes, refuse the host of their mount, end the process, share a cookie with another
-    app, answer preflights that never reach them, or are mounted into themselves.
+    Reports what `Table.check` finds in each table; routes and mounts that mounts before them hide;
+    middleware, WSGI apps and mounts that stand where they do not work; and apps that were built
+    with a `root_path` of their own, were not told their prefix, keep the first of several prefixes,
+    refuse the host of their mount, end the process, share a cookie with another app, answer
+    preflights that never reach them, or are mounted into themselves. A finding whose `is_note` is
+    true is no fault: it says where `check` could not look.
 
     Args:
         app: as for `mountkit.explain`.
         root_path: the server's `--root-path`, which the apps see before their prefix.
     """
-    return list(dict.fromkeys(_check(app, root_path.rstrip("/"), (), {})))
+    found = [*_check(app, root_path.rstrip("/"), (), {}), *check_started([*chain_of(app)])]
+    return list(dict.fromkeys(found))
 
 
 #: Where each app was met first: the mount, and its whole prefix.
@@ -42,18 +51,28 @@ _Met: TypeAlias = dict[int, tuple[Mount, str]]
 
 
 def _check(app: Any, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator[Finding]:
-    for layer in layers_of(app):
-        if layer.table is not None:
-            yield from layer.table.check()
-        else:
-            yield from _check_routes(layer.routes)
-        for mount in _mounts(layer):
-            yield from _check_app(mount, prefix + mount.path, (*above, app), met)
+    chain = [*chain_of(app, above=above)]
+    layers = [*layers_in(chain, is_whole=True)]
+    for layer in layers:
+        tables = [route.table for route in layer.routes if isinstance(route, MountTable)]
+        for table in tables if layer.table is None else [layer.table]:
+            yield from table.check()
+        around = (*above, *layer.passed)
+        for route in candidates_of(layer):
+            if isinstance(route, Mount):
+                yield from _check_app(route, prefix + route.path, around, met)
+            elif isinstance(route, (starlette.routing.Mount, starlette.routing.Host)):
+                yield from check_foreign(route)
+                path = prefix + getattr(route, "path", "")
+                yield from _check(route.app, path, around, met)
+    yield from check_hidden(layers, (*above, *chain))
+    yield from check_order(chain, layers, above)
     yield from _check_cookies(app)
-
-
-def _mounts(layer: Layer) -> Iterator[Mount]:
-    return (route for route in candidates_of(layer) if isinstance(route, Mount))
+    for fork in chain:
+        if isinstance(fork, Fork):
+            yield from check_fork(fork)
+            for one in fork.apps:
+                yield from _check(one, prefix, (*above, app), met)
 
 
 def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> Iterator[Finding]:
@@ -65,26 +84,16 @@ def _check_app(mount: Mount, prefix: str, above: tuple[Any, ...], met: _Met) -> 
         message = f"The app of {shown(mount.rule)}: {problem.message}."
         yield Finding(problem.code, message, (mount.rule,))
     yield from _check_prefixes(mount, prefix, met)
-    if (
-        _has_cors(mount.app)
-        and not any(map(_has_cors, above))
-        and not _meets_preflights(mount.rule)
-    ):
+    if has_cors(mount.app) and not any(map(is_cors, above)) and not _meets_preflights(mount.rule):
         message = (
             f"{shown(mount.rule)} gets no preflight, which has no cookies and only the names of "
             "headers; its CORSMiddleware answers none. Put CORSMiddleware around the dispatcher."
         )
         yield Finding("preflight", message, (mount.rule,))
-    yield from _check(mount.target, prefix, above, met)
-
-
-def _has_cors(app: Any) -> bool:
-    """Whether Starlette's CORSMiddleware stands in an app."""
-    apps = [*within(app)]
-    layers = [
-        getattr(layer, "cls", None) for one in apps for layer in getattr(one, "user_middleware", ())
-    ]
-    return CORSMiddleware in [*map(type, apps), *layers]
+    layers = takewhile(lambda one: one is not mount.target, within(mount.app))
+    yield from _check(mount.target, prefix, (*above, *layers), met)
+    if mount.child is not None:
+        yield from check_started([*chain_of(mount.target, above=above)])
 
 
 def _meets_preflights(rule: Rule) -> bool:
@@ -120,12 +129,13 @@ def _check_prefixes(mount: Mount, prefix: str, met: _Met) -> Iterator[Finding]:
 
 def _check_cookies(app: Any) -> Iterator[Finding]:
     """Two apps on one host that overwrite each other's session."""
-    mounts = [mount for layer in layers_of(app) for mount in _mounts(layer)]
+    found = [route for layer in layers_of(app) for route in candidates_of(layer)]
+    mounts = [route for route in found if isinstance(route, Mount)]
     sites: list[tuple[Mount | None, Any]] = [(None, app)]
     sites += [(mount, mount.target) for mount in mounts if not _has_own_cookies(mount)]
     sites.append((None, getattr(app, "underneath", None)))
-    found = [(mount, target, session_cookie(target)) for mount, target in sites]
-    for (mount, target, cookie), (later, later_target, other) in combinations(found, 2):
+    cookies = [(mount, target, session_cookie(target)) for mount, target in sites]
+    for (mount, target, cookie), (later, later_target, other) in combinations(cookies, 2):
         if cookie is None or other is None or target is later_target or cookie == other:
             continue
         if cookie.name == other.name and _are_at_one_host(mount, later):
@@ -149,36 +159,3 @@ def _are_at_one_host(one: Mount | None, other: Mount | None) -> bool:
     """Whether a browser sends cookies of one to the other."""
     hosts = [None if mount is None else mount.rule.host for mount in (one, other)]
     return None in hosts or len({host.key for host in hosts if host is not None}) == 1
-
-
-def _check_routes(routes: tuple[BaseRoute, ...]) -> Iterator[Finding]:
-    for position, route in enumerate(routes):
-        if isinstance(route, MountTable):
-            yield from route.table.check()
-        elif isinstance(route, Mount):
-            yield from _check_hidden(route, routes[:position])
-
-
-def _check_hidden(mount: Mount, before: tuple[BaseRoute, ...]) -> Iterator[Finding]:
-    """A mount among routes gets only what the routes before it leave."""
-    takers: dict[int, BaseRoute] = {}
-
-    def resolve(scope: Scope) -> Rule | None:
-        for route in before:
-            if route.matches(dict(scope))[0] is Match.FULL:
-                takers[id(route)] = route
-                return route.rule if isinstance(route, Mount) else None
-        return mount.rule
-
-    found: object = None
-    with suppress(Undecided):
-        found = reach(mount.rule, resolve)
-    if isinstance(found, list):
-        names = " or ".join(map(describe, takers.values()))
-        yield Finding(
-            "unreachable",
-            f"{shown(mount.rule)} can never be reached; every request for it is taken by {names}, "
-            "which stand before it: routes are tried in the order of their declaration. Move it "
-            "before them, or put it into a DispatchMiddleware.",
-            (mount.rule, *(r.rule for r in takers.values() if isinstance(r, Mount))),
-        )

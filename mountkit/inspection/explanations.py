@@ -199,12 +199,18 @@ def request_scope(
     }
 
 
-def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
-    """As `explain`, for a scope that exists already; `scope` is not changed."""
+def explain_scope(
+    app: Any, scope: Scope, request: str = "", above: tuple[Any, ...] = ()
+) -> Explanation:
+    """As `explain`, for a scope that exists already; `scope` is not changed.
+
+    Args:
+        above: what holds the app; see `layers.chain_of`.
+    """
     candidates: list[Candidate] = []
     seen: dict[str, Any] = _gets(app, scope)  # if it has no mounts
     underneath, taken = app, None
-    for layer in layers_of(app):
+    for layer in layers_of(app, above=above):
         if layer.table is not None:
             taken = _explain_table(layer.table, scope, candidates)
             underneath = layer.underneath
@@ -213,7 +219,11 @@ def explain_scope(app: Any, scope: Scope, request: str = "") -> Explanation:
             taken = _explain_routes(layer.routes, scope, candidates)
             seen = {} if underneath is app else seen
         if taken is not None:
-            seen = {"answer": taken} if isinstance(taken, str) else _seen(*taken, scope)
+            seen = (
+                {"answer": taken}
+                if isinstance(taken, str)
+                else _seen(*taken, scope, (*above, *layer.passed))
+            )
             break
         if not layer.passes_on(scope):
             seen = {"answer": f"{layer.unknown_host}: no mount has the request's host"}
@@ -337,7 +347,7 @@ def _refusal(route: BaseRoute, scope: Scope, match: Match) -> str:
     return _WRONG_METHOD if match is Match.PARTIAL else "path: does not match"
 
 
-def _seen(route: Any, found: Any, scope: Scope) -> dict[str, Any]:
+def _seen(route: Any, found: Any, scope: Scope, above: tuple[Any, ...]) -> dict[str, Any]:
     """The part of an `Explanation` that is about the app that gets the request."""
     location, convention = None, ""
     if isinstance(found, Resolution):
@@ -348,7 +358,7 @@ def _seen(route: Any, found: Any, scope: Scope) -> dict[str, Any]:
     else:
         child, target = {**scope, **found}, target_of(route)
         answer = answer_of_route(route, child)
-    has_mounts = location is None and any(layers_of(target))
+    has_mounts = location is None and any(layers_of(target, above=above))
     return {
         "path": child["path"],
         "root_path": child["root_path"],
@@ -357,5 +367,5 @@ def _seen(route: Any, found: Any, scope: Scope) -> dict[str, Any]:
         "target": describe_app(target),
         "answer": "" if has_mounts or location is not None else answer,
         "location": location,
-        "below": explain_scope(target, child) if has_mounts else None,
+        "below": explain_scope(target, child, above=above) if has_mounts else None,
     }

@@ -6,7 +6,7 @@ After Go's ServeMux, which refuses what it cannot decide and shows a request for
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypeAlias
@@ -29,12 +29,16 @@ Code: TypeAlias = Literal[
     "refuses-host",
     "shared-cookie",
     "preflight",
+    "behind-mounts",
+    "not-bridged",
+    "never-started",
+    "not-looked-into",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mistake.
+    """One mistake, or a note: where `check` could not look.
 
     Attributes:
         code: its kind; see `Code`.
@@ -48,6 +52,11 @@ class Finding:
     rules: tuple[Rule, ...] = ()
     request: str = ""
 
+    @property
+    def is_note(self) -> bool:
+        """Whether it is no fault."""
+        return self.code == "not-looked-into"
+
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
 
@@ -55,6 +64,13 @@ class Finding:
 def shown(rule: Rule) -> str:
     """A rule and where it was written."""
     return f"Mount({rule!r}) at {rule.where}"
+
+
+def listed(texts: Iterable[str]) -> str:
+    """The first five of them, and how many there are more."""
+    first = list(texts)
+    more = f" and {len(first) - 5} more" if first[5:] else ""
+    return ", ".join(first[:5]) + more
 
 
 def check_rules(

@@ -93,6 +93,11 @@ class Split:
             lambda scope: self._children.values(), Timeouts(startup_timeout, shutdown_timeout)
         )
 
+    @property
+    def apps(self) -> list[Any]:
+        """The apps as they were given."""
+        return [child.app for child in self._children.values()]
+
     def choose(self, scope: Scope) -> str:
         """The name of the app that a request goes to."""
         if self._cookie is not None:

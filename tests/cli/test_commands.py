@@ -152,6 +152,53 @@ def test_an_app_in_itself(capsys: Capture) -> None:
     assert [line.split()[1] for line in lines_of(capsys)[2:]] == ["/self", "/self"]
 
 
+CHOOSER = """
+from starlette.applications import Starlette
+from mountkit import Dispatcher, DispatchMiddleware
+
+
+class Chooser:
+    def __init__(self, one, other):
+        self.one, self.other = one, other
+
+    async def __call__(self, scope, receive, send): ...
+
+
+class Opaque:
+    def __init__(self, app):
+        self.find = {"app": {"app": app}}
+
+    async def __call__(self, scope, receive, send): ...
+
+
+app = Chooser(Dispatcher({"/a": Starlette(), "/b/": Starlette()}), Dispatcher({"/c": Starlette()}))
+opaque = Starlette()
+opaque.add_middleware(DispatchMiddleware, mounts={"/a": Starlette()})
+opaque.add_middleware(Opaque)
+"""
+
+
+def test_apps_of_a_chooser(capsys: Capture) -> None:
+    """All of them are shown and checked, as it is not known which one gets a request."""
+    Path("choosing.py").write_text(CHOOSER)
+    assert main(["routes", "choosing:app"]) == 0
+    first, _, *rows = lines_of(capsys)
+    assert first == "Chooser: it chooses by itself"
+    assert [row.split()[1] for row in rows] == ["Dispatcher", "/a", "/b", "Dispatcher", "/c"]
+    assert main(["check", "choosing:app"]) == 1
+    assert lines_of(capsys)[-1] == "3 mounts checked, 1 finding."
+
+
+def test_notes_are_no_faults(capsys: Capture) -> None:
+    """They are printed, and say where nothing was checked."""
+    Path("choosing.py").write_text(CHOOSER)
+    assert main(["check", "choosing:opaque"]) == 0
+    note, *_, last = lines_of(capsys)
+    assert (note, last) == ("not-looked-into", "0 mounts checked, nothing found.")
+    assert main(["check", "choosing:opaque", "--json"]) == 0
+    assert [one["code"] for one in json.loads(capsys.readouterr().out)] == ["not-looked-into"]
+
+
 def test_depth_says_what_it_leaves_out(capsys: Capture) -> None:
     """As a row of its own."""
     assert main(["routes", "shop:nested", "--depth", "1"]) == 0

@@ -13,9 +13,11 @@ from typing import Any, get_args
 import pytest
 import yaml
 from markdown import markdown
+from starlette.applications import Starlette
 
 from benchmarks import dispatch, layers, load, tenants, wsgi
 from benchmarks.measuring import read
+from mountkit import Dispatcher, check
 from mountkit.matching.findings import Code
 from scripts import api_page
 
@@ -46,6 +48,8 @@ def blocks(page: Path, language: str) -> list[tuple[int, str, str]]:
 TESTING = DOCS / "testing.md"
 #: `tests/matrix/test_recipes.py` runs those of the page on frameworks, each in a process of its own.
 APART = (DOCS / "frameworks.md", TESTING)
+#: What the pages show that `check` finds; all else is clean.
+FAULTS = {"matching.md": {"unreachable"}, "explain.md": {"unreachable", "overlap"}}
 RUN = [page for page in PAGES if page not in APART and blocks(page, "python")]
 
 
@@ -56,6 +60,8 @@ def test_code_runs(page: Path) -> None:
     for line, _, text in blocks(page, "python"):
         # Errors name the line of the page.
         exec(compile("\n" * line + text, page, "exec", dont_inherit=True), namespace)
+    apps = [one for one in namespace.values() if isinstance(one, (Dispatcher, Starlette))]
+    assert {found.code for app in apps for found in check(app)} == FAULTS.get(page.name, set())
 
 
 CONSOLE = [page for page in PAGES if blocks(page, "console")]
