@@ -147,6 +147,18 @@ def test_answers_without_content(server: Server, path: str) -> None:
     assert second.json() == "well"
 
 
+@pytest.mark.parametrize("path", ["/shorter", "/worded", "/listed", "/twofold", "/repeated"])
+def test_a_length_that_is_wrong(server: Server, path: str) -> None:
+    """Never makes one answer a part of another: it is a 500, or the connection is broken off."""
+    data = raw.request(path, keep_alive=True) + raw.request("/well")
+    first, *others = raw.responses(raw.exchange(server.port, data))
+    if path == "/shorter":
+        assert (first.is_whole, others) == (False, [])
+    else:
+        assert first.status == (200 if path == "/repeated" else 500)
+        assert [other.json() for other in others] in (["well"], [])
+
+
 def test_reset_content(server: Server) -> None:
     """Has no content either (RFC 9110, section 15.3.6)."""
     response = get(server, "/205")

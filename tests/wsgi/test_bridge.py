@@ -173,10 +173,30 @@ async def test_declared_length(length: int) -> None:
     assert client.shape == [(b"x" * length, False)]
 
 
-async def test_an_odd_length_is_left_to_the_server() -> None:
-    """It knows best what to do about it."""
-    client = await ask(answering([b"x"], [("content-length", "one")]))
-    assert client.headers == {"content-length": "one"}
+@pytest.mark.parametrize(
+    "lengths",
+    [("one",), ("",), ("-1",), ("+1",), ("1, 1",), ("1" * 19,), ("1", "2")],
+    ids=["word", "empty", "minus", "plus", "list", "long", "two"],
+)
+async def test_a_length_that_is_not_one_number(lengths: tuple[str, ...]) -> None:
+    """Is an error: servers send it as it is, and the client takes the next answer for its rest."""
+    with pytest.raises(InterfaceError, match=r"with the Content-Length '.*'; declare one number"):
+        await ask(answering([b"x"], [("content-length", length) for length in lengths]))
+
+
+async def test_a_length_that_is_declared_twice() -> None:
+    """Is sent once."""
+    headers = [("Content-Length", "1"), ("ETag", "a"), ("content-length", "1")]
+    client = await ask(answering([b"x"], headers))
+    [start, *_] = client.sent
+    assert start["headers"] == [(b"etag", b"a"), (b"content-length", b"1")]
+
+
+@pytest.mark.parametrize("body", [[], [b"x"], iter([b"x"])], ids=["nothing", "chunk", "iterator"])
+async def test_less_than_declared(body: Any) -> None:
+    """Is an error: the client would take the next answer for the rest."""
+    with pytest.raises(InterfaceError, match=r"with [01] bytes, after a Content-Length of 2"):
+        await ask(answering(body, [("content-length", "2")]))
 
 
 async def test_more_than_declared() -> None:
