@@ -303,6 +303,20 @@ async def test_head_with_a_list() -> None:
     assert "content-length" not in (await ask(answering([b"hello"]), method="HEAD")).headers
 
 
+@pytest.mark.parametrize("missing", ["scheme", "query_string", "http_version", "client", "server"])
+@pytest.mark.parametrize("place", ["bare", "default"])
+async def test_a_scope_without(missing: str, place: str) -> None:
+    """What servers may leave out, or adapters of hand-made requests do."""
+    app: Any = answering([b"hello"])
+    served = WSGIBridge(app) if place == "bare" else Dispatcher(default=app)
+    scope = scope_of("/x")
+    del scope[missing]
+    client = Client()
+    with anyio.fail_after(60):
+        await served(scope, client.receive, client.send)
+    assert (client.status, client.body) == (200, b"hello")
+
+
 async def test_headers() -> None:
     """Lower case, in order, twice where given twice; the server's own are left out."""
     given = [("X-A", "1"), ("Set-Cookie", "a"), ("Set-Cookie", "b"), ("X-E", " é\t")]
