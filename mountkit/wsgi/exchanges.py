@@ -30,7 +30,7 @@ WSGIApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[byt
 _QUICK = 1.0
 # Several chunks are joined if they are smaller than this many bytes on average.
 _JOINED = 16 * 1024
-_STATUS = re.compile(r"([2-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
+_STATUS = re.compile(r"([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MAX_DIGITS = 18  # of a length
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -272,7 +272,7 @@ def start_message(app: WSGIApp, status: Any, headers: Iterable[tuple[str, str]])
     match = _STATUS.fullmatch(status) if isinstance(status, str) else None
     if match is None:
         raise InterfaceError(
-            f"{app!r} answered with the status {status!r}; write it like '200 OK', from 200 to 999 "
+            f"{app!r} answered with the status {status!r}; write it like '200 OK', from 200 to 599 "
             "and in latin-1."
         )
     encoded = []

@@ -172,6 +172,12 @@ def test_no_latin_1(server: Server, path: str) -> None:
     assert get(server, path).status_code == 500
 
 
+@pytest.mark.parametrize("path", ["/600", "/100"])
+def test_no_status_of_a_response(server: Server, path: str) -> None:
+    """Is a 500 (RFC 9110, section 15), where servers would drop the connection."""
+    assert get(server, path).status_code == 500
+
+
 @pytest.mark.parametrize("path", ["/replayed", "/replayed-on", "/torrent"])
 def test_a_receive_and_a_send_that_never_suspend(name: str, path: str) -> None:
     """Hold up neither other apps nor the end of the server."""

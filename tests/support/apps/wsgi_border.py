@@ -167,6 +167,8 @@ app = Dispatcher(
         Mount("/euro", answering("302 Found", ("Location", "/shop/€5"))),
         Mount("/name", answering("200 OK", ("X-é", "a"))),
         Mount("/status", answering("200 Ōk")),
+        Mount("/600", answering("600 Beyond")),
+        Mount("/100", answering("100 Continue")),
         Mount("/shorter", answering("200 OK", ("Content-Length", "9"))),
         Mount("/worded", answering("200 OK", ("Content-Length", "five"))),
         Mount("/listed", answering("200 OK", ("Content-Length", "5, 5"))),
