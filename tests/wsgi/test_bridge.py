@@ -405,7 +405,7 @@ async def test_no_input() -> None:
         pytest.param([], "1.1", "GET", False, id="none-get"),
         pytest.param([("content-type", "a/b")], "1.1", "GET", True, id="type-get"),
         pytest.param([], "2", "POST", True, id="http-2"),
-        pytest.param([], "2", "GET", False, id="http-2-get"),
+        pytest.param([], "2", "GET", True, id="http-2-get"),
     ],
 )
 async def test_whether_there_is_a_body(
