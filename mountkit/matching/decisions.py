@@ -35,7 +35,8 @@ class Refusal(NamedTuple):
     Attributes:
         status: of the response, such as 400.
         reason: for logs and explanations.
-        is_ambiguous: other readers of the path would choose another mount.
+        is_ambiguous: a mount takes it, and other readers of the path may choose another; or the
+            reverse.
     """
 
     status: int

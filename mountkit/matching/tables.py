@@ -150,14 +150,16 @@ class Table(Entries[M]):
         if not odd:
             return found
         chosen = _choice(found)
+        refusal = None
         for view in other_views(scope, root_path, rest):
             if view is None:
                 reason = f"The path {rest!r} may be read as another, or as one above {root_path!r}."
+                refusal = Refusal(400, reason, is_ambiguous=found is not None)
             elif chosen != _choice(self._search(scope, root_path, view, place)):
                 reason = f"The path {rest!r} may be read as {view!r}, which is another mount's."
-            else:
-                continue
-            return Refusal(400, reason, is_ambiguous=True)
+                return Refusal(400, reason, is_ambiguous=True)
+        if refusal is not None:
+            return refusal
         return Refusal(400, "The target has a fragment.") if has_fragment(scope) else found
 
     def resolve(self, scope: Scope) -> Resolution[M] | None:

@@ -26,8 +26,9 @@ _APPLIED |= {"script-name", "x-script-name"}
 # What proxies say in all kinds of words: nginx, IIS, Cloudflare, Akamai, Envoy, WebLogic, …
 _FAMILY = re.compile(
     r"(?:x-)?(?:forwarded(?:-.+)?|script-name)|x-original-.+|x-rewrite-url|x-(?:url-)?scheme|x-host"
-    r"|(?:[a-z]+-)*(?:client|connecting|real|remote)-(?:ip|ipv6|addr|address)"
-    r"|x-envoy-external-address|front-end-https|x-arr-ssl|wl-proxy-ssl"
+    r"|(?:[a-z]+-)*(?:client|connecting|originating|real|remote|socket|(?:proxy)?user)"
+    r"-?(?:ip|ipv6|addr|address)|x-envoy-(?:external-address|original-path)|x-http-host-override"
+    r"|x-(?:external|ingress)-path|cf-visitor|front-end-https|x-arr-ssl|wl-proxy-ssl"
 )
 # RFC 7239, section 4, and the white space that many proxies write around ";".
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -52,7 +53,8 @@ class ForwardedMiddleware:
         app = ForwardedMiddleware(dispatcher, trusted=["10.0.0.0/8"])
 
     Put it in front of a dispatcher, so that the outer host and prefix choose the mount. The app
-    sees none of these headers: frameworks would apply them again, and other peers make them up.
+    sees none of these headers but a proxy's `X-Forwarded-For`: frameworks would apply them again,
+    and other peers make them up.
 
     A trusted proxy has to send one value of each, a valid host, `http` or `https`, and a prefix of
     plain segments; anything else gets 400, because a client has sent it through the proxy. In

@@ -182,7 +182,8 @@ def _fraction(text: str, seed: int | None) -> float:
 
 def _set_cookie(send: Send, scope: Scope, name: str, value: str) -> Send:
     """`send`, with a session cookie for the mount's own paths (RFC 6265, section 4.1)."""
-    path = encode_path(scope.get("root_path", "").rstrip("/")) or "/"
+    # In a cookie, a ";" would end the path and begin another attribute.
+    path = encode_path(scope.get("root_path", "").rstrip("/")).replace(";", "%3B") or "/"
     cookie = f"{name}={value}; Path={path}; HttpOnly; SameSite=Lax"
     if scope.get("scheme") in ("https", "wss"):
         cookie += "; Secure"

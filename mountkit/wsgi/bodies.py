@@ -56,7 +56,8 @@ class RequestBody:
         # HTTP server has made, have bodies without either.
         is_known = b"transfer-encoding" not in names and length.isdigit() and len(length) < 20
         self.length: int | None = int(length) if is_known else None
-        if not names and scope["method"] in ("GET", "HEAD"):
+        is_old = scope.get("http_version", "1.1").startswith("1")
+        if not names and is_old and scope["method"] in ("GET", "HEAD"):
             self.length = 0
         self.is_expected: bool = b"expect" in names
         self.size: int = 0

@@ -33,7 +33,8 @@ class WSGIBridge:
         app: the WSGI application.
         threads: how many requests it works on at a time. Each bridge has threads of its own, so an
             app that hangs does not hold up others.
-        queue: how many more requests wait for a thread; beyond that the answer is 503.
+        queue: how many more requests wait for a thread; beyond that the answer is 503. Bodies in
+            temporary files are no more than these and those of the threads.
         spool: how many bytes of a body may be received before the app is called, beyond 256 KiB in
             a temporary file: of a body without `Content-Length`, which most apps cannot read (411
             if there is more), and of others while uploads hold half of the threads.
@@ -46,6 +47,7 @@ class WSGIBridge:
         self.queue: int = queue
         self.spool: int = spool
         self._uploads: set[RequestBody] = set()  # those that the app was called for before the end
+        self._spooled: set[RequestBody] = set()  # those beyond `BUFFER` before the app was called
         self._cut_off = cut_off_of(app)
         self._pool = ThreadPool(threads, f"mountkit {shown(app)}")
         weakref.finalize(self, self._pool.close).atexit = False
@@ -61,24 +63,28 @@ class WSGIBridge:
         exchange = Exchange(self.app, scope, self.spool, self._cut_off)
         body = exchange.body
         try:
-            is_readable = body.is_ended or await self._gather(exchange, receive)
+            status = 0 if body.is_ended else await self._gather(exchange, receive)
             if exchange.meeting.is_abandoned:
                 return
-            if not is_readable:
+            if status == 411:
                 logger.warning(
                     "%r got more than %d bytes without Content-Length, which it is not known to "
                     "read, and the client 411; raise WSGIBridge(spool=).",
                     self.app,
                     self.spool,
                 )
-                await answer(411, scope, receive, send)
-            elif self._pool.pending >= self._pool.limit + self.queue:
-                await answer(503, scope, receive, send)
+            if status or self._pool.pending >= self._places:
+                await answer(status or 503, scope, receive, send)
             else:
                 await self._run(exchange, receive, send)
         finally:
             self._uploads.discard(body)
+            self._spooled.discard(body)
             body.close()
+
+    @property
+    def _places(self) -> int:
+        return self._pool.limit + self.queue
 
     async def _run(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Have a thread run the app, in its turn, and send the answer."""
@@ -91,13 +97,13 @@ class WSGIBridge:
             if not exchange.body.is_taken:
                 self._pool.withdraw(job)
 
-    async def _gather(self, exchange: Exchange, receive: Receive) -> bool:
+    async def _gather(self, exchange: Exchange, receive: Receive) -> int:
         """Receive a body that fits the buffer or has no length, so that a slow client holds no
         thread; a long one, if uploads hold half of the threads. If the client waits for `100
         Continue`, it is received when the app reads.
 
         Returns:
-            Whether the app can be given the body.
+            0 if the app can be given the body, or the status of the answer.
         """
         body = exchange.body
         can_stream = body.length is not None or self._cut_off is not None
@@ -109,13 +115,17 @@ class WSGIBridge:
                 if going < max(self._pool.limit // 2, int(is_full)):
                     self._uploads.add(body)
                     break
+            if body.size > BUFFER and body not in self._spooled:
+                if len(self._spooled) >= self._places:
+                    return 503
+                self._spooled.add(body)
             if not is_full:
                 await body.receive(receive)
             elif can_stream:
                 await anyio.sleep(_PAUSE)
             else:
                 break
-        return can_stream or body.size <= self.spool
+        return 0 if can_stream or body.size <= self.spool else 411
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -19,7 +19,8 @@ def environ_of(scope: Scope, body: Any, length: int | None = None) -> dict[str, 
         length: of the body; `None` if only its end tells.
     """
     root_path, rest = split_root_path(scope)
-    scheme = scope["scheme"]
+    # What is optional is there below a mount, but not where nothing has made a scope of its own.
+    scheme = scope.get("scheme", "http")
     server_name, server_port = scope.get("server") or ("localhost", None)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
@@ -27,10 +28,10 @@ def environ_of(scope: Scope, body: Any, length: int | None = None) -> dict[str, 
         "SCRIPT_NAME": _latin1(root_path),
         # "*", of OPTIONS, is "/"; what is below a prefix may be empty.
         "PATH_INFO": _latin1(rest) if rest[:1] == "/" or (root_path and not rest) else "/",
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
         "SERVER_NAME": server_name,
         "SERVER_PORT": str(server_port or (443 if scheme == "https" else 80)),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
         "asgi.scope": scope,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,

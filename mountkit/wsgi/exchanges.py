@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -30,8 +30,9 @@ WSGIApp: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[byt
 _QUICK = 1.0
 # Several chunks are joined if they are smaller than this many bytes on average.
 _JOINED = 16 * 1024
-_STATUS = re.compile(r"([2-9][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
+_STATUS = re.compile(r"([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MAX_DIGITS = 18  # of a length
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # PEP 3333, "Other HTTP Features": these are the server's.
 _HOP_BY_HOP = frozenset(
@@ -98,9 +99,18 @@ class Exchange:
             self._write(chunk)
             if self._is_bodyless and self._is_committed:
                 break
+        if not self._is_bodyless and self._written < (self._length or 0):
+            self._refuse_length()
         with self.meeting.lock:
             self._commit(b"")
             self._is_ended = True
+
+    def _refuse_length(self) -> NoReturn:
+        """The server would make of the next response what is missing here, or the reverse."""
+        raise InterfaceError(
+            f"{self._app!r} answered with {self._written} bytes, after a Content-Length of "
+            f"{self._length}; declare the right length, or none."
+        )
 
     def _declare_length(self, length: int) -> None:
         """A body of one chunk needs no chunked encoding (PEP 3333, "Handling the Content-Length
@@ -130,8 +140,7 @@ class Exchange:
         if self._start["status"] in (204, 205, 304):  # RFC 9110: they have no content
             self._is_bodyless = True
             headers[:] = [pair for pair in headers if pair[0] != b"content-length"]
-        length = dict(headers).get(b"content-length", b"")
-        self._length = int(length) if length.isdigit() else None
+        self._length = declared_length(self._app, headers)
         self._scope["route"] = wsgi_route_of(self._environ)  # for logs, metrics and traces
         return self._write
 
@@ -158,10 +167,7 @@ class Exchange:
         if chunk and not self._is_bodyless:
             self._written += len(chunk)
             if self._length is not None and self._written > self._length:
-                raise InterfaceError(
-                    f"{self._app!r} answered with {self._written} bytes, after a Content-Length "
-                    f"of {self._length}; declare the right length, or none."
-                )
+                self._refuse_length()
             self._output.append(chunk)
             self._output_size += len(chunk)
             # A declared length tells the end before the thread gets there: no second hop.
@@ -266,7 +272,7 @@ def start_message(app: WSGIApp, status: Any, headers: Iterable[tuple[str, str]])
     match = _STATUS.fullmatch(status) if isinstance(status, str) else None
     if match is None:
         raise InterfaceError(
-            f"{app!r} answered with the status {status!r}; write it like '200 OK', from 200 to 999 "
+            f"{app!r} answered with the status {status!r}; write it like '200 OK', from 200 to 599 "
             "and in latin-1."
         )
     encoded = []
@@ -282,3 +288,24 @@ def start_message(app: WSGIApp, status: Any, headers: Iterable[tuple[str, str]])
         if raw_name not in _HOP_BY_HOP:
             encoded.append((raw_name, value.strip(" \t").encode("latin-1")))
     return {"type": "http.response.start", "status": int(match[1]), "headers": encoded}
+
+
+def declared_length(app: WSGIApp, headers: list[tuple[bytes, bytes]]) -> int | None:
+    """The length of the body, if a header says it; it stays there once.
+
+    Raises:
+        InterfaceError: it is not one number (RFC 9112, section 6.3). Servers send it as it is, or
+            drop the connection.
+    """
+    given = [value for name, value in headers if name == b"content-length"]
+    if not given:
+        return None
+    if len({*given}) > 1 or not given[0].isdigit() or len(given[0]) > _MAX_DIGITS:
+        raise InterfaceError(
+            f"{app!r} answered with the Content-Length {b', '.join(given).decode('latin-1')!r}; "
+            "declare one number, or none."
+        )
+    if len(given) > 1:
+        others = [pair for pair in headers if pair[0] != b"content-length"]
+        headers[:] = [*others, (b"content-length", given[0])]
+    return int(given[0])

@@ -679,3 +679,13 @@ def test_lifespan_middleware_takes_no_mounts(client: ClientFactory) -> None:
     app.add_middleware(LifespanMiddleware, mounts=[])  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected keyword argument 'mounts'"):
         client(app).get("/")
+
+
+@pytest.mark.parametrize("kind", [Mount, StarletteMount], ids=["mountkit", "starlette"])
+def test_the_docs_page_below_a_placeholder(client: ClientFactory, kind: Any) -> None:
+    """Has the placeholder's text as it came, until FastAPI escapes it; then `SECURITY.md` need not
+    warn of it."""
+    app = Starlette(routes=[kind("/t/{tenant}", FastAPI())])
+    app.add_middleware(LifespanMiddleware)
+    with client(app) as c:
+        assert "'/t/'+alert(1)+'/openapi.json'" in c.get("/t/'+alert(1)+'/docs").text

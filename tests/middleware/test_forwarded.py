@@ -499,6 +499,8 @@ OF_PROXIES = [
     *("front-end-https", "x-url-scheme", "x-scheme", "x-host", "x-client-ip", "client-ip", "x-remote-addr"),
     *("true-client-ip", "cf-connecting-ip", "x-cluster-client-ip", "fastly-client-ip", "x-arr-ssl"),
     *("proxy-client-ip", "wl-proxy-client-ip", "x-envoy-external-address", "x_forwarded_host"),
+    *("x-azure-clientip", "x-azure-socketip", "x-appengine-user-ip", "x-proxyuser-ip", "x-originating-ip"),
+    *("x-envoy-original-path", "x-http-host-override", "cf-visitor", "x-ingress-path", "x-external-path"),
 ]  # fmt: skip
 
 

@@ -114,12 +114,13 @@ def test_a_body_without_a_length_that_is_too_long(server: Server) -> None:
 @pytest.mark.parametrize("path", ["/sized", "/django/echo", "/flask/echo", "/bottle/echo"])
 @pytest.mark.parametrize("variant", ["asyncio", "trio"])
 def test_http_2(variant: str, path: str) -> None:
-    """Has bodies without a length."""
+    """Has bodies without a length, whatever the method."""
     with serve(f"hypercorn-{variant}", APP) as server:
-        headers = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "a")]
-        response = raw.ask_h2(server.port, headers, b"hello world")
-        assert response is not None
-        assert (response.status, response.body.removeprefix(b"11:")) == (200, b"hello world")
+        for method in ("POST", "GET") if path != "/bottle/echo" else ("POST",):
+            headers = [(":method", method), (":path", path), (":scheme", "http")]
+            response = raw.ask_h2(server.port, [*headers, (":authority", "a")], b"hello world")
+            assert response is not None
+            assert (response.status, response.body.removeprefix(b"11:")) == (200, b"hello world")
 
 
 @pytest.mark.parametrize("path", ["/limited", "/limited-flask/read", "/limited-catching"])
@@ -147,6 +148,18 @@ def test_answers_without_content(server: Server, path: str) -> None:
     assert second.json() == "well"
 
 
+@pytest.mark.parametrize("path", ["/shorter", "/worded", "/listed", "/twofold", "/repeated"])
+def test_a_length_that_is_wrong(server: Server, path: str) -> None:
+    """Never makes one answer a part of another: it is a 500, or the connection is broken off."""
+    data = raw.request(path, keep_alive=True) + raw.request("/well")
+    first, *others = raw.responses(raw.exchange(server.port, data))
+    if path == "/shorter":
+        assert (first.is_whole, others) == (False, [])
+    else:
+        assert first.status == (200 if path == "/repeated" else 500)
+        assert [other.json() for other in others] in (["well"], [])
+
+
 def test_reset_content(server: Server) -> None:
     """Has no content either (RFC 9110, section 15.3.6)."""
     response = get(server, "/205")
@@ -156,6 +169,12 @@ def test_reset_content(server: Server) -> None:
 @pytest.mark.parametrize("path", ["/euro", "/name", "/status"])
 def test_no_latin_1(server: Server, path: str) -> None:
     """Is a 500, and never another URL (PEP 3333, "Unicode Issues")."""
+    assert get(server, path).status_code == 500
+
+
+@pytest.mark.parametrize("path", ["/600", "/100"])
+def test_no_status_of_a_response(server: Server, path: str) -> None:
+    """Is a 500 (RFC 9110, section 15), where servers would drop the connection."""
     assert get(server, path).status_code == 500
 
 

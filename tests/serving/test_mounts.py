@@ -253,6 +253,31 @@ def test_only_the_bare_prefix_is_redirected(client: ClientFactory, path: str) ->
     assert client(app).get(path, follow_redirects=False).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/b%2Fc", "/b%2Fc/", "/b/c%2F", "/b/%2E%2E%2Fc"])
+def test_an_encoded_slash_that_no_mount_takes(client: ClientFactory, path: str) -> None:
+    """Is a 404 of the parent, which tries the path with and without a slash at its end, and leaves
+    `raw_path` as it is."""
+    app = Starlette(routes=[Mount("/a", seen), Route("/d/{rest:path}", PlainTextResponse("d"))])
+    assert client(app).get(path, follow_redirects=False).status_code == 404
+    assert client(app).get("/d/e%2Ff").text == "d"
+    assert client(app).get("/a%2Fb").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "raw_path", "is_left"),
+    [
+        pytest.param("/b/c", b"/x%2Fy", True, id="nobodys"),
+        pytest.param("/a/c", b"/x%2Fy", False, id="a-mounts"),
+        pytest.param("/x/../a", b"/y%2Fz", False, id="a-mounts-when-normal"),
+    ],
+)
+def test_a_raw_path_of_another_path(path: str, raw_path: bytes, is_left: bool) -> None:
+    """Is refused, but among routes not if no mount is in it."""
+    scope = scope_of(path, raw_path=raw_path)
+    assert Dispatcher([Mount("/a", seen)]).table.decide(scope).status == 400  # type: ignore[union-attr]
+    assert (Mount("/a", seen).matches(scope)[0] == Match.NONE) == is_left
+
+
 def test_an_exact_mount_is_never_redirected(client: ClientFactory) -> None:
     """Its path has no other form."""
     app = Dispatcher([Mount("/a", seen, exact=True, redirect_slashes=True)])

@@ -106,6 +106,16 @@ def test_sticky_by_cookie(client: ClientFactory) -> None:
             assert websocket.receive_text() == name
 
 
+def test_the_path_of_the_cookie(client: ClientFactory) -> None:
+    """Is one attribute, whatever a client writes in place of a placeholder."""
+    split = Split({"a": (app("a"), 1)}, sticky_cookie="lane")
+    with client(Dispatcher([Mount("/t/{tenant}", split)])) as c:
+        answer = c.get("/t/x;Domain=example.com;Max-Age=9/item/1")
+        assert answer.headers["set-cookie"] == (
+            "lane=a; Path=/t/x%3BDomain=example.com%3BMax-Age=9; HttpOnly; SameSite=Lax"
+        )
+
+
 def test_a_cookie_that_names_no_app_is_replaced(client: ClientFactory) -> None:
     """So does one that is sent twice."""
     split = Split({"a": (app("a"), 1)}, sticky_cookie="lane")

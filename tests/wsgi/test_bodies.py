@@ -221,6 +221,28 @@ async def test_uploads_hold_half_of_the_threads() -> None:
         goes_on.set()
 
 
+async def test_temporary_files_are_bounded() -> None:
+    """There are as many as threads and places in the queue; what is beyond them is refused."""
+    bridge, goes_on = WSGIBridge(whole, threads=1, queue=1), anyio.Event()
+    waiting = 0
+
+    async def wait() -> Message:
+        nonlocal waiting
+        waiting += 1
+        await goes_on.wait()
+        return await end()
+
+    long = [b"x" * KIB] * 300
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(partial(ask, bridge, long, then=wait))
+        await until(lambda: waiting == 2)
+        assert (await ask(bridge, long)).status == 503
+        assert (await ask(bridge, [b"short"])).body == b"5"
+        goes_on.set()
+    assert (await ask(bridge, long)).body == b"307200"
+
+
 @pytest.mark.parametrize("more", [True, False], ids=["no-end", "end"])
 @pytest.mark.parametrize("length", ["1", "1000000"])
 async def test_a_receive_that_never_suspends(more: bool, length: str) -> None:

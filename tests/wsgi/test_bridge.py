@@ -173,10 +173,30 @@ async def test_declared_length(length: int) -> None:
     assert client.shape == [(b"x" * length, False)]
 
 
-async def test_an_odd_length_is_left_to_the_server() -> None:
-    """It knows best what to do about it."""
-    client = await ask(answering([b"x"], [("content-length", "one")]))
-    assert client.headers == {"content-length": "one"}
+@pytest.mark.parametrize(
+    "lengths",
+    [("one",), ("",), ("-1",), ("+1",), ("1, 1",), ("1" * 19,), ("1", "2")],
+    ids=["word", "empty", "minus", "plus", "list", "long", "two"],
+)
+async def test_a_length_that_is_not_one_number(lengths: tuple[str, ...]) -> None:
+    """Is an error: servers send it as it is, and the client takes the next answer for its rest."""
+    with pytest.raises(InterfaceError, match=r"with the Content-Length '.*'; declare one number"):
+        await ask(answering([b"x"], [("content-length", length) for length in lengths]))
+
+
+async def test_a_length_that_is_declared_twice() -> None:
+    """Is sent once."""
+    headers = [("Content-Length", "1"), ("ETag", "a"), ("content-length", "1")]
+    client = await ask(answering([b"x"], headers))
+    [start, *_] = client.sent
+    assert start["headers"] == [(b"etag", b"a"), (b"content-length", b"1")]
+
+
+@pytest.mark.parametrize("body", [[], [b"x"], iter([b"x"])], ids=["nothing", "chunk", "iterator"])
+async def test_less_than_declared(body: Any) -> None:
+    """Is an error: the client would take the next answer for the rest."""
+    with pytest.raises(InterfaceError, match=r"with [01] bytes, after a Content-Length of 2"):
+        await ask(answering(body, [("content-length", "2")]))
 
 
 async def test_more_than_declared() -> None:
@@ -283,6 +303,20 @@ async def test_head_with_a_list() -> None:
     assert "content-length" not in (await ask(answering([b"hello"]), method="HEAD")).headers
 
 
+@pytest.mark.parametrize("missing", ["scheme", "query_string", "http_version", "client", "server"])
+@pytest.mark.parametrize("place", ["bare", "default"])
+async def test_a_scope_without(missing: str, place: str) -> None:
+    """What servers may leave out, or adapters of hand-made requests do."""
+    app: Any = answering([b"hello"])
+    served = WSGIBridge(app) if place == "bare" else Dispatcher(default=app)
+    scope = scope_of("/x")
+    del scope[missing]
+    client = Client()
+    with anyio.fail_after(60):
+        await served(scope, client.receive, client.send)
+    assert (client.status, client.body) == (200, b"hello")
+
+
 async def test_headers() -> None:
     """Lower case, in order, twice where given twice; the server's own are left out."""
     given = [("X-A", "1"), ("Set-Cookie", "a"), ("Set-Cookie", "b"), ("X-E", " é\t")]
@@ -371,7 +405,7 @@ async def test_no_input() -> None:
         pytest.param([], "1.1", "GET", False, id="none-get"),
         pytest.param([("content-type", "a/b")], "1.1", "GET", True, id="type-get"),
         pytest.param([], "2", "POST", True, id="http-2"),
-        pytest.param([], "2", "GET", False, id="http-2-get"),
+        pytest.param([], "2", "GET", True, id="http-2-get"),
     ],
 )
 async def test_whether_there_is_a_body(
