@@ -84,9 +84,22 @@ def describe(exc: BaseException) -> str:
     """An exception in one line."""
     name = type(exc).__name__
     try:
-        return f"{name}: {exc}".removesuffix(": ")
+        text = f"{name}: {exc}".removesuffix(": ")
+        return " ".join(map(str.strip, text.splitlines()))
     except Exception:  # the exception's own `__str__` may raise
         return name
+
+
+def origin(exc: BaseException | None) -> tuple[Any, ...]:
+    """Where an exception was raised, and where those were that have led to it: equal for two that
+    have the same traceback, whatever they say."""
+    places: list[Any] = []
+    for _ in range(10):  # causes may go in a circle
+        if exc is not None:
+            lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(exc.__traceback__)]
+            places.append((type(exc).__qualname__, *lines))
+            exc = exc.__cause__ or exc.__context__
+    return tuple(places)
 
 
 async def guarded(call: Callable[[], Awaitable[T]]) -> T:

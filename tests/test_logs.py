@@ -44,7 +44,7 @@ def configure(
     request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> Iterator[Callable[[], None]]:
     """Configures logging and names no logger of mountkit's; the handlers of the test stay."""
-    root, logger = logging.getLogger(), logging.getLogger("mountkit")
+    root, logger = logging.getLogger(), logging.getLogger("mountkit.lifespan")
     handlers, level = root.handlers[:], root.level
 
     def configured() -> None:
@@ -53,17 +53,18 @@ def configure(
         assert logger.disabled
 
     yield configured
-    logger.disabled = False
+    for name in ("", ".lifespan", ".errors"):
+        logging.getLogger(f"mountkit{name}").disabled = False
     root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
 def untold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mountkit.logs.logger._has_told", False)
+    monkeypatch.setattr("mountkit.logs.Log._has_told", False)
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "mountkit"]
+    return [record.getMessage() for record in caplog.records if record.name.startswith("mountkit")]
 
 
 def failing(configure: Callable[[], None]) -> ASGIApp:
@@ -98,7 +99,9 @@ def test_a_configuration_is_told_at_start(
     ]
     with client(Dispatcher(mounts)) as session:
         [told] = messages(caplog)
-        assert told.startswith("The logger 'mountkit' was disabled by a logging configuration")
+        assert told.startswith(
+            "The logger 'mountkit.lifespan' was disabled by a logging configuration"
+        )
         assert "disable_existing_loggers=False" in told
         assert session.get("/a/").status_code == 500
     assert "The app mounted at '/a'" in messages(caplog)[-1]
@@ -113,7 +116,7 @@ def test_a_configuration_in_a_request(
         for _ in range(2):
             assert session.get("/a/").status_code == 500
     assert [message.split(" (")[0] for message in messages(caplog)] == [
-        "The logger 'mountkit' was disabled by a logging configuration, and is on again: what goes "
+        "The logger 'mountkit.errors' was disabled by a logging configuration, and is on again: what goes "
         "wrong would be lost. Write disable_existing_loggers=False where an app calls "
         "logging.config; to silence the logger, set its level.",
         *["The app mounted at '/a'"] * 2,

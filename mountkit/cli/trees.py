@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mountkit.cli.failures import short
 from mountkit.cli.printing import Column, Printer, Row
 from mountkit.inspection.layers import candidates_of, describe, describe_app, layers_of, target_of
+from mountkit.matching.callers import short
 
 _DEFAULT = "default"
 

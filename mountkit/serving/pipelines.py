@@ -107,15 +107,19 @@ def child_of(
     app: Any,
     asgi: ASGIApp,
     name: str,
+    place: tuple[str, str],
     lifespan: Lifespan | Literal["on", "off"],
     interface: Interface,
 ) -> Child:
     """The app with its lifespan.
 
     Args:
-        name: for messages.
+        name, place: for messages; see `Child`.
     """
-    options: dict[str, Any] = {"has_lifespan": lifespan != "off" and interface != "wsgi"}
+    options: dict[str, Any] = {
+        "place": place,
+        "has_lifespan": lifespan != "off" and interface != "wsgi",
+    }
     if isinstance(lifespan, Lifespan):
         options["lifespan"] = lifespan
     else:

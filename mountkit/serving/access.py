@@ -1,0 +1,100 @@
+"""What a server's access log says of mounts."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+from starlette.types import Scope
+
+from mountkit.exceptions import shown
+from mountkit.matching.hosts import request_host
+from mountkit.serving.routes import Route
+from mountkit.serving.scopes import PARAMS
+
+_NOTHING = "-"  # as access logs write it
+
+
+class AccessFilter(logging.Filter):
+    """Adds `mount`, `host` and `tenant` to each record of a server's access log, for its formatter:
+    `%(mount)s`. It keeps all records, and needs nothing in the app.
+
+    `mount` is the prefix, as it is written, with the prefixes of mounts below it; `default` for the
+    app underneath a `Dispatcher`. `host` is the one valid `Host`, without its port. `tenant` is
+    that of `TenantMiddleware` or `TenantApps`, else the value of a placeholder `{tenant}`. What a
+    request has not is "-".
+
+    A filter gets no request: it finds the scope of the server among the callers that write the
+    record. It works for uvicorn's `uvicorn.access`, and its lines on websockets in `uvicorn.error`,
+    for hypercorn's `hypercorn.access` and for granian's `granian.access`.
+
+    Args:
+        tenant: the attribute of a tenant to show, such as `"slug"`; else `str` of the tenant.
+        state_key: see `TenantMiddleware`; also the name of the placeholder.
+    """
+
+    def __init__(self, *, tenant: str = "", state_key: str = "tenant") -> None:
+        super().__init__()
+        self.tenant = tenant
+        self.state_key = state_key
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        scope = _served(sys._getframe(1))
+        host = None if scope is None else request_host(scope)
+        found = [] if scope is None else [*_passed(scope)]
+        vars(record).update(
+            mount=_label(found) or _NOTHING,
+            host=_NOTHING if host is None else host.host,
+            tenant=self._tenant(found),
+        )
+        return True
+
+    def _tenant(self, scopes: list[Scope]) -> str:
+        for scope in scopes:
+            for values in (scope.get("state") or {}, scope.get(PARAMS, {})):
+                tenant = values.get(self.state_key)
+                if tenant is not None:
+                    return self._text(tenant)
+        return _NOTHING
+
+    def _text(self, tenant: object) -> str:
+        """A tenant in one line. What its code raises must not end the request."""
+        try:
+            text = str(getattr(tenant, self.tenant, tenant) if self.tenant else tenant)
+        except Exception:
+            text = shown(tenant)
+        return text if text.isprintable() else repr(text)
+
+
+def _served(frame: FrameType | None) -> Scope | None:
+    """The scope of the request that the nearest of these callers serves."""
+    while frame is not None:
+        names = frame.f_locals
+        own = getattr(names.get("self"), "__dict__", {})  # runs no code of it
+        for found in (names.get("scope"), names.get("request"), own.get("scope")):
+            if isinstance(found, dict) and "headers" in found and "type" in found:
+                return found
+        frame = frame.f_back
+    return None
+
+
+def _passed(scope: Scope) -> Iterator[Scope]:
+    """The server's scope, and those of the mounts that the request went through."""
+    yield scope
+    while isinstance(route := scope.get("route"), Route):
+        scope = route.child
+        yield scope
+
+
+def _label(scopes: list[Scope]) -> str:
+    """The mounts of these scopes as one: `acme.example.com/shop/admin`."""
+    label = ""
+    for scope in scopes[:-1]:  # the last one went no further
+        mount = scope["route"].mount
+        below = mount.path_format.removesuffix("/{path}")
+        label = (
+            label.rstrip("/") + below if label and below else label or getattr(mount, "label", "")
+        )
+    return label
