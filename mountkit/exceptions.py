@@ -46,6 +46,11 @@ def spelled(seconds: float) -> str:
     return f"{round(seconds, 3):g} second{'' if seconds == 1 else 's'}"
 
 
+def measured(seconds: float) -> str:
+    """What something took, for messages: "12 ms", "1.2 seconds"."""
+    return spelled(round(seconds, 1)) if seconds >= 1 else f"{max(seconds * 1000, 1):.0f} ms"
+
+
 def shown(value: object) -> str:
     """`repr(value)` for messages, or its class if that raises, as CherryPy's apps do outside of a
     request."""

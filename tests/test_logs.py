@@ -141,3 +141,97 @@ def test_a_record_says_who_has_written_it(caplog: pytest.LogCaptureFixture) -> N
     Log(logging.getLogger("mountkit")).warning("here")
     [record] = caplog.records
     assert record.filename == "test_logs.py"
+
+
+# Where nobody has configured anything.
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
+    """The logger of a server."""
+    server = logging.getLogger("uvicorn.error")
+    monkeypatch.setattr(server, "level", logging.INFO)
+    monkeypatch.setattr(logging.getLogger("mountkit.test"), "level", logging.NOTSET)
+    return server
+
+
+class Kept(logging.Handler):
+    """Keeps what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(f"{record.name}: {record.getMessage()}")
+
+
+@pytest.fixture
+def kept(bare: logging.Logger) -> Iterator[Kept]:
+    """The handler of the server."""
+    handler = Kept()
+    bare.addHandler(handler)
+    yield handler
+    bare.removeHandler(handler)
+
+
+def written(log: Log) -> None:
+    """As in a process whose root logger has no handler but what this test has given it."""
+    root = logging.getLogger()
+    handlers = root.handlers
+    root.handlers = [handler for handler in handlers if isinstance(handler, Kept)]
+    try:
+        log.debug("debug")
+        log.info("info")
+        log.error("error")
+    finally:
+        root.handlers = handlers
+
+
+def test_the_handlers_and_the_level_of_the_server(kept: Kept) -> None:
+    """As if the record were its own."""
+    written(Log(logging.getLogger("mountkit.test")))
+    assert kept.messages == ["mountkit.test: info", "mountkit.test: error"]
+
+
+def test_a_level_of_ones_own_with_the_handlers_of_the_server(kept: Kept) -> None:
+    """It goes before that of the server."""
+    logger = logging.getLogger("mountkit.test")
+    logger.setLevel(logging.ERROR)
+    written(Log(logger))
+    assert kept.messages == ["mountkit.test: error"]
+
+
+@pytest.mark.parametrize("name", ["", "mountkit", "mountkit.test"])
+def test_a_handler_of_ones_own(name: str, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets each record once, and the server none."""
+    own, owner = Kept(), logging.getLogger(name)
+    monkeypatch.setattr(owner, "handlers", [*owner.handlers, own])
+    written(Log(logging.getLogger("mountkit.test")))
+    assert own.messages == ["mountkit.test: error"]
+    assert kept.messages == []
+
+
+def test_a_logger_that_does_not_propagate(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root's handlers are not its own."""
+    own, logger = Kept(), logging.getLogger("mountkit.test")
+    monkeypatch.setattr(logger, "handlers", [own])
+    monkeypatch.setattr(logger, "propagate", False)
+    written(Log(logger))
+    assert own.messages == ["mountkit.test: error"]
+    assert kept.messages == []
+
+
+def test_without_a_server(bare: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `logging` does it without configuration: warnings, on stderr."""
+    written(Log(logging.getLogger("mountkit.test")))
+    assert capsys.readouterr().err == "error\n"
+
+
+def test_without_a_last_resort(
+    bare: logging.Logger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It can be turned off."""
+    monkeypatch.setattr(logging, "lastResort", None)
+    written(Log(logging.getLogger("mountkit.test")))
+    assert capsys.readouterr().err == ""

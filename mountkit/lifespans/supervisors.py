@@ -19,7 +19,7 @@ import anyio.abc
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 from starlette.types import Scope
 
-from mountkit.exceptions import LifespanError, spelled
+from mountkit.exceptions import LifespanError, measured, spelled
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.protocol import LifespanTask
@@ -134,6 +134,7 @@ class Supervisor:
         own.apply("start")
         self._hold(child, own)
         began = time.monotonic()
+        began = time.monotonic()
         await self._first_start(child, own)
         self._tell(child, own, time.monotonic() - began)
 
@@ -145,8 +146,9 @@ class Supervisor:
         if logger.isEnabledFor(logging.INFO):
             label, where = child.place
             where = f" ({short(where)})" if where else ""
-            some = f"{max(seconds * 1000, 1):.0f} ms" if seconds < 1 else spelled(round(seconds, 1))
-            took = f", started in {some}" if run is own and run.task is not None else ""
+            took = (
+                f", started in {measured(seconds)}" if run is own and run.task is not None else ""
+            )
             logger.info("mounted %s → %s%s%s", label, name_of(child.app), where, took)
 
     def _hold(self, child: Child, run: Run) -> None:

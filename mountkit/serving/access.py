@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 from starlette.types import Scope
 
@@ -13,7 +14,9 @@ from mountkit.exceptions import shown
 from mountkit.matching.hosts import request_host
 from mountkit.serving.routes import Route
 from mountkit.serving.scopes import PARAMS
+from mountkit.serving.sites import MOUNT
 
+_KINDS = ("http", "websocket")
 _NOTHING = "-"  # as access logs write it
 
 
@@ -53,8 +56,8 @@ class AccessFilter(logging.Filter):
 
     def _tenant(self, scopes: list[Scope]) -> str:
         for scope in scopes:
-            for values in (scope.get("state") or {}, scope.get(PARAMS, {})):
-                tenant = values.get(self.state_key)
+            for values in (scope.get("state"), scope.get(PARAMS)):
+                tenant = values.get(self.state_key) if isinstance(values, dict) else None
                 if tenant is not None:
                     return self._text(tenant)
         return _NOTHING
@@ -69,13 +72,15 @@ class AccessFilter(logging.Filter):
 
 
 def _served(frame: FrameType | None) -> Scope | None:
-    """The scope of the request that the nearest of these callers serves."""
+    """The scope of the request that the nearest of these callers serves, unless it is a mount's:
+    the server's leads to those."""
     while frame is not None:
         names = frame.f_locals
         own = getattr(names.get("self"), "__dict__", {})  # runs no code of it
-        for found in (names.get("scope"), names.get("request"), own.get("scope")):
-            if isinstance(found, dict) and "headers" in found and "type" in found:
-                return found
+        known: tuple[Any, ...] = names.get("scope"), names.get("request"), own.get("scope")
+        for one in known:
+            if isinstance(one, dict) and one.get("type") in _KINDS and MOUNT not in one:
+                return one
         frame = frame.f_back
     return None
 
@@ -94,7 +99,8 @@ def _label(scopes: list[Scope]) -> str:
     for scope in scopes[:-1]:  # the last one went no further
         mount = scope["route"].mount
         below = mount.path_format.removesuffix("/{path}")
-        label = (
-            label.rstrip("/") + below if label and below else label or getattr(mount, "label", "")
-        )
+        if not label:
+            label = getattr(mount, "label", "")  # a split has none
+        elif below:
+            label = label.rstrip("/") + below
     return label
