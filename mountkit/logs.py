@@ -18,15 +18,12 @@ _SERVERS = ("uvicorn.error", "hypercorn.error", "_granian", "gunicorn.error")
 
 
 class _Borrowing(logging.Handler):
-    """Has the server write what nobody else does: it is the handler of the logger `mountkit`, and
-    does nothing once there is another one, there or at the root."""
+    """The handler of the logger `mountkit`: has the server write what no other handler writes."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger = logging.getLogger(record.name)
-        if _has_handlers(logger):
+        if _has_handlers(logging.getLogger(record.name)):
             return
-        server = _server()
-        if server is not None:
+        if server := _server():
             server.callHandlers(record)
         elif logging.lastResort is not None and record.levelno >= logging.lastResort.level:
             logging.lastResort.handle(record)
@@ -35,23 +32,21 @@ class _Borrowing(logging.Handler):
 class Log(logging.LoggerAdapter[logging.Logger]):
     """A logger that says what users have to know, however logging is configured.
 
-    Where nobody has set a level or a handler, at the logger, above it or at the root, it has those
-    of the server: by its default configuration a server writes nothing but its own records.
-
-    It stays on when a logging configuration disables the loggers that it does not name, as
-    `logging.config` does by default, and so alembic's `fileConfig`: such a configuration belongs
-    to one of the apps; what happens to the others has to be told. A level silences it, as it does
-    any logger.
+    Where nobody has set a level or a handler, it has those of the server, which by default writes
+    nothing but its own records. It stays on when a configuration disables the loggers that it does
+    not name, as `logging.config` does by default, and so alembic's `fileConfig`: that belongs to
+    one of the apps; what happens to the others has to be told. A level silences it.
     """
 
     _has_told = False
 
     def isEnabledFor(self, level: int) -> bool:
         self.keep()
-        logger = self.logger
-        is_set = any(one.level for one in _chain(logger) if one.parent) or _has_handlers(logger)
-        server = None if is_set else _server()
-        return (server or logger).isEnabledFor(level)
+        is_set = any(one.level for one in _chain(self.logger) if one.parent)  # not the root
+        server = None if is_set or _has_handlers(self.logger) else _server()
+        if server is None:
+            return self.logger.isEnabledFor(level)
+        return level >= server.getEffectiveLevel() and level > server.manager.disable
 
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
         if self.isEnabledFor(level):  # by the server's level, if need be
@@ -74,10 +69,9 @@ class Log(logging.LoggerAdapter[logging.Logger]):
 
 def _chain(logger: logging.Logger) -> Iterator[logging.Logger]:
     """The loggers whose handlers get its records."""
-    one: logging.Logger | None = logger
-    while one is not None:
-        yield one
-        one = one.parent if one.propagate else None
+    yield logger
+    if logger.parent is not None and logger.propagate:
+        yield from _chain(logger.parent)
 
 
 def _has_handlers(logger: logging.Logger) -> bool:
@@ -85,9 +79,8 @@ def _has_handlers(logger: logging.Logger) -> bool:
 
 
 def _server() -> logging.Logger | None:
-    """The logger of the server that runs here, if that writes its records."""
-    servers = map(logging.getLogger, _SERVERS)
-    return next((server for server in servers if server.hasHandlers()), None)
+    """The logger of the server that runs here."""
+    return next(filter(logging.Logger.hasHandlers, map(logging.getLogger, _SERVERS)), None)
 
 
 _BORROWING = _Borrowing()

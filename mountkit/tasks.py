@@ -91,14 +91,12 @@ def describe(exc: BaseException) -> str:
 
 
 def origin(exc: BaseException | None) -> tuple[Any, ...]:
-    """Where an exception was raised, and where those were that have led to it: equal for two that
-    have the same traceback, whatever they say."""
+    """Equal for exceptions with the same traceback, whatever they say."""
     places: list[Any] = []
-    for _ in range(10):  # causes may go in a circle
-        if exc is not None:
-            lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(exc.__traceback__)]
-            places.append((type(exc).__qualname__, *lines))
-            exc = exc.__cause__ or exc.__context__
+    while exc is not None and len(places) < 1000:  # causes may go in a circle
+        lines = ((frame.f_code.co_filename, line) for frame, line in walk_tb(exc.__traceback__))
+        places += [type(exc).__qualname__, *lines]
+        exc = exc.__cause__ or exc.__context__
     return tuple(places)
 
 

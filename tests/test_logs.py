@@ -151,6 +151,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
     """The logger of a server."""
     server = logging.getLogger("uvicorn.error")
     monkeypatch.setattr(server, "level", logging.INFO)
+    monkeypatch.setattr(server, "disabled", True)  # by an app's configuration
     monkeypatch.setattr(logging.getLogger("mountkit.test"), "level", logging.NOTSET)
     return server
 
@@ -176,16 +177,20 @@ def kept(bare: logging.Logger) -> Iterator[Kept]:
 
 
 def written(log: Log) -> None:
-    """As in a process whose root logger has no handler but what this test has given it."""
-    root = logging.getLogger()
-    handlers = root.handlers
-    root.handlers = [handler for handler in handlers if isinstance(handler, Kept)]
+    """As in a process without handlers but for those of this test: pytest adds its own, and servers
+    that other tests have run here may have left some."""
+    names = ("", "uvicorn", "uvicorn.error", "hypercorn.error", "_granian", "gunicorn.error")
+    found = {name: logging.getLogger(name).handlers for name in names}
+    for name, handlers in found.items():
+        kept = [handler for handler in handlers if isinstance(handler, Kept)]
+        logging.getLogger(name).handlers = kept
     try:
         log.debug("debug")
         log.info("info")
         log.error("error")
     finally:
-        root.handlers = handlers
+        for name, handlers in found.items():
+            logging.getLogger(name).handlers = handlers
 
 
 def test_the_handlers_and_the_level_of_the_server(kept: Kept) -> None:
@@ -199,6 +204,16 @@ def test_a_level_of_ones_own_with_the_handlers_of_the_server(kept: Kept) -> None
     logger = logging.getLogger("mountkit.test")
     logger.setLevel(logging.ERROR)
     written(Log(logger))
+    assert kept.messages == ["mountkit.test: error"]
+
+
+def test_what_is_disabled_for_all(kept: Kept) -> None:
+    """`logging.disable` holds here too."""
+    logging.disable(logging.INFO)
+    try:
+        written(Log(logging.getLogger("mountkit.test")))
+    finally:
+        logging.disable(logging.NOTSET)
     assert kept.messages == ["mountkit.test: error"]
 
 

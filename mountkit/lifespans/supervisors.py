@@ -134,22 +134,16 @@ class Supervisor:
         own.apply("start")
         self._hold(child, own)
         began = time.monotonic()
-        began = time.monotonic()
         await self._first_start(child, own)
         self._tell(child, own, time.monotonic() - began)
 
     def _tell(self, child: Child, own: Run, seconds: float) -> None:
         """Log that an app is up, and what its start took, if it was started for this mount."""
-        run = self._held.get(child)
-        if child.place is None or run is None or run.phase != "serving":
-            return
-        if logger.isEnabledFor(logging.INFO):
-            label, where = child.place
-            where = f" ({short(where)})" if where else ""
-            took = (
-                f", started in {measured(seconds)}" if run is own and run.task is not None else ""
-            )
-            logger.info("mounted %s → %s%s%s", label, name_of(child.app), where, took)
+        run, place = self._held.get(child), child.place
+        if place and run and run.phase == "serving" and logger.isEnabledFor(logging.INFO):
+            where = f" ({short(place[1])})" if place[1] else ""
+            took = f", started in {measured(seconds)}" if own.task else ""
+            logger.info("mounted %s → %s%s%s", place[0], name_of(child.app), where, took)
 
     def _hold(self, child: Child, run: Run) -> None:
         self._held[child] = run
@@ -265,12 +259,11 @@ class Supervisor:
     ) -> None:
         run.apply("isolate", error, retry_at=time.monotonic() + delay)
         what = error.replace(child.name, "It", 1)
-        told = origin(exception) or error
-        is_new, run.told = told != run.told, told
+        last, run.told = run.told, origin(exception) or error
+        if last == run.told:
+            what, exception = what.rpartition("\n")[2], None
         message = "%s is not up and answers 503; it is started again in %s. %s"
-        what = what if is_new else what.rpartition("\n")[2]
-        shown = exception if is_new else None
-        logger.error(message, child.name, spelled(delay), what, exc_info=shown)
+        logger.error(message, child.name, spelled(delay), what, exc_info=exception)
         if run.retries is None:
             restart = partial(self._restart, child, run, delay)
             run.retries = Job(self.register, restart, f"mountkit restart of {child.name}")

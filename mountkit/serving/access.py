@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import cast
 
 from starlette.types import Scope
 
@@ -17,21 +17,16 @@ from mountkit.serving.scopes import PARAMS
 from mountkit.serving.sites import MOUNT
 
 _KINDS = ("http", "websocket")
-_NOTHING = "-"  # as access logs write it
 
 
 class AccessFilter(logging.Filter):
-    """Adds `mount`, `host` and `tenant` to each record of a server's access log, for its formatter:
-    `%(mount)s`. It keeps all records, and needs nothing in the app.
+    """Adds `mount`, `host` and `tenant` to the records of a server's access log (uvicorn's,
+    hypercorn's or granian's), for its formatter: `%(mount)s`.
 
-    `mount` is the prefix, as it is written, with the prefixes of mounts below it; `default` for the
-    app underneath a `Dispatcher`. `host` is the one valid `Host`, without its port. `tenant` is
-    that of `TenantMiddleware` or `TenantApps`, else the value of a placeholder `{tenant}`. What a
-    request has not is "-".
-
-    A filter gets no request: it finds the scope of the server among the callers that write the
-    record. It works for uvicorn's `uvicorn.access`, and its lines on websockets in `uvicorn.error`,
-    for hypercorn's `hypercorn.access` and for granian's `granian.access`.
+    `mount` is the prefix as it is written, with those of mounts below it; `default` for the app
+    underneath a `Dispatcher`. `host` is the one valid `Host`, without its port. `tenant` is that of
+    `TenantMiddleware` or `TenantApps`, else the value of a placeholder `{tenant}`. What a request
+    has not is "-". The scope is found among the callers that write the record.
 
     Args:
         tenant: the attribute of a tenant to show, such as `"slug"`; else `str` of the tenant.
@@ -45,13 +40,10 @@ class AccessFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         scope = _served(sys._getframe(1))
-        host = None if scope is None else request_host(scope)
-        found = [] if scope is None else [*_passed(scope)]
-        vars(record).update(
-            mount=_label(found) or _NOTHING,
-            host=_NOTHING if host is None else host.host,
-            tenant=self._tenant(found),
-        )
+        host = request_host(scope) if scope else None
+        found = [*_passed(scope)] if scope else []
+        more = {"mount": _label(found) or "-", "tenant": self._tenant(found)}
+        vars(record).update(more, host="-" if host is None else host.host)
         return True
 
     def _tenant(self, scopes: list[Scope]) -> str:
@@ -60,7 +52,7 @@ class AccessFilter(logging.Filter):
                 tenant = values.get(self.state_key) if isinstance(values, dict) else None
                 if tenant is not None:
                     return self._text(tenant)
-        return _NOTHING
+        return "-"
 
     def _text(self, tenant: object) -> str:
         """A tenant in one line. What its code raises must not end the request."""
@@ -72,15 +64,13 @@ class AccessFilter(logging.Filter):
 
 
 def _served(frame: FrameType | None) -> Scope | None:
-    """The scope of the request that the nearest of these callers serves, unless it is a mount's:
-    the server's leads to those."""
+    """The scope that the nearest of these callers has, unless it is a mount's."""
     while frame is not None:
         names = frame.f_locals
         own = getattr(names.get("self"), "__dict__", {})  # runs no code of it
-        known: tuple[Any, ...] = names.get("scope"), names.get("request"), own.get("scope")
-        for one in known:
+        for one in (names.get("scope"), names.get("request"), own.get("scope")):
             if isinstance(one, dict) and one.get("type") in _KINDS and MOUNT not in one:
-                return one
+                return cast("Scope", one)
         frame = frame.f_back
     return None
 

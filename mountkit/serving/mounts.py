@@ -171,8 +171,7 @@ class Mount(starlette.routing.Mount):
         self.name = name  # all this as Starlette's own `__init__`, but that it compiles no path
         self.app: ASGIApp = with_layers(asgi, middleware, max_body_size, self.path)
         if app is not None:
-            place = (self.label, self.rule.where)
-            self.child = child_of(app, asgi, self.where, place, lifespan, interface)
+            self.child = child_of(app, asgi, self, lifespan, interface)
         self.left_keys: frozenset[str] = left_keys()
         self.convention: Convention = chosen_convention(convention, asgi, self.path)
         self._build_scope = builder_of(self.convention, asgi, self.child, self.path, convention)

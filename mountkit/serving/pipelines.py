@@ -106,27 +106,20 @@ def checked_routes(routes: Any) -> list[BaseRoute] | None:
 def child_of(
     app: Any,
     asgi: ASGIApp,
-    name: str,
-    place: tuple[str, str],
+    mount: Any,
     lifespan: Lifespan | Literal["on", "off"],
     interface: Interface,
 ) -> Child:
-    """The app with its lifespan.
-
-    Args:
-        name, place: for messages; see `Child`.
-    """
-    options: dict[str, Any] = {
-        "place": place,
-        "has_lifespan": lifespan != "off" and interface != "wsgi",
-    }
+    """The app of a mount with its lifespan."""
+    options: dict[str, Any] = {"has_lifespan": lifespan != "off" and interface != "wsgi"}
     if isinstance(lifespan, Lifespan):
         options["lifespan"] = lifespan
     else:
         check_one_of("lifespan", lifespan, ("on", "off"))
     if interface == "wsgi" and hasattr(asgi, "close"):  # a bridge that has threads
         options["close"] = asgi.close
-    return Child(app, asgi, name, **options)
+    place = (mount.label, mount.rule.where)
+    return Child(app, asgi, mount.where, place=place, **options)
 
 
 def chosen_convention(convention: Convention | None, app: ASGIApp, prefix: str) -> Convention:

@@ -14,7 +14,7 @@ from tests.support.raw import ask, websocket
 from tests.support.servers import SERVERS, Server, exit_status, serve, start
 from tests.support.waiting import wait_until
 
-PAGE = (Path(__file__).parents[2] / "docs" / "logging.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "logs.md").read_text(encoding="utf-8")
 _TITLED = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _SHOWN = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 APPS = "tests.support.apps.logged"
