@@ -135,6 +135,16 @@ def test_the_servers_level_is_that_of_mountkit(name: str, level: str) -> None:
     assert [first for first, _ in shown] == (["/well → Starlette "] if level == "info" else [])
 
 
+@pytest.mark.parametrize("name", SERVERS)
+def test_an_app_that_configures_its_logging(name: str) -> None:
+    """Its configuration is that of mountkit too: each record is written once, in its format."""
+    with serve(name, f"{APPS}:alone", env={"TEST_LOGGING": "1"}) as server:
+        told = [line for line in lines_of(server) if "mounted" in line]
+    assert [line.partition("(")[0] for line in told] == [
+        "INFO:mountkit.lifespan:mounted /well → Starlette "
+    ]
+
+
 @pytest.mark.parametrize(
     ("target", "name"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +16,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from mountkit import Dispatcher, DispatchMiddleware, Lifespan, Mount, TenantApps, TenantResolver
+
+if os.environ.get("TEST_LOGGING"):
+    logging.basicConfig(level="INFO")
 
 
 async def index(request: Request) -> PlainTextResponse:
