@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from mountkit.middleware.timeouts import TimeoutMiddleware
     from mountkit.middleware.watchdogs import Watchdog
     from mountkit.openapi.pages import OpenAPI
+    from mountkit.serving.access import AccessFilter
     from mountkit.serving.splits import Split
     from mountkit.tenants.apps import TenantApps
     from mountkit.tenants.middleware import TenantMiddleware
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accept",
+    "AccessFilter",
     "Candidate",
     "CheckMiddleware",
     "Client",
@@ -120,6 +122,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AccessFilter": "serving.access",
     "Candidate": "inspection.explanations",
     "CheckMiddleware": "middleware.checks",
     "ContainMiddleware": "middleware.errors",

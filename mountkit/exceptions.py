@@ -26,6 +26,12 @@ class InterfaceError(MountkitError, TypeError):
 class LifespanError(MountkitError, RuntimeError):
     """A mounted app failed to start or to stop; the message names its mount."""
 
+    @property
+    def raised(self) -> BaseException | None:
+        """What the app raised, below however many dispatchers; `None` if it raised nothing."""
+        cause = self.__cause__
+        return cause.raised if isinstance(cause, LifespanError) else cause
+
 
 class ResolutionError(MountkitError, RuntimeError):
     """The tenant of a host could not be looked up."""
@@ -33,6 +39,16 @@ class ResolutionError(MountkitError, RuntimeError):
 
 class ImproperResponseError(MountkitError, RuntimeError):
     """A mounted app sent something that is not a valid response; nothing of it went out."""
+
+
+def spelled(seconds: float) -> str:
+    """A number of seconds for messages: "1 second", "0.5 seconds"."""
+    return f"{round(seconds, 3):g} second{'' if seconds == 1 else 's'}"
+
+
+def measured(seconds: float) -> str:
+    """What something took, for messages: "12 ms", "1.2 seconds"."""
+    return spelled(round(seconds, 1)) if seconds >= 1 else f"{max(seconds * 1000, 1):.0f} ms"
 
 
 def shown(value: object) -> str:

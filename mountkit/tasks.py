@@ -84,9 +84,20 @@ def describe(exc: BaseException) -> str:
     """An exception in one line."""
     name = type(exc).__name__
     try:
-        return f"{name}: {exc}".removesuffix(": ")
+        text = f"{name}: {exc}".removesuffix(": ")
+        return " ".join(map(str.strip, text.splitlines()))
     except Exception:  # the exception's own `__str__` may raise
         return name
+
+
+def origin(exc: BaseException | None) -> tuple[Any, ...]:
+    """Equal for exceptions with the same traceback, whatever they say."""
+    places: list[Any] = []
+    while exc is not None and len(places) < 1000:  # causes may go in a circle
+        lines = ((frame.f_code.co_filename, line) for frame, line in walk_tb(exc.__traceback__))
+        places += [type(exc).__qualname__, *lines]
+        exc = exc.__cause__ or exc.__context__
+    return tuple(places)
 
 
 async def guarded(call: Callable[[], Awaitable[T]]) -> T:

@@ -21,6 +21,7 @@ GROUPS = {
     "Matchers": "Matcher Header Cookie Query Method Scheme ScopeType Client Host Accept",
     "Explanations and findings": "explain Explanation Candidate check Finding",
     "Tests": "only running",
+    "Logs": "AccessFilter",
     "URLs": "url_for path_for url_context OpenAPI",
     "Health": "Health Liveness Readiness",
     "Errors": (

@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from mountkit.cli.failures import UserError, short, text_of
+from mountkit.cli.failures import UserError, text_of
 from mountkit.cli.finding import Found, find_app
 from mountkit.cli.printing import Column, Printer, Row, use_what_can_be_shown
 from mountkit.cli.requests import ask
@@ -27,6 +27,7 @@ from mountkit.inspection.explanations import (
     request_scope,
 )
 from mountkit.inspection.layers import describe, has_mounts
+from mountkit.matching.callers import short
 
 _SHOWN_MISSES = 3
 _CLOSED_PIPE = 128 + 13  # as a shell reports SIGPIPE

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sysconfig
 import traceback
 from pathlib import Path
 
 from mountkit.exceptions import MountkitError
+from mountkit.matching.callers import short
 
 _OWN = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent), "<frozen ")
 _OTHERS = tuple({sysconfig.get_path(name) for name in ("stdlib", "platlib", "purelib")})
@@ -51,8 +51,3 @@ def _of_user(frames: traceback.StackSummary) -> list[traceback.FrameSummary]:
     """If none is the user's, those of the libraries."""
     others = [frame for frame in frames if not frame.filename.startswith(_OWN)]
     return [frame for frame in others if not frame.filename.startswith(_OTHERS)] or others
-
-
-def short(where: str) -> str:
-    """`file:line`, as seen from the current directory where that is shorter."""
-    return min(where, os.path.relpath(where), key=len) if where else ""

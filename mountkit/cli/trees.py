@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mountkit.cli.failures import short
 from mountkit.cli.printing import Column, Printer, Row
 from mountkit.inspection.layers import (
     Fork,
@@ -18,6 +17,7 @@ from mountkit.inspection.layers import (
     layers_in,
     target_of,
 )
+from mountkit.matching.callers import short
 
 _DEFAULT = "default"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +15,7 @@ from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount
 from mountkit.serving.splits import Split
 from mountkit.serving.tables import MountTable
+from mountkit.types import name_of, public_name
 
 STARLETTE = ("starlette.applications", "Starlette")
 _CHOOSING = (starlette.routing.Mount, starlette.routing.Host, MountTable)
@@ -172,22 +171,9 @@ def describe(route: Any) -> str:
         return f"Mount({route.rule!r})"
     path = getattr(route, "path", None) or getattr(route, "host", "")
     # FastAPI's own objects for routes of an included router stand for these.
-    return f"{_public_name(type(getattr(route, 'original_route', route)))}({path!r})"
+    return f"{public_name(type(getattr(route, 'original_route', route)))}({path!r})"
 
 
 def describe_app(app: Any) -> str:
     """An app in a word or two: its class, its function's name, a split's shares."""
-    if isinstance(app, Split):
-        return repr(app)
-    while isinstance(app, functools.partial):
-        app = app.func
-    name = getattr(app, "__qualname__", None)
-    if inspect.isroutine(app) and name:
-        return f"{name.rpartition('<locals>.')[2]}()"
-    return _public_name(type(app))
-
-
-def _public_name(cls: type[Any]) -> str:
-    """Of a private class, the name of its first public base."""
-    names = (one.__qualname__.rpartition("<locals>.")[2] for one in cls.__mro__)
-    return next(name for name in names if not name.startswith("_"))
+    return repr(app) if isinstance(app, Split) else name_of(app)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Scope
 from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.registers import Register, mark_of
 from mountkit.lifespans.runs import Run
-from mountkit.logs import logger
+from mountkit.logs import lifespan as logger
 from mountkit.tasks import describe, is_outside
 
 _USUAL = Lifespan()
@@ -37,6 +37,7 @@ class Child:
         app: the application as it was given: what tells distinct apps apart.
         asgi: the same, behind a bridge if it is not an ASGI 3 app.
         name: for messages: "The app mounted at '/mcp' (main.py:12)".
+        place: its mount's label and line, to be told when it is up; `None` tells nothing.
         has_lifespan: `False` for apps without one to run, such as WSGI apps.
         close: called after the mount has let go of the app.
         state: what the state of its lifespan holds from the start.
@@ -51,6 +52,7 @@ class Child:
     asgi: ASGIApp
     name: str
     _: KW_ONLY
+    place: tuple[str, str] | None = None
     has_lifespan: bool = True
     lifespan: Lifespan = _USUAL
     close: Callable[[], None] = _nothing
@@ -168,6 +170,7 @@ def children_of(routes: Iterable[Any]) -> Iterator[Child]:
     for route in _walk(routes):
         if not hasattr(route, "child"):
             at = getattr(route, "path", "") or getattr(route, "host", "") or "/"
-            yield Child(route.app, route.app, f"The app mounted at {at!r}", is_part=True)
+            name = f"The app mounted at {at!r}"
+            yield Child(route.app, route.app, name, place=(at, ""), is_part=True)
         elif route.child is not None:
             yield route.child

@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeAlias
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.exceptions import LifespanError, shown
-from mountkit.logs import logger
-from mountkit.tasks import current_task, is_outside
+from mountkit.exceptions import LifespanError, shown, spelled
+from mountkit.logs import lifespan as logger
+from mountkit.tasks import current_task, describe, is_outside
 
 #: "cut off": by an event loop that is being closed.
 Phase: TypeAlias = Literal["startup", "serving", "shutdown", "done", "cut off"]
@@ -69,7 +69,7 @@ class LifespanTask:
         start_soon(self._run, name=f"mountkit lifespan of {self.name}")
         if not await _within(seconds, self._startup):
             await self.abandon()
-            raise LifespanError(f"{self.name} did not start within {seconds:g} seconds.")
+            raise LifespanError(f"{self.name} did not start within {spelled(seconds or 0)}.")
         if self._failure is not None:
             # Its clean-up runs after `startup.failed`; the next app must not see it half done.
             await _within(_EXIT_GRACE, self._ended)
@@ -114,7 +114,7 @@ class LifespanTask:
             return
         await self.abandon()
         if not in_time:
-            raise LifespanError(f"{self.name} did not stop within {seconds:.3g} seconds.")
+            raise LifespanError(f"{self.name} did not stop within {spelled(seconds)}.")
         if self._failure is not None or self.exception is not None:
             raise self._error("failed to stop")
 
@@ -132,9 +132,12 @@ class LifespanTask:
         return error
 
     def _reason(self) -> str:
-        if self._failure is not None and self._failure.get("message"):
-            return str(self._failure["message"])
-        return shown(self.exception) if self.exception is not None else "it gave no reason."
+        message, exc = str((self._failure or {}).get("message") or "").strip(), self.exception
+        if exc is None or isinstance(exc, LifespanError):
+            return str(exc or message or "it gave no reason.")
+        if "\n" in message:  # Starlette's, and others': the traceback, which the exception has too
+            return describe(exc)
+        return message or shown(exc)
 
     async def _run(self) -> None:
         task = current_task()

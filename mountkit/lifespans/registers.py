@@ -21,7 +21,7 @@ from anyio.lowlevel import current_token
 from starlette.types import Scope
 
 from mountkit.lifespans.runs import Health, Run
-from mountkit.logs import logger
+from mountkit.logs import lifespan as logger
 from mountkit.tasks import describe, guarded
 
 #: The key of a lifespan scope that holds the `Register` of the server, and the identities of the

@@ -11,13 +11,13 @@ import anyio
 from anyio.lowlevel import current_token
 from starlette.types import Message, Receive, Scope, Send
 
-from mountkit.exceptions import LifespanError, MountkitError
+from mountkit.exceptions import LifespanError, MountkitError, spelled
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.registers import Job
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor, several
-from mountkit.logs import logger
+from mountkit.logs import lifespan as logger
 from mountkit.tasks import guarded
 
 _USUAL = Timeouts()
@@ -118,14 +118,17 @@ class LifespanRunner:
             with anyio.move_on_after(self._timeouts.total_startup_timeout) as limit:
                 await self._start(supervisor, outcome)
             if limit.cancelled_caught:
-                seconds = self._timeouts.total_startup_timeout
-                raise LifespanError(f"The apps did not start within {seconds:g} seconds in all.")
+                limit_text = spelled(self._timeouts.total_startup_timeout or 0)
+                raise LifespanError(f"The apps did not start within {limit_text} in all.")
             logger.keep()  # an app may have configured its logging
             await send({"type": "lifespan.startup.complete"})
             await receive()
             outcome.answer = {"type": _STOPPED}
         except LifespanError as exc:
             outcome.answer = {"type": "lifespan.startup.failed", "message": str(exc)}
+            if supervisor.is_outermost and exc.raised is not None:  # servers show no traceback
+                text = "An app has failed to start, and the server does not start either:"
+                logger.error(text, exc_info=exc.raised)
             outcome.error = _to_raise(exc) if outcome.is_wrapped_starting else exc
         except Exception as exc:  # out of the server's own functions: not to be put in a group
             outcome.error = exc
@@ -165,7 +168,7 @@ class LifespanRunner:
         # The log has them in any case: not every server tells of a failed shutdown.
         if supervisor.is_outermost or not is_told:
             for failure in failures.values():
-                logger.error("%s", failure, exc_info=failure.__cause__)
+                logger.error("%s", failure, exc_info=failure.raised)
         if failures and is_told:
             error = several(failures.values())
             outcome.answer = {"type": "lifespan.shutdown.failed", "message": str(error)}

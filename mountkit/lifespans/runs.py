@@ -88,6 +88,7 @@ class Run:
         users: how many mounts hold it; 0 once the last has begun to stop it.
         task: the talk with the app, if it is up and supports lifespans.
         starting: around its first start.
+        told: what was logged with a traceback while it is not up.
         retries: the further starts of an isolated app.
     """
 
@@ -101,6 +102,7 @@ class Run:
     users: int = 0
     task: LifespanTask | None = None
     starting: anyio.CancelScope | None = None
+    told: object = None
     retries: Job | None = None
     _changed: anyio.Event | None = None  # made by the first that waits
 

@@ -7,6 +7,7 @@ in order and stop in reverse order.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
@@ -18,14 +19,16 @@ import anyio.abc
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 from starlette.types import Scope
 
-from mountkit.exceptions import LifespanError
+from mountkit.exceptions import LifespanError, measured, spelled
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.protocol import LifespanTask
 from mountkit.lifespans.registers import MARK, REGISTER, Job, Register
 from mountkit.lifespans.runs import PASSING, Run
-from mountkit.logs import logger
-from mountkit.tasks import STRIDE, gently, in_steps
+from mountkit.logs import lifespan as logger
+from mountkit.matching.callers import short
+from mountkit.tasks import STRIDE, gently, in_steps, origin
+from mountkit.types import name_of
 
 # Seconds before an isolated app is started again: doubled each time.
 _FIRST_DELAY = 1.0
@@ -130,7 +133,17 @@ class Supervisor:
         own = Run(child.app, users=1)
         own.apply("start")
         self._hold(child, own)
+        began = time.monotonic()
         await self._first_start(child, own)
+        self._tell(child, own, time.monotonic() - began)
+
+    def _tell(self, child: Child, own: Run, seconds: float) -> None:
+        """Log that an app is up, and what its start took, if it was started for this mount."""
+        run, place = self._held.get(child), child.place
+        if place and run and run.phase == "serving" and logger.isEnabledFor(logging.INFO):
+            where = f" ({short(place[1])})" if place[1] else ""
+            took = f", started in {measured(seconds)}" if own.task else ""
+            logger.info("mounted %s → %s%s%s", place[0], name_of(child.app), where, took)
 
     def _hold(self, child: Child, run: Run) -> None:
         self._held[child] = run
@@ -149,9 +162,9 @@ class Supervisor:
                 await self._start(child, own)
         except BaseException as exc:
             failure = exc if isinstance(exc, LifespanError) else None
-            is_first = failure and own.phase == "starting" and runs.get(key) is own
-            if is_first and child.lifespan.on_failure == "isolate":
-                self._isolate(child, own, _FIRST_DELAY, str(exc), exc.__cause__)
+            is_first = own.phase == "starting" and runs.get(key) is own
+            if failure and is_first and child.lifespan.on_failure == "isolate":
+                self._isolate(child, own, _FIRST_DELAY, str(exc), failure.raised)
                 return
             own.failure = failure
             own.apply("fail" if failure else "end", str(exc))
@@ -199,7 +212,7 @@ class Supervisor:
         except BaseException:  # cancelled, perhaps just as it came up
             await self.register.outlast(lambda: _logged(self._stop_task(child, task)))
             raise
-        run.retries = None
+        run.retries = run.told = None
         run.apply("up")
         if child.is_part:
             self._share_state(child, run)
@@ -245,8 +258,12 @@ class Supervisor:
         self, child: Child, run: Run, delay: float, error: str, exception: BaseException | None
     ) -> None:
         run.apply("isolate", error, retry_at=time.monotonic() + delay)
-        message = "%s is not up and answers 503; it is started again in %g seconds. %s"
-        logger.error(message, child.name, delay, error, exc_info=exception)
+        what = error.replace(child.name, "It", 1)
+        last, run.told = run.told, origin(exception) or error
+        if last == run.told:
+            what, exception = what.rpartition("\n")[2], None
+        message = "%s is not up and answers 503; it is started again in %s. %s"
+        logger.error(message, child.name, spelled(delay), what, exc_info=exception)
         if run.retries is None:
             restart = partial(self._restart, child, run, delay)
             run.retries = Job(self.register, restart, f"mountkit restart of {child.name}")
@@ -260,7 +277,7 @@ class Supervisor:
             except LifespanError as exc:
                 await checkpoint_if_cancelled()  # it may be stopping by now
                 delay = min(delay * 2, _LONGEST_DELAY)
-                self._isolate(child, run, delay, str(exc), exc.__cause__)
+                self._isolate(child, run, delay, str(exc), exc.raised)
             else:
                 logger.warning("%s is up again.", child.name)
                 return
@@ -366,7 +383,7 @@ async def _logged(stop: Awaitable[None]) -> None:
     try:
         await stop
     except LifespanError as exc:
-        logger.error("%s", exc, exc_info=exc.__cause__)
+        logger.error("%s", exc, exc_info=exc.raised)
 
 
 def _shutting_down(child: Child) -> LifespanError:

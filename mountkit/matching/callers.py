@@ -20,6 +20,11 @@ def call_site() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
+def short(where: str) -> str:
+    """`file:line`, as seen from the current directory where that is shorter."""
+    return min(where, os.path.relpath(where), key=len) if where else ""
+
+
 def warn(message: str) -> None:
     """Warn of a line of the user's that may be meant."""
     file, _, line = call_site().rpartition(":")

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import answer
-from mountkit.logs import logger
+from mountkit.logs import errors as logger
 from mountkit.middleware.exchanges import (
     ACCEPTED,
     ENDED,

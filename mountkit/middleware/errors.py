@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
-from mountkit.logs import logger
+from mountkit.logs import errors as logger
 from mountkit.middleware.exchanges import (
     ENDED,
     UNANSWERED,

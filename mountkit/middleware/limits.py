@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.exceptions import PatternError
-from mountkit.logs import logger
+from mountkit.logs import access as logger
 from mountkit.middleware.exchanges import note_error
 
 

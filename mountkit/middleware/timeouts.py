@@ -10,8 +10,8 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.answers import answer
-from mountkit.exceptions import MountkitError, PatternError
-from mountkit.logs import logger
+from mountkit.exceptions import MountkitError, PatternError, spelled
+from mountkit.logs import access as logger
 from mountkit.middleware.exchanges import (
     ACCEPTED,
     ENDED,
@@ -78,7 +78,7 @@ class TimeoutMiddleware:
         self, state: str, root_path: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         verb, seconds = ("answer", self.first) if state == UNANSWERED else ("end", self.total)
-        error = f"It did not {verb} within {seconds:g} seconds."
+        error = f"It did not {verb} within {spelled(seconds)}."
         app = note_error(scope, error, root_path)
         if state == UNANSWERED:
             logger.warning("%s answers 504: %s", app, error)

@@ -11,8 +11,8 @@ from types import CodeType, FrameType
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mountkit.exceptions import PatternError
-from mountkit.logs import logger
+from mountkit.exceptions import PatternError, spelled
+from mountkit.logs import watchdog as logger
 
 #: Functions whose frames are on the stack while a mounted app runs, and which of their local
 #: variables is the mount. What serves mounts registers itself.
@@ -88,8 +88,8 @@ class _Watch(threading.Thread):
                 reported = last_beat
                 frame = sys._current_frames().get(self.of_loop)
                 stack = "".join(traceback.format_stack(frame, limit=10))
-                text = "%s has blocked the event loop for %.1f seconds:\n%s"
-                logger.warning(text, _where(frame), late, stack)
+                text = "%s has blocked the event loop for %s:\n%s"
+                logger.warning(text, _where(frame), spelled(round(late, 1)), stack)
 
 
 def _where(frame: FrameType | None) -> str:

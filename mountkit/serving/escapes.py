@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mountkit.frameworks import is_known, problems
 from mountkit.locations import encode_path
-from mountkit.logs import logger
+from mountkit.logs import dispatch as logger
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Table

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from starlette.types import Message, Scope
 
 from mountkit.locations import encode_path
-from mountkit.logs import logger
+from mountkit.logs import dispatch as logger
 
 # An app may set a cookie and redirect to the same page, once; then it answers 200.
 _PATIENCE = 3

@@ -171,7 +171,7 @@ class Mount(starlette.routing.Mount):
         self.name = name  # all this as Starlette's own `__init__`, but that it compiles no path
         self.app: ASGIApp = with_layers(asgi, middleware, max_body_size, self.path)
         if app is not None:
-            self.child = child_of(app, asgi, self.where, lifespan, interface)
+            self.child = child_of(app, asgi, self, lifespan, interface)
         self.left_keys: frozenset[str] = left_keys()
         self.convention: Convention = chosen_convention(convention, asgi, self.path)
         self._build_scope = builder_of(self.convention, asgi, self.child, self.path, convention)
@@ -262,6 +262,8 @@ class Mount(starlette.routing.Mount):
         run = holder.run
         if holder.others:
             run = holder.run_for(scope, getattr(router, "_lifespans", None))
+        child = self._build_scope(self, found, scope, run.state, router)
+        scope["route"] = Route(self, child)
         if run.retry_at is not None:
             if run.phase != "new":
                 await answer_unavailable(run.retry_at, scope, receive, send)
@@ -273,8 +275,6 @@ class Mount(starlette.routing.Mount):
         ):
             self.traffic.count(307)
             return
-        child = self._build_scope(self, found, scope, run.state, router)
-        scope["route"] = Route(self, child)
         publish = watch(scope, child, found.root_path) if TRACING in sys.modules else None
         flight = Flight(send, publish)
         traffic = self.traffic

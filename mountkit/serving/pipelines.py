@@ -106,15 +106,11 @@ def checked_routes(routes: Any) -> list[BaseRoute] | None:
 def child_of(
     app: Any,
     asgi: ASGIApp,
-    name: str,
+    mount: Any,
     lifespan: Lifespan | Literal["on", "off"],
     interface: Interface,
 ) -> Child:
-    """The app with its lifespan.
-
-    Args:
-        name: for messages.
-    """
+    """The app of a mount with its lifespan."""
     options: dict[str, Any] = {"has_lifespan": lifespan != "off" and interface != "wsgi"}
     if isinstance(lifespan, Lifespan):
         options["lifespan"] = lifespan
@@ -122,7 +118,8 @@ def child_of(
         check_one_of("lifespan", lifespan, ("on", "off"))
     if interface == "wsgi" and hasattr(asgi, "close"):  # a bridge that has threads
         options["close"] = asgi.close
-    return Child(app, asgi, name, **options)
+    place = (mount.label, mount.rule.where)
+    return Child(app, asgi, mount.where, place=place, **options)
 
 
 def chosen_convention(convention: Convention | None, app: ASGIApp, prefix: str) -> Convention:

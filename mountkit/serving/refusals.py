@@ -20,14 +20,12 @@ from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import answer
 from mountkit.locations import encode_path
-from mountkit.logs import Log
+from mountkit.logs import dispatch as logger
 from mountkit.matching.decisions import Refusal
 from mountkit.matching.hosts import request_host
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Table
 from mountkit.serving.sites import SITE
-
-logger: Log = Log(logging.getLogger("mountkit.dispatch"))
 
 _SHOWN = 3  # of the mounts
 _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8">

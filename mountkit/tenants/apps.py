@@ -22,7 +22,7 @@ from mountkit.lifespans.registers import MARK, mark_of
 from mountkit.lifespans.runners import LifespanRunner
 from mountkit.lifespans.runs import Health
 from mountkit.lifespans.supervisors import Supervisor
-from mountkit.logs import logger
+from mountkit.logs import tenants as logger
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.paths import split_root_path
 from mountkit.serving.changes import DRAIN_TIMEOUT
@@ -171,7 +171,7 @@ class TenantApps(Generic[T]):
             )
         rule.where = name
         mount.traffic.draining_since = None
-        child.name = mount.where
+        child.name, child.place = mount.where, None  # tenants come and go
         child.state = {self.state_key: tenant}
         return mount, child
 

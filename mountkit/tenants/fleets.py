@@ -16,9 +16,9 @@ from mountkit.exceptions import LifespanError, MountkitError, shown
 from mountkit.lifespans.children import Child, children_of
 from mountkit.lifespans.runs import Health, Run
 from mountkit.lifespans.supervisors import Supervisor
-from mountkit.logs import logger
+from mountkit.logs import tenants as logger
 from mountkit.serving.mounts import Mount
-from mountkit.tasks import describe
+from mountkit.tasks import describe, origin
 
 T = TypeVar("T")
 
@@ -36,6 +36,7 @@ class Failure(NamedTuple):
     error: str
     retry_at: float
     delay: float
+    told: object = None  # what was logged with a traceback
 
 
 @dataclass(eq=False)
@@ -173,9 +174,11 @@ class Fleet(Generic[T]):
             await self.supervisor.start(child)
         except Exception as exc:
             reason = str(exc) if isinstance(exc, MountkitError) else describe(exc)
-            record.failure = self._fail(record.key, reason)
-            cause = exc.__cause__ if isinstance(exc, LifespanError) else exc
-            logger.error("The app of %s did not start: %s", record.name, reason, exc_info=cause)
+            cause = exc.raised if isinstance(exc, LifespanError) else exc
+            last, told = self._failures.get(record.key), origin(cause) or reason
+            record.failure = self._fail(record.key, reason, told)
+            shown = cause if last is None or last.told != told else None
+            logger.error("The app of %s did not start: %s", record.name, reason, exc_info=shown)
         else:
             record.run = child.run_in(self.supervisor.register)
             record.failure = None
@@ -184,14 +187,14 @@ class Fleet(Generic[T]):
             record.settled.set()
             self._make_room()
 
-    def _fail(self, key: Hashable, error: str) -> Failure:
+    def _fail(self, key: Hashable, error: str, told: object = None) -> Failure:
         """Record a failure. The delay is doubled, unless the last failure was long ago."""
         now = monotonic()
         last = self._failures.pop(key, None)
         delay = FIRST_DELAY
         if last is not None and now < last.retry_at + LONGEST_DELAY:
             delay = min(2 * last.delay, LONGEST_DELAY)
-        failure = self._failures[key] = Failure(error, now + delay, delay)
+        failure = self._failures[key] = Failure(error, now + delay, delay, told)
         if len(self._failures) > MAX_FAILURES:
             self._failures.popitem(last=False)
         return failure

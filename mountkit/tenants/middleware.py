@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -11,14 +10,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.answers import answer, answer_unavailable
 from mountkit.exceptions import PatternError, ResolutionError
-from mountkit.logs import Log
+from mountkit.logs import tenants as logger
 from mountkit.matching.hosts import request_host
 from mountkit.tasks import guarded
 from mountkit.tenants.resolvers import TenantResolver
 from mountkit.types import Application
 from mountkit.wsgi.detection import adapt
-
-logger: Log = Log(logging.getLogger("mountkit.tenants"))
 
 
 class TenantMiddleware:

@@ -11,9 +11,9 @@ from typing import Generic, NamedTuple, TypeVar
 
 import anyio
 
-from mountkit.exceptions import PatternError, ResolutionError
+from mountkit.exceptions import PatternError, ResolutionError, spelled
 from mountkit.lifespans.options import check_seconds
-from mountkit.logs import logger
+from mountkit.logs import tenants as logger
 from mountkit.matching.hosts import HostPattern
 from mountkit.tasks import describe, guarded
 
@@ -28,7 +28,7 @@ async def call_within(seconds: float | None, name: str, call: Callable[[], Await
     """
     with anyio.move_on_after(seconds):
         return await guarded(call)
-    raise TimeoutError(f"{name} took more than {seconds:g} seconds.")
+    raise TimeoutError(f"{name} took more than {spelled(seconds or 0)}.")
 
 
 class _Entry(NamedTuple, Generic[T]):

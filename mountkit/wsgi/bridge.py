@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 
 import anyio
@@ -11,12 +10,10 @@ from starlette.types import Receive, Scope, Send
 from mountkit.answers import answer
 from mountkit.exceptions import shown
 from mountkit.frameworks import cut_off_of
-from mountkit.logs import Log
+from mountkit.logs import wsgi as logger
 from mountkit.wsgi.bodies import BUFFER, RequestBody
 from mountkit.wsgi.exchanges import Exchange, WSGIApp
 from mountkit.wsgi.threads import ThreadPool
-
-logger: Log = Log(logging.getLogger("mountkit.wsgi"))
 
 # Seconds between looks whether a large body may go on to a thread.
 _PAUSE = 0.1

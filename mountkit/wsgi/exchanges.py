@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mountkit.exceptions import InterfaceError
 from mountkit.frameworks import wsgi_route_of
-from mountkit.logs import logger
+from mountkit.logs import wsgi as logger
 from mountkit.wsgi.bodies import BUFFER, RequestBody
 from mountkit.wsgi.environs import environ_of
 from mountkit.wsgi.threads import ClientGone, Meeting

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import anyio
 import httpx
 import pytest
@@ -17,9 +19,11 @@ EXPECTED = [
 
 
 def said(server: Server) -> list[str]:
-    """The warnings, up to where the mount was made."""
+    """The warnings, from the name of the app up to where the mount was made."""
     lines = [line for line in server.output.splitlines() if "This is said once" in line]
-    return sorted(line.partition("(")[0] for line in lines)
+    return sorted(
+        re.sub(r"^.*?(?=A page|A redirect|The app)", "", line).partition("(")[0] for line in lines
+    )
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -629,7 +629,7 @@ async def test_contained(
         sent, error = await asked(app, scope_of("/bad"))
         assert (sent[0]["status"], sent[1]["body"], error) == (500, b"Internal Server Error", None)
         [record] = logged(caplog)
-        assert (record.levelno, record.name) == (logging.ERROR, "mountkit")
+        assert (record.levelno, record.name) == (logging.ERROR, "mountkit.errors")
         assert record.getMessage().endswith(") raised and answers 500.")
         assert record.exc_info is not None
         assert record.exc_info[1] is exc

@@ -67,7 +67,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Any:
     caplog.set_level(logging.WARNING, "mountkit")
 
     def said() -> list[str]:
-        return [r.getMessage() for r in logged(caplog) if r.name == "mountkit"]
+        return [r.getMessage() for r in logged(caplog) if r.name.startswith("mountkit")]
 
     return said
 

@@ -81,6 +81,7 @@ def start(
     fails: bool = False,
     options: Sequence[str] = (),
     uds: Path | None = None,
+    folder: Path = _ROOT,
 ) -> Iterator[Server]:
     """Start a server without waiting for it; it is stopped at the end of the block.
 
@@ -92,6 +93,7 @@ def start(
         fails: the server is going to end by itself.
         options: further options of the server's command.
         uds: listen on this unix socket instead of a port.
+        folder: where it is started.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
@@ -107,7 +109,7 @@ def start(
                 *_command(name, target, root_path, uds or fd, port, fails),
                 *options,
             ],
-            cwd=_ROOT,
+            cwd=folder,
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=output,

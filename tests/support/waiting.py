@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import anyio
@@ -11,3 +12,11 @@ async def until(is_true: Callable[[], bool]) -> None:
     with anyio.fail_after(60):
         while not is_true():  # noqa: ASYNC110
             await anyio.sleep(0.002)
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """The same for tests that are not asynchronous."""
+    deadline = time.monotonic() + 60
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -551,6 +551,7 @@ async def test_a_start_that_fails(
         assert apps.log == ["acme made"] * 3
         assert reason in caplog.text
         assert "tenant 'acme' did not start" in caplog.text
+        assert caplog.text.count("Traceback (most recent call last)") <= 1
         apps.failing.clear()
         assert await statuses(server, "globex", "acme") == [200, 200]
 
