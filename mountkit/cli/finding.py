@@ -180,7 +180,7 @@ def _in_module(module: ModuleType, attribute: str, is_factory: bool, file: str) 
         for name in attribute.split("."):
             if not hasattr(app, name):
                 others = _names_of_apps(module)
-                fix = f"it has {', '.join(others)}" if others else "it has no app at all"
+                fix = f"it has {', '.join(others)}" if others else "it has no app with mounts"
                 raise MountkitError(f"Module {module.__name__!r} has no {attribute!r}; {fix}.")
             app = getattr(app, name)
         found = Found(app, f"{module.__name__}:{attribute}")

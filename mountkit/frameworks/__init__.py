@@ -48,6 +48,7 @@ class Framework:
             all others to another app, which needs a convention of its own: whether a path below
             the mount is the app's own, and the other app; or `None`.
         needs_nothing: whether its apps find their prefix, and no more has to be known.
+        starts_nothing: whether its apps have no lifespan of their own.
         refuses_params: whether its apps fail on `path_params` that are not their own.
         keeps_first_prefix: whether its apps write the first prefix that they see into all later
             URLs, so that one app cannot be mounted at two.
@@ -67,6 +68,7 @@ class Framework:
     hands_on: Callable[[Any], tuple[Callable[[str], bool], Any] | None] | None = None
     refuses_params: bool = False
     needs_nothing: bool = False
+    starts_nothing: bool | Callable[[Any], bool] = False
     keeps_first_prefix: bool = False
     instead: Callable[[Any], str] | None = None
     advice: Callable[[Any, str], str] | None = None
@@ -279,6 +281,11 @@ def problems(app: Any, place: Place) -> Iterator[Problem]:
         yield Problem("unaware-of-prefix", told)
     for found in _ask("problems", within(app), place):
         yield from found
+
+
+def starts_nothing(app: Any) -> bool:
+    """Whether an app is known to be the same whether it was started or not."""
+    return any(_ask("starts_nothing", [app]))
 
 
 def keeps_first_prefix(app: Any) -> tuple[str, Any]:

@@ -31,7 +31,10 @@ CONNEXION_APP = Framework(
 )
 # What is probed for paths that it does not have, and has no index that would show that it is right.
 STATIC = Framework(
-    name="Starlette's files", app=("starlette.staticfiles", "StaticFiles"), needs_nothing=True
+    name="Starlette's files",
+    app=("starlette.staticfiles", "StaticFiles"),
+    needs_nothing=True,
+    starts_nothing=True,
 )
 BOTTLE = Framework(name="Bottle", app=("bottle", "Bottle"), needs_nothing=True)
 PYRAMID = Framework(name="Pyramid", app=("pyramid.router", "Router"), needs_nothing=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mountkit.frameworks import Framework, SessionCookie, loaded
+from mountkit.frameworks import Framework, SessionCookie, cells_of, items_of, loaded
 
 APP = ("starlette.applications", "Starlette")
 
@@ -17,6 +17,21 @@ def _session_cookie(app: Any) -> SessionCookie | None:
     return None
 
 
+def _starts_nothing(app: Any) -> bool:
+    """Whether its lifespan is the default one, or FastAPI's of several routers, each with that."""
+    contexts = [app.router.lifespan_context]
+    for context in contexts:
+        if type(context).__name__ == "_DefaultLifespan":
+            router = context._router
+            if items_of(router, "on_startup") or items_of(router, "on_shutdown"):
+                return False
+        elif getattr(context, "__module__", "") == "fastapi.routing":
+            contexts += cells_of(context)
+        else:
+            return False
+    return True
+
+
 STARLETTE = Framework(
     name="Starlette",
     app=APP,
@@ -25,4 +40,5 @@ STARLETTE = Framework(
     left_keys="app app_root_path endpoint path_params route route_root_path router "
     "starlette.exception_handlers",
     session_cookie=_session_cookie,
+    starts_nothing=_starts_nothing,
 )

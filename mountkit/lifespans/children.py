@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Scope
 
+from mountkit.frameworks import starts_nothing
 from mountkit.lifespans.options import Lifespan
 from mountkit.lifespans.registers import Register, mark_of
 from mountkit.lifespans.runs import Run
@@ -67,8 +68,11 @@ class Child:
 
     def warn(self, runner: Any = None) -> None:
         """Say that it is served and was never started, which the `retry_at` of a new run shows;
-        once for a `LifespanRunner`, or, among routes, where there is none, for this app."""
+        once for a `LifespanRunner`, or, among routes, where there is none, for this app. Not of an
+        app that has nothing to start."""
         self.run.retry_at = None
+        if starts_nothing(self.app) and not starts_apps(self.app):
+            return
         if runner is None or not runner.has_warned:
             logger.warning(
                 "%s is served, but was never started: nothing runs the lifespan%s "

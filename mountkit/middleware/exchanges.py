@@ -27,9 +27,17 @@ STARTS: Final = {
 GONE: Final = "mountkit.client_gone"
 _AFTER: Final = {**STARTS, "websocket.close": ENDED}
 
-# What is raised in an app whose client has gone, by Starlette and Litestar, uvicorn and Falcon.
-_DEPARTURES = {"ClientDisconnect", "ClientDisconnected"}
-_DEPARTURES |= {"WebSocketDisconnect", "WebSocketDisconnected"}
+# What is raised in an app whose client has gone, by package: client libraries have such names too
+# (httpx2), and what a websocket raises in a request of HTTP is of another client.
+_DEPARTURES: Final = {
+    "http": {"lilya.ClientDisconnect", "starlette.ClientDisconnect", "werkzeug.ClientDisconnected"},
+    "websocket": {"falcon.WebSocketDisconnected"}
+    | {f"{name}.WebSocketDisconnect" for name in ("lilya", "litestar", "solara", "starlette")},
+}
+# What `send` raises, perhaps that of another websocket. An error of a database, or of a file, is
+# the app's, whoever has gone.
+_OF_SERVERS = {"gunicorn.ClientDisconnected", "uvicorn.ClientDisconnected"}
+_OF_SEND = (BrokenPipeError, ConnectionAbortedError, ConnectionResetError)
 # How long `receive` may take to tell what it knows, and how many parts of a body come before that.
 _PATIENCE = 0.05
 _UNREAD = 20
@@ -102,11 +110,14 @@ async def has_left(
     """
     if isinstance(exc, BaseExceptionGroup):
         return all([await has_left(part, is_answered, scope, receive) for part in exc.exceptions])
-    if exc is not None and any(cls.__name__ in _DEPARTURES for cls in type(exc).__mro__):
+    names = {f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(exc).__mro__}
+    if names & _DEPARTURES[scope["type"]]:
         # Starlette's StreamingResponse makes one of any OSError, also of the app's own.
-        cause = exc.__context__
+        cause = None if exc is None else exc.__context__
         return not isinstance(cause, OSError) or await has_left(cause, False, scope, receive)
-    if is_answered or not isinstance(exc, OSError | None):
+    if not (exc is None or isinstance(exc, _OF_SEND) or names & _OF_SERVERS):
+        return False
+    if is_answered and scope["type"] == "http":
         return False
     if GONE not in scope and await is_told(receive):
         scope[GONE] = True

@@ -89,8 +89,10 @@ def checked_exposures(rule: Rule, expose: Iterable[str] | Mapping[str, str]) -> 
     """The exposed paths by where they are served.
 
     Raises:
-        PatternError: one is not a path, or the mount has placeholders.
+        PatternError: it is one text, one is not a path, or the mount has placeholders.
     """
+    if isinstance(expose, str):
+        raise PatternError(f"expose={expose!r} is one text; write expose=[{expose!r}].")
     pairs = dict(expose) if isinstance(expose, Mapping) else {path: path for path in expose}
     for path in {*pairs, *pairs.values()}:
         if not isinstance(path, str) or len(path) < 2 or path[0] != "/" or "{" in path:

@@ -8,13 +8,13 @@ import random
 import re
 import sys
 from bisect import bisect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mountkit.exceptions import MountkitError, PatternError
+from mountkit.exceptions import MountkitError, PatternError, shown
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
@@ -56,7 +56,7 @@ class Split:
         seed: makes every choice repeatable.
 
     Raises:
-        PatternError: a weight is no number from 0, or none is above 0.
+        PatternError: an app has no weight, or one that is no number from 0; none is above 0.
     """
 
     has_lifespans = True  # for `lifespans.children.starts_apps`
@@ -71,6 +71,11 @@ class Split:
         startup_timeout: float | None = STARTUP_TIMEOUT,
         shutdown_timeout: float | None = SHUTDOWN_TIMEOUT,
     ) -> None:
+        if not isinstance(apps, Mapping) or not all(map(_is_pair, apps.values())):
+            raise PatternError(
+                f"{shown(apps)} is not a mapping of names to apps with weights; write "
+                "Split({'stable': (v1, 95), 'canary': (v2, 5)})."
+            )
         self.weights: dict[str, float] = {name: weight for name, (_, weight) in apps.items()}
         _check_weights(self.weights)
         for name in self.weights:
@@ -90,13 +95,18 @@ class Split:
         self._seed = seed
         self._random = random.Random(seed)
         self._lifespans = LifespanRunner(
-            lambda scope: self._children.values(), Timeouts(startup_timeout, shutdown_timeout)
+            self._to_start, Timeouts(startup_timeout, shutdown_timeout)
         )
 
     @property
     def apps(self) -> list[Any]:
         """The apps as they were given."""
         return [child.app for child in self._children.values()]
+
+    def _to_start(self, scope: Scope) -> Iterable[Child]:
+        for child in self._children.values():
+            child.state = {**scope.get("state", {})}  # what its mount shares
+            yield child
 
     def choose(self, scope: Scope) -> str:
         """The name of the app that a request goes to."""
@@ -133,7 +143,8 @@ class Split:
         run = child.run_for(scope, self._lifespans)
         if run.retry_at is not None:
             child.warn(self._lifespans)
-        child_scope = {**scope, "root_path": root_path, "state": run.state.copy()}
+        state = {**run.state, **self._shared(scope)}
+        child_scope = {**scope, "root_path": root_path, "state": state}
         scope["route"] = Route(_Branch("", name), child_scope)
         publish = watch(scope, child_scope, root_path) if TRACING in sys.modules else None
         flight = Flight(send, publish)
@@ -151,9 +162,19 @@ class Split:
             if publish is not None:
                 publish()
 
+    def _shared(self, scope: Scope) -> dict[str, Any]:
+        """What the mount of this shares of its parent's state."""
+        child, state = getattr(scope.get("mountkit.mount"), "child", None), scope.get("state", {})
+        share = child.lifespan.share if child is not None and child.app is self else ()
+        return {key: state[key] for key in share if key in state}
+
     def __repr__(self) -> str:
         shares = ", ".join(f"{name}: {weight:g}" for name, weight in self.weights.items())
         return f"{type(self).__name__}({shares})"
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
 
 
 def _child(name: str, app: Any, where: str) -> Child:

@@ -106,7 +106,7 @@ MISTAKES = {
         "check shop:app", "Module 'shop' has no 'app'; it has site."
     ),
     "no such attribute, and no app": Mistake(
-        "check bare:app", "Module 'bare' has no 'app'; it has no app at all.", {"bare.py": ""}
+        "check bare:app", "Module 'bare' has no 'app'; it has no app with mounts.", {"bare.py": ""}
     ),
     "a dot for a colon": Mistake(
         "check shop.site", "Module 'shop.site' was not found; write 'shop:site'."

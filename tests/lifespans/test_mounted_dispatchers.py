@@ -9,14 +9,16 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Host, Route
 from starlette.routing import Mount as StarletteMount
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from mountkit import (
@@ -221,6 +223,70 @@ def test_a_split_that_nobody_starts(
     [record] = caplog.records
     assert "of the split" in record.getMessage()
     assert "never started" in record.getMessage()
+
+
+def included() -> FastAPI:
+    app = FastAPI()
+    app.include_router(APIRouter())
+    return app
+
+
+def with_a_router_to_start() -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        yield
+
+    app = FastAPI()
+    app.include_router(APIRouter(lifespan=lifespan))
+    return app
+
+
+def around_the_default() -> FastAPI:
+    app = FastAPI()
+    default = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        async with default(app):
+            yield
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+def with_a_handler() -> FastAPI:
+    app = FastAPI()
+    app.router.on_startup.append(lambda: None)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("make", "is_told"),
+    [
+        (Starlette, False),
+        (FastAPI, False),
+        (included, False),
+        (lambda: StaticFiles(directory="."), False),
+        (with_a_router_to_start, True),
+        (around_the_default, True),
+        (with_a_handler, True),
+        (lambda: Starlette(middleware=[Middleware(LifespanMiddleware)]), True),
+        (lambda: ServerErrorMiddleware(Starlette()), True),
+    ],
+)
+@pytest.mark.parametrize("is_among", [False, True], ids=["dispatcher", "routes"])
+def test_apps_that_have_nothing_to_start(
+    make: Any,
+    is_told: bool,
+    is_among: bool,
+    client: ClientFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Tests without a lifespan are usual, and for these as good; what may have something is told
+    of."""
+    mounts = [Mount("/a", make())]
+    client(Starlette(routes=mounts) if is_among else Dispatcher(mounts)).get("/a/none")
+    assert [record.name for record in caplog.records] == ["mountkit"] * is_told
 
 
 def test_apps_without_a_lifespan(client: ClientFactory, caplog: pytest.LogCaptureFixture) -> None:

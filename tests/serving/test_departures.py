@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
+import starlette.websockets
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
@@ -30,15 +32,27 @@ from tests.support.scopes import scope_of
 pytestmark = pytest.mark.anyio
 
 GONE: Message = {"type": "http.disconnect"}
+CONNECT: Message = {"type": "websocket.connect"}
 BODY: Message = {"type": "http.request", "body": b"a", "more_body": True}
 
 
 class ClientDisconnected(OSError):
     """As uvicorn's."""
 
+    __module__ = "uvicorn.protocols.utils"
+
 
 class WebSocketDisconnected(ConnectionError):
     """As Falcon's."""
+
+    __module__ = "falcon.errors"
+
+
+class OfAClient(Exception):
+    """As that of httpx2, for websockets of which the app is the client."""
+
+    __module__ = "httpx2.websockets"
+    __qualname__ = __name__ = "WebSocketDisconnect"
 
 
 async def served(
@@ -69,15 +83,15 @@ def told() -> BaseException:
     return exc
 
 
-def wrapped() -> BaseException:
+def wrapped(make: Any = WebSocketDisconnect) -> BaseException:
     """As Starlette wraps what uvicorn raises."""
-    exc = WebSocketDisconnect(1006)
+    exc: BaseException = make()
     exc.__context__ = told()
     return exc
 
 
-def group() -> BaseException:
-    return ExceptionGroup("several", [ClientDisconnect(), WebSocketDisconnected()])
+def group(*makes: Any) -> BaseException:
+    return ExceptionGroup("several", [make() for make in makes])
 
 
 every_style = pytest.mark.parametrize(
@@ -100,20 +114,70 @@ def placed(app: ASGIApp, style: str) -> tuple[ASGIApp, Mount]:
     return Dispatcher([mount]), mount
 
 
+# By the kind of the scope, and whether only `send` can have raised it.
+SAYING: dict[str, tuple[str, bool, Any]] = {
+    "http": ("http", False, ClientDisconnect),
+    "websocket": ("websocket", False, WebSocketDisconnect),
+    "told": ("websocket", True, told),
+    "wrapped": ("websocket", True, wrapped),
+    "of-a-stream": ("http", True, partial(wrapped, ClientDisconnect)),
+    "group": ("websocket", False, partial(group, WebSocketDisconnect, WebSocketDisconnected)),
+    "group-of-http": ("http", False, partial(group, ClientDisconnect, ClientDisconnect)),
+}
+
+
 @every_style
-@pytest.mark.parametrize("after", [[], [START], [ACCEPT]], ids=["before", "started", "accepted"])
-@pytest.mark.parametrize("make", [ClientDisconnect, told, wrapped, group])
+@pytest.mark.parametrize("is_answered", [False, True], ids=["before", "started"])
+@pytest.mark.parametrize("name", SAYING)
 async def test_an_exception_that_says_it(
-    make: Any, after: list[Message], style: str, caplog: pytest.LogCaptureFixture
+    name: str, is_answered: bool, style: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It ends at the outermost mount, whatever the answer was so far, and no one is told."""
-    kind = "websocket" if after == [ACCEPT] else "http"
+    kind, is_asked, make = SAYING[name]
+    after = [ACCEPT if kind == "websocket" else START] if is_answered else []
     exc = make()
     app, mount = placed(raising(exc, after=after), style)
-    sent, error = await served(app, [{"type": "websocket.connect"}], type=kind)
+    messages: list[Message] = [{"type": f"{kind}.disconnect"}] * (2 if is_asked else 0)
+    if kind == "websocket":
+        messages = [CONNECT, *messages]
+    sent, error = await served(app, messages, type=kind)
     assert (sent, error, logged(caplog)) == (after, None, [])
     assert (mount.health.answered, mount.health.error) == ({"client_gone": 1}, None)
     assert not getattr(exc, "__notes__", None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("http", WebSocketDisconnect),
+        ("http", partial(starlette.websockets.WebSocketDisconnected, 'Need to call "accept".')),
+        ("http", wrapped),
+        ("http", OfAClient),
+        ("websocket", told),
+        ("websocket", wrapped),
+        ("websocket", OfAClient),
+        ("websocket", partial(starlette.websockets.WebSocketDisconnected, "once a close")),
+    ],
+)
+async def test_an_exception_that_is_not_of_this_client(kind: str, make: Any) -> None:
+    """A chat that sends to a websocket whose client has gone, a proxy whose upstream has, and a
+    websocket that is used wrongly: errors, as the client is there."""
+    exc = make()
+    app, mount = placed(raising(exc), "raise")
+    _, error = await served(app, [CONNECT] if kind == "websocket" else [], type=kind)
+    assert error is exc
+    assert mount.health.answered == {"none": 1}
+    assert mount.health.error is not None
+
+
+@pytest.mark.parametrize("make", [TimeoutError, ConnectionRefusedError, FileNotFoundError])
+async def test_an_error_that_is_not_of_send(make: Any) -> None:
+    """A database that is down, for whose answer the client has not waited."""
+    exc = make("it")
+    app, mount = placed(raising(exc), "raise")
+    _, error = await served(app, [GONE])
+    assert error is exc
+    assert mount.health.answered == {"none": 1}
 
 
 @every_style
@@ -163,7 +227,7 @@ async def test_a_stream_that_fails(is_gone: bool) -> None:
 
         async def parts() -> Any:
             yield b"a"
-            raise FileNotFoundError("it")
+            raise ConnectionResetError("it")
 
         await StreamingResponse(parts())(scope, receive, send)
 
@@ -208,7 +272,7 @@ async def test_a_server_that_has_told_it_before(name: str, style: str) -> None:
 # The layers by themselves.
 
 
-@pytest.mark.parametrize("make", [ClientDisconnect, group])
+@pytest.mark.parametrize("make", [ClientDisconnect, partial(group, ClientDisconnect)])
 async def test_containment_without_a_mount(make: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is answered."""
     assert await served(ContainMiddleware(raising(make())), []) == ([], None)

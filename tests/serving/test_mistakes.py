@@ -33,6 +33,7 @@ from mountkit import (
     Mount,
     MountkitError,
     PatternError,
+    Split,
     WSGIBridge,
     explain,
 )
@@ -350,6 +351,20 @@ OBJECTS: dict[str, tuple[Callable[[], Any], str]] = {
     "when-class": (
         lambda: Mount("/a", app, when=Header),  # type: ignore[arg-type]
         "is not a matcher; make an instance: when=Header(…).",
+    ),
+    "split-apps": (
+        lambda: Split({"a": app}),  # type: ignore[dict-item]
+        "is not a mapping of names to apps with weights; write Split({'stable': (v1, 95), "
+        "'canary': (v2, 5)}).",
+    ),
+    "split-list": (
+        lambda: Split([app, app]),  # type: ignore[arg-type]
+        "is not a mapping of names to apps with weights; write Split({'stable': (v1, 95), "
+        "'canary': (v2, 5)}).",
+    ),
+    "expose-text": (
+        lambda: Mount("/a", app, expose="/.well-known/a"),
+        "expose='/.well-known/a' is one text; write expose=['/.well-known/a'].",
     ),
     "when-bool": (
         lambda: Mount("/a", app, when=True),  # type: ignore[arg-type]

@@ -11,11 +11,11 @@ import pytest
 from flask import Flask
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from mountkit import Dispatcher, Mount, PatternError, Split
+from mountkit import Dispatcher, DispatchMiddleware, Lifespan, Mount, PatternError, Split
 from mountkit.inspection.explanations import request_scope
 from tests.support.clients import ClientFactory
 
@@ -134,6 +134,41 @@ def test_each_app_has_its_own_lifespan_state_and_urls(client: ClientFactory) -> 
         seen = {tuple(c.get("/api/item/1").json().values()) for _ in range(30)}
     assert seen == {("a", "/api/item/1"), ("b", "/api/item/1")}
     Split({"flask": (flask, 1)})
+
+
+def test_what_the_mount_shares(client: ClientFactory) -> None:
+    """Each app sees it, when it starts and in each request."""
+
+    @asynccontextmanager
+    async def of_a_parent(app: Starlette) -> AsyncIterator[dict[str, str]]:
+        yield {"pool": "the pool", "secret": "the parent's"}
+
+    seen: list[Any] = []
+
+    async def remember(scope: Any, receive: Any, send: Any) -> None:
+        seen.append({key: scope["state"].get(key) for key in ("pool", "user", "secret")})
+        if scope["type"] == "http":
+            await PlainTextResponse()(scope, receive, send)
+
+    class SignsIn:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                scope["state"]["user"] = "ada"
+            await self.app(scope, receive, send)
+
+    split = Split({"one": (remember, 1)})
+    mount = Mount("/x", split, lifespan=Lifespan(share=["pool", "user"]))
+    parent = Starlette(lifespan=of_a_parent)
+    parent.add_middleware(DispatchMiddleware, mounts=[mount])
+    parent.add_middleware(SignsIn)
+    with client(parent) as c:
+        assert c.get("/x/").status_code == 200
+    started, served = seen
+    assert started == {"pool": "the pool", "user": None, "secret": None}
+    assert served == {"pool": "the pool", "user": "ada", "secret": None}
 
 
 def test_the_composed_route_is_published(client: ClientFactory) -> None:
