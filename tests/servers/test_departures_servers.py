@@ -110,3 +110,24 @@ def test_what_is_said_of_them(name: str, server: Server) -> None:
     assert "WebSocketDisconnect" not in server.output
     if name not in OWN:
         assert "Traceback" not in server.output
+
+
+def test_what_is_not_of_this_client(name: str) -> None:
+    """A websocket that is used wrongly, and on uvicorn, where `send` tells it, one of another
+    client that has gone: errors."""
+    with serve(name, "tests.support.apps.chats:app") as server:
+        raw.websocket(server.port, "/chat/forget")
+        wait_until(server, lambda found: "WebSocketDisconnected" in str(found["/chat"][1]))
+        if name.startswith("uvicorn"):
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                connection.sendall(raw.handshake("/chat/join"))
+                assert connection.recv(9) == b"HTTP/1.1 "
+            wait_until(server, lambda _: has_failed(server, "/chat/say"))
+            wait_until(server, lambda found: found["/chat"][1] == "WebSocketDisconnect")
+        assert "client_gone" not in health_of(server)["/chat"][0]
+        assert "Traceback" in server.output
+
+
+def has_failed(server: Server, path: str) -> bool:
+    response = raw.ask(server.port, path)
+    return response is not None and response.status == 500
