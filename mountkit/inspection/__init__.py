@@ -8,6 +8,6 @@ here runs while requests are served.
 May import: `serving` and everything below it. Does not import: `tenants`, `urls`, `openapi`, `cli`.
 
 To add a check, add its code to `mountkit.matching.findings.Code`, write a generator of `Finding`
-in one of these, call it from `_check_app` (one mount) or `_check` (one app), and describe the code in
-docs/explain.md.
+in one of these, call it from `_check_app` (one mount) or `_check` (one app), and describe the code
+in docs/explain.md.
 """

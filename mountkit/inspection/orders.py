@@ -12,7 +12,7 @@ import starlette.routing
 from starlette.middleware.cors import CORSMiddleware
 
 from mountkit.exceptions import InterfaceError
-from mountkit.frameworks import cells_of, is_a, is_known, items_of, within
+from mountkit.frameworks import is_a, is_known, starts_nothing, within
 from mountkit.inspection.layers import STARLETTE, Fork, Layer, describe, describe_app
 from mountkit.lifespans.children import children_of, mounts_of, starts_apps
 from mountkit.lifespans.middleware import LifespanMiddleware
@@ -138,14 +138,5 @@ def _may_start(app: Any) -> bool:
     """Whether an app has something to start, as far as is known."""
     for one in within(app):
         if is_a(one, *STARLETTE):
-            router = one.router
-            hooks = [*items_of(router, "on_startup"), *items_of(router, "on_shutdown")]
-            return bool(hooks) or not _is_usual(router.lifespan_context) or starts_apps(app)
+            return starts_apps(app) or not starts_nothing(one)
     return starts_apps(app) or is_known(app, but=_STARTS_NOTHING)
-
-
-def _is_usual(lifespan: Any) -> bool:
-    """Whether it is that of an app which was given none; FastAPI merges those of its routers."""
-    if getattr(lifespan, "__name__", "") == "merged_lifespan":
-        return all(map(_is_usual, filter(callable, cells_of(lifespan))))
-    return type(lifespan).__name__ == "_DefaultLifespan"

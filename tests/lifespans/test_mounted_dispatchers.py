@@ -286,7 +286,7 @@ def test_apps_that_have_nothing_to_start(
     of."""
     mounts = [Mount("/a", make())]
     client(Starlette(routes=mounts) if is_among else Dispatcher(mounts)).get("/a/none")
-    assert [record.name for record in caplog.records] == ["mountkit"] * is_told
+    assert [record.name for record in caplog.records] == ["mountkit.lifespan"] * is_told
 
 
 def test_apps_without_a_lifespan(client: ClientFactory, caplog: pytest.LogCaptureFixture) -> None:
