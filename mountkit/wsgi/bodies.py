@@ -41,6 +41,7 @@ class RequestBody:
         is_wanted: the app has begun to read.
         is_ended: all has come.
         is_taken: the app has been called.
+        is_left: the app has ended, and what still comes is dropped.
     """
 
     def __init__(self, scope: Scope, meeting: Meeting, limit: int, cut_off: Any) -> None:
@@ -64,6 +65,7 @@ class RequestBody:
         self.is_wanted: bool = False
         self.is_ended: bool = self.length == 0
         self.is_taken: bool = False
+        self.is_left: bool = False
 
     async def receive(self, receive: Receive) -> None:
         """Receive one message. It lets other tasks run also if `receive` never does."""
@@ -74,7 +76,7 @@ class RequestBody:
             await anyio.sleep(_PAUSE)
         else:
             with self._meeting.lock:
-                if chunk := message.get("body"):
+                if (chunk := message.get("body")) and not self.is_left:
                     self._keep(chunk)
                 self.is_ended = not message.get("more_body", False)
                 self._meeting.notify()
@@ -96,7 +98,9 @@ class RequestBody:
     @property
     def has_room(self) -> bool:
         """Whether more may be received; after the end, that is the client's going."""
-        return self.is_ended or self.size < (BUFFER if self.is_taken else self.limit)
+        return (
+            self.is_ended or self.is_left or self.size < (BUFFER if self.is_taken else self.limit)
+        )
 
     def open(self) -> tuple[io.BufferedIOBase, int | None]:
         """The body as `wsgi.input`, and its length, for the thread; called once, with the app."""

@@ -111,7 +111,7 @@ class WSGIBridge:
             is_full = body.size > self.spool
             is_worth = is_full or body.is_expected or (body.length or body.size) > BUFFER
             if is_worth and can_stream:
-                going = sum(not upload.is_ended for upload in self._uploads)
+                going = sum(not (one.is_ended or one.is_left) for one in self._uploads)
                 if going < max(self._pool.limit // 2, int(is_full)):
                     self._uploads.add(body)
                     break

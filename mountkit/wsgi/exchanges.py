@@ -81,6 +81,9 @@ class Exchange:
         with self.meeting.lock:
             self._environ = {}  # wsgi.input refers back to this
             self._is_done = True
+            # Nobody reads what still comes. hypercorn's `send` may wait for that to be received.
+            self.body.is_left = True
+            self.meeting.wake("receiver")
             self.meeting.wake("sender")
 
     def _run_app(self) -> None:
@@ -193,7 +196,9 @@ class Exchange:
                     await self.meeting.wait(
                         "sender", lambda: self._has_output() or self.body.is_wanted
                     )
-            if self._is_ended or self._error is not None:
+            # Who is asked for a body sends `100 Continue`.
+            is_all = self.body.is_ended or self.body.is_expected
+            if is_all and (self._is_ended or self._error is not None):
                 await self._send_output(send)
             else:
                 # A second task receives the request's body, and notices when the client goes.
@@ -255,8 +260,9 @@ class Exchange:
                 await self.meeting.wait("receiver", lambda: body.has_room)
                 await body.receive(receive)
         except Exception as exc:
-            self._error = self._error or exc
-            self.meeting.abandon()
+            if not body.is_left:
+                self._error = self._error or exc
+                self.meeting.abandon()
 
     def _has_output(self) -> bool:
         is_ready = self._is_ended or self.meeting.is_abandoned or self._error is not None

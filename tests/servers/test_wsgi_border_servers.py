@@ -228,6 +228,16 @@ def test_slow_uploads(server: Server, path: str, length: int) -> None:
             assert raw.responses(received)[0].body == str(length).encode()
 
 
+def test_uploads_that_nobody_reads(server: Server) -> None:
+    """Hold no thread once the app has answered, though `send` may never return then."""
+    for _ in range(6):
+        with sending(server, upload("/picky/not", 700_000, 700_000)):
+            pass
+    length = 20 * 1024 * 1024
+    body = b"x" * length
+    assert post(server, "/picky/read", body, ("Content-Length", str(length))).body == b"20971520"
+
+
 def test_the_memory_of_slow_uploads() -> None:
     """Is 256 KiB each at most, and what the server buffers; the rest is in files."""
     with serve("uvicorn-httptools", APP) as server, ExitStack() as clients:

@@ -221,6 +221,35 @@ async def test_uploads_hold_half_of_the_threads() -> None:
         goes_on.set()
 
 
+@pytest.mark.parametrize("fails", [False, True], ids=["drained", "fails"])
+async def test_what_an_app_leaves_is_received(fails: bool) -> None:
+    """And dropped: hypercorn's `send` waits until its queue of messages has room. What `receive`
+    raises then comes after the answer."""
+    chunks, drained, found = iter([b"x" * KIB] * 600), anyio.Event(), Answer()
+
+    async def receive() -> Message:
+        for chunk in chunks:
+            return {"type": "http.request", "body": chunk, "more_body": True}
+        drained.set()
+        if fails:
+            raise RuntimeError("over a limit")
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        await drained.wait()
+        await found.send(message)
+
+    def early(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return [b"x"]
+
+    scope = scope_of("/x", method="POST", headers=[("content-length", "1000000")])
+    with anyio.fail_after(20):
+        await WSGIBridge(early)(scope, receive, send)
+    assert (found.status, found.body) == (200, b"x")
+
+
 async def test_temporary_files_are_bounded() -> None:
     """There are as many as threads and places in the queue; what is beyond them is refused."""
     bridge, goes_on = WSGIBridge(whole, threads=1, queue=1), anyio.Event()

@@ -126,6 +126,14 @@ def uploaded(environ: dict[str, Any], start_response: Any) -> Any:
     return [str(len(environ["wsgi.input"].read())).encode()]
 
 
+def picky(environ: dict[str, Any], start_response: Any) -> Any:
+    """Reads no body that is not for `/read`, and thinks about it."""
+    if environ["PATH_INFO"] == "/read":
+        return uploaded(environ, start_response)
+    time.sleep(0.5)
+    return answering("200 OK")(environ, start_response)
+
+
 def redirecting(environ: dict[str, Any], start_response: Any) -> Any:
     """Wants its prefix without a slash."""
     if environ["PATH_INFO"] == "/":
@@ -177,6 +185,7 @@ app = Dispatcher(
         Mount("/replayed", slow, middleware=[Middleware(Replaying)]),
         Mount("/replayed-on", slow, middleware=[Middleware(Replaying, has_more=True)]),
         Mount("/torrent", torrent, middleware=[Middleware(Replaying)]),
+        Mount("/picky", picky),
         Mount("/one", uploaded, bridge=partial(WSGIBridge, threads=1)),
         Mount("/two", uploaded, bridge=partial(WSGIBridge, threads=2)),
         Mount("/bare", redirecting, redirect_slashes="bare"),
