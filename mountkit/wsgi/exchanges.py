@@ -196,7 +196,9 @@ class Exchange:
                     await self.meeting.wait(
                         "sender", lambda: self._has_output() or self.body.is_wanted
                     )
-            if self.body.is_ended and (self._is_ended or self._error is not None):
+            # Who is asked for a body sends `100 Continue`.
+            is_all = self.body.is_ended or self.body.is_expected
+            if is_all and (self._is_ended or self._error is not None):
                 await self._send_output(send)
             else:
                 # A second task receives the request's body, and notices when the client goes.
