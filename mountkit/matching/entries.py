@@ -32,7 +32,7 @@ M = TypeVar("M", bound=Ruled)
 _HOLES = 100
 # What may hold very many things of a table, for `dropped`.
 _PARTS: dict[type, Sequence[str]] = {
-    Choices: ("numbers", "_by_value"),
+    Choices: ("_by_value", "_ordered"),
     HostIndex: ("placeholders", "static", "values"),
     HostTrees: ("_patterns", "_places", "_plain", "_trees"),
     Node: ("choices", "placeholders", "static"),
@@ -246,7 +246,7 @@ class Entries(Generic[M]):
     def _numbers_beside(self, rule: Rule) -> Sequence[int]:
         """The mounts with the same host and path, whatever their conditions, and perhaps others."""
         if rule.host is None:
-            return self._any_host.beside(rule.path)
+            return self._any_host.beside(rule)
         return self._hosts.beside(rule, rule.host)
 
     def _insert(self, number: int, mount: M, rule: Rule) -> None:
