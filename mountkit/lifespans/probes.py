@@ -15,8 +15,8 @@ from mountkit.answers import refuse_websocket
 from mountkit.lifespans.registers import REGISTER, Register, mark_of
 from mountkit.tasks import STRIDE, gently
 
-# Bytes that are sent in parts.
-_MANY = 100_000
+# As many parts as this are sent one by one.
+_MANY = 10
 
 
 class Liveness:
@@ -81,11 +81,9 @@ class Readiness:
         known = [one for one in self._registers if one.mark == mark] or self._registers
         reports = chain.from_iterable(report() for report in [*known[0].reports])
         waiting: dict[str, str] = {}
-        statuses: set[str] = set()
 
         def told() -> Iterator[str]:
             for one in reports:
-                statuses.add(one.status)
                 if one.status != "serving":
                     waiting[one.mount] = one.status
                 yield _text(asdict(one)) if self.details else ""
@@ -95,7 +93,7 @@ class Readiness:
         rest = {"not serving": [b"{", *await gently(named), b"}"]} if waiting else {}
         if self.details:
             rest["mounts"] = [b"[", *mounts, b"]"]
-        code, status = (503, "not ready") if "failed" in statuses else (200, "ready")
+        code, status = (503, "not ready") if "failed" in waiting.values() else (200, "ready")
         await _answer(send, code, status, rest)
 
 
@@ -121,10 +119,8 @@ async def _answer(send: Send, code: int, status: str, rest: dict[str, list[bytes
     for key, value in rest.items():
         parts += f",{_text(key)}:".encode(), *value
     parts.append(b"}")
-    size = sum(map(len, parts))
-    if size < _MANY:
-        parts = [b"".join(parts)]
-    headers = {"cache-control": "no-store", "content-length": str(size)}
+    headers = {"cache-control": "no-store", "content-length": str(sum(map(len, parts)))}
+    parts = parts if len(parts) > _MANY else [b"".join(parts)]
     raw = Response(None, code, headers, "application/json").raw_headers
     await send({"type": "http.response.start", "status": code, "headers": raw})
     for number, part in enumerate(parts, 1):

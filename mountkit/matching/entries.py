@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from itertools import chain, count
+from itertools import chain
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from starlette.types import Scope
@@ -275,9 +275,9 @@ class Entries(Generic[M]):
 def dropped(old: list[Any]) -> Generator[None, None, None]:
     """Take apart what nobody uses any more, in steps: to free a large table at once, or the last
     references to very many mounts, takes tens of milliseconds."""
-    for number in count(1):
-        if not old:
-            return
+    number = 0
+    while old:
+        number += 1
         thing = old.pop()
         if thing.__class__ in _PARTS:
             old += [getattr(thing, name) for name in _PARTS[thing.__class__]]
