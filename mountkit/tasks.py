@@ -141,11 +141,12 @@ async def gently(steps: Generator[None, None, T], *, is_shielded: bool = False) 
         await pause()
 
 
-def in_steps(items: Iterable[T]) -> Generator[None, None, list[T]]:
-    """A list of these, made in steps."""
+def in_steps(items: Iterable[T | None]) -> Generator[None, None, list[T]]:
+    """A list of these, made in steps; `None` counts, and is left out."""
     found: list[T] = []
-    for item in items:
-        found.append(item)
-        if not len(found) % STRIDE:
+    for number, item in enumerate(items, 1):
+        if item is not None:
+            found.append(item)
+        if not number % STRIDE:
             yield
     return found

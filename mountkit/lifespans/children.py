@@ -135,10 +135,12 @@ def _walk(routes: Iterable[Any]) -> Iterator[Any]:
     that starts what it mounts.
     """
     seen: set[int] = set()
-    pending = list(routes)[::-1]
+    pending = [iter(routes)]
     while pending:
-        route = pending.pop()
-        if id(route) in seen:
+        route = next(pending[-1], None)
+        if route is None:
+            pending.pop()
+        if route is None or id(route) in seen:
             continue
         seen.add(id(route))
         is_mount = hasattr(route, "child")
@@ -147,7 +149,7 @@ def _walk(routes: Iterable[Any]) -> Iterator[Any]:
             if not is_mount or route.child is not None:
                 continue
         router = getattr(route, "original_router", route)
-        pending += list(getattr(router, "routes", None) or ())[::-1]
+        pending.append(iter(getattr(router, "routes", None) or ()))
 
 
 def starts_apps(app: Any) -> bool:

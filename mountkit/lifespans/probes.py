@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict
-from itertools import chain
+from itertools import chain, islice
 
+from anyio.lowlevel import checkpoint
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mountkit.answers import refuse_websocket
 from mountkit.lifespans.registers import REGISTER, Register, mark_of
-from mountkit.tasks import gently, in_steps
+from mountkit.tasks import STRIDE, gently
+
+# As many parts as this are sent one by one.
+_MANY = 10
 
 
 class Liveness:
@@ -22,7 +27,7 @@ class Liveness:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await _json({"status": "alive"}, 200)(scope, receive, send)
+            await _answer(send, 200, "alive", {})
         elif scope["type"] == "websocket":
             await refuse_websocket(scope, receive, send)
 
@@ -52,8 +57,7 @@ class Readiness:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
         elif scope["type"] == "http":
-            response = await self._answer(scope)
-            await response(scope, receive, send)
+            await self._serve(scope, send)
         else:
             await refuse_websocket(scope, receive, send)
 
@@ -68,29 +72,59 @@ class Readiness:
         self._registers = [one for one in self._registers if one not in own]
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _answer(self, scope: Scope) -> Response:
+    async def _serve(self, scope: Scope, send: Send) -> None:
         if not self._registers:
-            return _json({"status": "not ready", "reason": "No lifespan runs the mounts."}, 503)
+            reason = _text("No lifespan runs the mounts.").encode()
+            await _answer(send, 503, "not ready", {"reason": [reason]})
+            return
         mark = mark_of(scope)
         known = [one for one in self._registers if one.mark == mark] or self._registers
         reports = chain.from_iterable(report() for report in [*known[0].reports])
-        told = (one if self.details or one.status != "serving" else None for one in reports)
-        mounts = [one for one in await gently(in_steps(told)) if one is not None]
-        waiting = {one.mount: one.status for one in mounts if one.status != "serving"}
-        is_ready = "failed" not in waiting.values()
-        body: dict[str, object] = {"status": "ready" if is_ready else "not ready"}
-        if waiting:
-            body["not serving"] = waiting
-        parts = await gently(in_steps(_text(asdict(one)) for one in mounts if self.details))
-        return _json(body, 200 if is_ready else 503, parts if self.details else None)
+        waiting: dict[str, str] = {}
+
+        def told() -> Iterator[str]:
+            for one in reports:
+                if one.status != "serving":
+                    waiting[one.mount] = one.status
+                yield _text(asdict(one)) if self.details else ""
+
+        mounts = await gently(_joined(told()))
+        named = _joined(f"{_text(mount)}:{_text(status)}" for mount, status in waiting.items())
+        rest = {"not serving": [b"{", *await gently(named), b"}"]} if waiting else {}
+        if self.details:
+            rest["mounts"] = [b"[", *mounts, b"]"]
+        code, status = (503, "not ready") if "failed" in waiting.values() else (200, "ready")
+        await _answer(send, code, status, rest)
 
 
 def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _json(body: dict[str, object], status: int, mounts: list[str] | None = None) -> Response:
-    text = _text(body)
-    if mounts is not None:
-        text = f'{text[:-1]},"mounts":[{",".join(mounts)}]}}'
-    return Response(text, status, {"cache-control": "no-store"}, "application/json")
+def _joined(texts: Iterable[str]) -> Generator[None, None, list[bytes]]:
+    """Those that are not empty, with commas between them, in parts."""
+    parts: list[bytes] = []
+    left = iter(texts)
+    while some := [*islice(left, STRIDE)]:
+        part = ",".join(filter(None, some))
+        if part:
+            parts.append((f",{part}" if parts else part).encode())
+        yield
+    return parts
+
+
+async def _answer(send: Send, code: int, status: str, rest: dict[str, list[bytes]]) -> None:
+    """Send an object, of which further values are given in parts, already as JSON."""
+    parts = [_text({"status": status}).encode()[:-1]]
+    for key, value in rest.items():
+        parts += f",{_text(key)}:".encode(), *value
+    parts.append(b"}")
+    headers = {"cache-control": "no-store", "content-length": str(sum(map(len, parts)))}
+    parts = parts if len(parts) > _MANY else [b"".join(parts)]
+    raw = Response(None, code, headers, "application/json").raw_headers
+    await send({"type": "http.response.start", "status": code, "headers": raw})
+    for number, part in enumerate(parts, 1):
+        is_more = number < len(parts)
+        await send({"type": "http.response.body", "body": part, "more_body": is_more})
+        if is_more:
+            await checkpoint()

@@ -148,9 +148,9 @@ class LifespanRunner:
         if self._prepare is not None:
             await guarded(partial(self._prepare, supervisor))
         is_seen = self._is_transparent and supervisor.is_outermost
-        is_any_up = any(run.task for run in supervisor.register.runs.values())
-        if is_seen and supervisor.refusal is not None and not is_any_up:
-            raise supervisor.refusal
+        refusal = supervisor.refusal if is_seen else None
+        if refusal and not any(run.task for run in supervisor.register.runs.values()):
+            raise refusal
 
     async def _stop(self, supervisor: Supervisor, outcome: _Outcome) -> None:
         """Stop all, whatever happens to this task meanwhile."""
@@ -174,14 +174,14 @@ class LifespanRunner:
             outcome.answer = {"type": "lifespan.shutdown.failed", "message": str(error)}
             outcome.error = _to_raise(error) if [*failures] == [self._wrapped] else error
 
-    async def start(self, children: Iterable[Child]) -> None:
+    async def start(self, children: list[Child]) -> None:
         """Start apps while servers run: for each of the servers, or for none.
 
         Raises:
             LifespanError: an app did not start.
             MountkitError: a server in another event loop runs this too.
         """
-        children, done = list(children), list[Supervisor]()
+        done = list[Supervisor]()
         try:
             while pending := [one for one in self.supervisors if one not in done]:
                 if self._reachable() != self.supervisors:
@@ -196,11 +196,10 @@ class LifespanRunner:
             await _stop_in(done, children)
             raise
 
-    async def stop(self, children: Iterable[Child]) -> None:
+    async def stop(self, children: list[Child]) -> None:
         """Stop apps while servers run, for each of the servers, and log what goes wrong. It is
         done to its end even if the caller is cancelled. Servers in other event loops stop the
         apps at their own end."""
-        children = list(children)
         await _stop_in(self._reachable(), children)
         if not self.supervisors:
             for child in children:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 
@@ -79,18 +79,20 @@ class Supervisor:
         """
         waiting: list[Child] = []
 
-        def announced() -> Iterator[Child]:
+        def announced() -> Iterator[None]:
             for child in children:
                 if child not in self._held:
                     self._held[child] = None
                     waiting.append(child)
-                    yield child
+                yield
 
         try:
             await gently(in_steps(announced()))
             for independent, group in groupby(waiting, lambda child: child.lifespan.independent):
                 for some in [[*group]] if independent else ([child] for child in group):
                     await self._start_together(some)
+            waiting.clear()  # very many, in a step of their own
+            await checkpoint()
         except BaseException:
             for child in waiting:
                 if self._held.get(child, child) is None:
@@ -332,9 +334,9 @@ class Supervisor:
         timeout = self._timeouts.shutdown_timeout if timeout is None else timeout
         await task.stop(seconds if timeout is None else min(timeout, seconds))
 
-    async def stop_some(self, children: Iterable[Child]) -> None:
+    async def stop_some(self, children: Sequence[Child]) -> None:
         """Let go of some apps, the last one first, and log what went wrong."""
-        for number, child in enumerate([*children][::-1], 1):
+        for number, child in enumerate(reversed(children), 1):
             await _logged(self.stop(child))
             if not number % STRIDE:
                 await cancel_shielded_checkpoint()
@@ -359,7 +361,7 @@ class Supervisor:
             async with anyio.create_task_group() as task_group:
                 for job in [*self._work]:
                     task_group.start_soon(job.end)
-        for number, child in enumerate([*self._held, *self._leaving][::-1], 1):
+        for number, child in enumerate(reversed([*self._held, *self._leaving]), 1):
             try:
                 await self.stop(child, max(0.0, deadline - time.monotonic()))
             except LifespanError as exc:

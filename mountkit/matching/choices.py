@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Collection
 from typing import Any
 
 from starlette.types import Scope
@@ -19,18 +20,31 @@ class Choices:
     finds the mount, however many there are.
 
     Attributes:
-        numbers: in their order, unless they are looked up.
         is_plain: whether the first whose conditions hold takes the request.
     """
 
-    __slots__ = ("_by_value", "_header", "_rules", "is_plain", "numbers")
+    __slots__ = ("_by_value", "_header", "_ordered", "_rules", "is_plain")
 
     def __init__(self, rules: list[Rule]) -> None:
         self._rules = rules
-        self.numbers: list[int] = []
+        self._ordered: list[int] = []  # unless they are looked up
         self.is_plain: bool = True
         self._header = b""
         self._by_value: dict[bytes, int] | None = {}
+
+    @property
+    def numbers(self) -> Collection[int]:
+        """In their order, unless they are looked up."""
+        return self._ordered if self._by_value is None else self._by_value.values()
+
+    def beside(self, rule: Rule) -> Collection[int]:
+        """The mounts with the same conditions as `rule`, and perhaps others."""
+        wanted = _wanted_value(rule)
+        if self._by_value is None or (wanted is None and rule.conditions):
+            return self.numbers
+        if wanted is None or wanted[0] != self._header or wanted[1] not in self._by_value:
+            return ()
+        return (self._by_value[wanted[1]],)
 
     def _order(self, number: int) -> tuple[Any, ...]:
         return (self._rules[number].rank, number)
@@ -43,20 +57,20 @@ class Choices:
                 self._header, value = wanted
                 if value not in self._by_value:  # it is there if their priorities differ
                     self._by_value[value] = number
-                    self.numbers.append(number)
                     return
+            self._ordered = sorted(self._by_value.values(), key=self._order)
             self._by_value = None
-            self.numbers.sort(key=self._order)
-        insort(self.numbers, number, key=self._order)
+        insort(self._ordered, number, key=self._order)
         self.is_plain &= rule.accept is None
 
     def without(self, number: int) -> Choices | None:
-        """The choices without a mount; `None` if there are no others."""
-        self.numbers.remove(number)
+        """The choices without one of their mounts; `None` if there are no others."""
         if self._by_value is not None:
             del self._by_value[_wanted_value(self._rules[number])[1]]  # type: ignore[index]
-        elif not self.is_plain:
-            self.is_plain = all(self._rules[n].accept is None for n in self.numbers)
+        else:
+            self._ordered.remove(number)
+            if not self.is_plain:
+                self.is_plain = all(self._rules[n].accept is None for n in self._ordered)
         return self if self.numbers else None
 
     def first(self, scope: Scope) -> int | None:
@@ -69,7 +83,7 @@ class Choices:
                         return None
                     value = given
             return None if value is None else self._by_value.get(value)
-        for number in self.numbers:
+        for number in self._ordered:
             for matcher in self._rules[number].conditions:
                 if not matcher.matches(scope):
                     break

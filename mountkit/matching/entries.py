@@ -10,11 +10,12 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
+from mountkit.matching.choices import Choices
 from mountkit.matching.conflicts import conflict
 from mountkit.matching.decisions import Resolution
-from mountkit.matching.host_trees import HostTrees
+from mountkit.matching.host_trees import HostIndex, HostTrees
 from mountkit.matching.rules import Rule
-from mountkit.matching.trees import Tree
+from mountkit.matching.trees import Node, Tree
 from mountkit.tasks import STRIDE
 
 
@@ -29,6 +30,14 @@ M = TypeVar("M", bound=Ruled)
 
 # Numbers that were given up, besides as many as are in use, before all are given anew.
 _HOLES = 100
+# What may hold very many things of a table, for `dropped`.
+_PARTS: dict[type, Sequence[str]] = {
+    Choices: ("_by_value", "_ordered"),
+    HostIndex: ("placeholders", "static", "values"),
+    HostTrees: ("_patterns", "_places", "_plain", "_trees"),
+    Node: ("choices", "placeholders", "static"),
+    Tree: ("_multi", "_root"),
+}
 
 
 class Entries(Generic[M]):
@@ -47,6 +56,7 @@ class Entries(Generic[M]):
         self._live = 0
         self._priorities = 0  # how many mounts have one
         self._version = 0  # counts changes
+        self._old: list[Any] = []  # what changes have left over, for `compact`
         self._any_host = Tree(self._mounts, self._rules)
         self._hosts = HostTrees(self._mounts, self._rules)
         #: Whether any mount has a condition on the host.
@@ -56,7 +66,7 @@ class Entries(Generic[M]):
         added = list(mounts)
         for _ in self.plan(added, (), ()):
             pass
-        self._apply(set(), [], added)
+        self._apply(set(), {}, added)
 
     def apply(
         self,
@@ -79,15 +89,16 @@ class Entries(Generic[M]):
             PatternError: a mount to be removed or replaced is not in the table, or named twice.
             In both cases nothing has changed.
         """
-        for _ in chain(self.gradually(add=add, remove=remove, replace=replace), self.compact()):
+        steps = self.gradually(add=list(add), remove=list(remove), replace=list(replace))
+        for _ in chain(steps, self.compact()):
             pass
 
     def gradually(
         self,
         *,
-        add: Iterable[M] = (),
-        remove: Iterable[M] = (),
-        replace: Iterable[tuple[M, M]] = (),
+        add: Sequence[M] = (),
+        remove: Sequence[M] = (),
+        replace: Sequence[tuple[M, M]] = (),
     ) -> Generator[None, None, None]:
         """`apply`, in steps of about a millisecond. Between them requests may be decided, and other
         changes made: nothing of this one is seen before its last step.
@@ -95,32 +106,39 @@ class Entries(Generic[M]):
         A change of many mounts makes a new table beside this one. If another change was quicker,
         that is made again; the third time without a pause.
         """
-        coming, going, pairs = list(add), list(remove), list(replace)
         strides = [sys.maxsize, STRIDE, STRIDE]
         other: Any = None
         version = -1
         while version != self._version:
+            self._old += () if other is None else other._parts()
             stride, version = strides.pop(), self._version
-            leaving, taking = yield from self.plan(coming, going, pairs, stride)
-            if len(leaving) + len(coming) <= STRIDE:
-                self._apply(leaving, taking, coming)
+            leaving, taking = yield from self.plan(add, remove, replace, stride)
+            if len(leaving) + len(add) <= STRIDE:
+                self._apply(leaving, taking, add)
                 return
-            other = yield from self._rebuilt(leaving, dict(taking), coming, stride)
+            other = yield from self._rebuilt(leaving, taking, add, stride)
+            self._old += leaving, taking
         self._adopt(other)
 
     def compact(self) -> Generator[None, None, None]:
-        """Close the gaps that changes have left, in steps. There is something to do at most once in
-        as many changes as there are mounts, so that a change costs no more for it."""
+        """Free what changes have left over, and close their gaps, in steps. There are gaps to close
+        at most once in as many changes as there are mounts, so that a change costs no more."""
         if len(self._mounts) > 2 * self._live + _HOLES:
             version = self._version
-            other = yield from self._rebuilt(set(), {}, [], STRIDE)
-            if version == self._version:  # else after the next change
+            other = yield from self._rebuilt(set(), {}, (), STRIDE)
+            if version == self._version:
                 self._adopt(other)
+            else:  # after the next change
+                self._old += other._parts()
+        yield from dropped(self._old)
 
-    def _apply(self, leaving: set[int], taking: list[tuple[int, M]], added: list[M]) -> None:
+    def _parts(self) -> list[Any]:
+        return [self._any_host, self._hosts, self._rules, self._mounts]
+
+    def _apply(self, leaving: set[int], taking: dict[int, M], added: Sequence[M]) -> None:
         for number in leaving:
             self._discard(number)
-        for number, mount in taking:
+        for number, mount in taking.items():
             self._insert(number, mount, mount.rule)
         for mount in added:
             self._append(mount, mount.rule)
@@ -135,25 +153,24 @@ class Entries(Generic[M]):
         self._insert(len(self._mounts) - 1, mount, rule)
 
     def _rebuilt(
-        self, leaving: set[int], taking: dict[int, M], added: list[M], stride: int
+        self, leaving: set[int], taking: dict[int, M], added: Sequence[M], stride: int
     ) -> Generator[None, None, Self]:
-        """This table after a change, as another one."""
-        other = type(self)()
-        known = zip(self._mounts.copy(), self._rules.copy(), strict=True)
-        for number, (mount, rule) in enumerate(known):
+        """This table after a change, as another one; a part of it, if it has changed meanwhile."""
+        other, version = type(self)(), self._version
+        known = zip(self._mounts, self._rules, strict=True)
+        for number, (mount, rule) in enumerate(chain(known, ((m, m.rule) for m in added))):
             if number in taking:
                 other._append(taking[number], taking[number].rule)
             elif mount is not None and number not in leaving:
                 other._append(mount, rule)
             if number % stride == stride - 1:
                 yield
-        for number, mount in enumerate(added):
-            other._append(mount, mount.rule)
-            if number % stride == stride - 1:
-                yield
+                if version != self._version:
+                    break
         return other
 
     def _adopt(self, other: Self) -> None:
+        self._old += self._parts()
         self._mounts, self._rules = other._mounts, other._rules
         self._live, self._priorities = other._live, other._priorities
         self._any_host, self._hosts = other._any_host, other._hosts
@@ -172,14 +189,14 @@ class Entries(Generic[M]):
 
     def plan(
         self,
-        add: Iterable[M],
-        remove: Iterable[M],
-        replace: Iterable[tuple[M, M]],
+        add: Sequence[M],
+        remove: Sequence[M],
+        replace: Sequence[tuple[M, M]],
         stride: int = STRIDE,
-    ) -> Generator[None, None, tuple[set[int], list[tuple[int, M]]]]:
+    ) -> Generator[None, None, tuple[set[int], dict[int, M]]]:
         """Raise what `apply` would raise, in steps; and return the numbers that leave, and the
         mounts that come for a number."""
-        taking: list[tuple[int, M]] = []
+        taking: dict[int, M] = {}
         leaving: set[int] = set()
         for old, new in chain(replace, ((old, None) for old in remove)):
             number = self._number(old)
@@ -187,11 +204,10 @@ class Entries(Generic[M]):
                 raise PatternError(f"{self._mounts[number]!r} is to leave twice; name it once.")
             leaving.add(number)
             if new is not None:
-                taking.append((number, new))
+                taking[number] = new
             if not len(leaving) % stride:
                 yield
-        coming = chain((new for _, new in taking), add)
-        yield from self._refuse_conflicts(coming, leaving, stride)
+        yield from self._refuse_conflicts((taking.values(), add), leaving, stride)
         return leaving, taking
 
     def _number(self, mount: M) -> int:
@@ -205,12 +221,11 @@ class Entries(Generic[M]):
         raise PatternError(f"{mount!r} is not in the table; name a mount that is.")
 
     def _refuse_conflicts(
-        self, coming: Iterable[M], leaving: Collection[int], stride: int
+        self, coming: Iterable[Iterable[M]], leaving: Collection[int], stride: int
     ) -> Generator[None, None, None]:
         seen: dict[Any, M] = {}
-        coming = list(coming)
         is_empty = not self._live
-        for position, mount in enumerate(coming, 1):
+        for position, mount in enumerate(chain(*coming), 1):
             if not position % stride:
                 yield
             rule = mount.rule
@@ -222,12 +237,16 @@ class Entries(Generic[M]):
                     if number not in leaving and self._rules[number].key == rule.key:
                         other = self._mounts[number]
             if other is not None:
-                raise conflict(mount, other, [*(m for m in self._mounts if m is not None), *coming])
+                known = (m for m in self._mounts if m is not None)
+                raise conflict(mount, other, [*known, *chain(*coming)])
+        if len(seen) > stride:
+            seen.clear()  # in a step of its own
+            yield
 
     def _numbers_beside(self, rule: Rule) -> Sequence[int]:
         """The mounts with the same host and path, whatever their conditions, and perhaps others."""
         if rule.host is None:
-            return self._any_host.beside(rule.path)
+            return self._any_host.beside(rule)
         return self._hosts.beside(rule, rule.host)
 
     def _insert(self, number: int, mount: M, rule: Rule) -> None:
@@ -251,3 +270,21 @@ class Entries(Generic[M]):
             self._any_host.remove(number, rule)
         else:
             self._hosts.remove(number, rule, rule.host)
+
+
+def dropped(old: list[Any]) -> Generator[None, None, None]:
+    """Take apart what nobody uses any more, in steps: to free a large table at once, or the last
+    references to very many mounts, takes tens of milliseconds."""
+    number = 0
+    while old:
+        number += 1
+        thing = old.pop()
+        if thing.__class__ in _PARTS:
+            old += [getattr(thing, name) for name in _PARTS[thing.__class__]]
+        elif thing.__class__ is tuple:
+            old += thing
+        elif thing.__class__ in (dict, list, set) and thing:
+            pop: Any = getattr(thing, "popitem", thing.pop)
+            old += thing, pop()
+        if not number % STRIDE:
+            yield

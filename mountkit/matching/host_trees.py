@@ -75,7 +75,7 @@ class HostTrees:
         tree = self._at(host)
         if isinstance(tree, int):
             return () if rule.path.segments else (tree,)
-        return () if tree is None else tree.beside(rule.path)
+        return () if tree is None else tree.beside(rule)
 
     def add(self, number: int, rule: Rule, host: HostPattern) -> None:
         self._generation += 1

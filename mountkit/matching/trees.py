@@ -13,7 +13,6 @@ from starlette.types import Scope
 
 from mountkit.matching.choices import Choices
 from mountkit.matching.decisions import Resolution
-from mountkit.matching.paths import PathPattern
 from mountkit.matching.rules import Rule
 from mountkit.matching.segments import Segment
 
@@ -58,8 +57,9 @@ class Tree:
         is_deep = self._multi or self._depth > 1 or root.placeholders
         return not (is_deep or root.choices or root.exact)
 
-    def beside(self, path: PathPattern) -> Sequence[int]:
-        """The mounts with the same path, and perhaps others."""
+    def beside(self, rule: Rule) -> Sequence[int]:
+        """The mounts with the same path and conditions, and perhaps others."""
+        path = rule.path
         if path.multi is not None:
             return self._multi
         node: int | Node | None = self._root
@@ -72,7 +72,10 @@ class Tree:
                 node = node.placeholders.get(segment.key, (None, None))[1]
         if node is None:
             return ()
-        return (node,) if isinstance(node, int) else [*node.exact, *node.prefix]
+        if isinstance(node, int):
+            return (node,)
+        choices = () if node.choices is None else node.choices.beside(rule)
+        return [*node.exact, *node.bare, *choices]
 
     def add(self, number: int, rule: Rule) -> None:
         path = rule.path
@@ -243,7 +246,7 @@ class Node:
         return self.bare if self.choices is None else [*self.bare, *self.choices.numbers]
 
     def is_empty(self) -> bool:
-        return not (self.static or self.placeholders or self.prefix or self.exact)
+        return not (self.static or self.placeholders or self.bare or self.choices or self.exact)
 
     def _refresh(self) -> None:
         """Note what a walk may do here, after a change."""
@@ -315,10 +318,10 @@ class Node:
     def remove(self, number: int, segments: Sequence[str | Segment]) -> None:
         """Remove a mount below here, and every node that becomes empty."""
         if not segments:
+            if self.choices is not None and number not in (*self.exact, *self.bare):
+                self.choices = self.choices.without(number)
             self.exact = tuple(n for n in self.exact if n != number)
             self.bare = tuple(n for n in self.bare if n != number)
-            if self.choices is not None and number in self.choices.numbers:
-                self.choices = self.choices.without(number)
             self._refresh()
             return
         first, *rest = segments

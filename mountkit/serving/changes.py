@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import anyio
@@ -15,6 +16,7 @@ from mountkit.exceptions import PatternError, shown
 from mountkit.lifespans.children import children_of, mounts_of
 from mountkit.lifespans.options import check_seconds
 from mountkit.lifespans.runners import LifespanRunner
+from mountkit.matching.entries import dropped
 from mountkit.matching.tables import Table
 from mountkit.serving.exposures import with_exposures
 from mountkit.serving.flights import Traffic
@@ -36,12 +38,12 @@ class Changes:
     def __init__(self, table: Table[Any], lifespans: LifespanRunner) -> None:
         self._table = table
         self._lifespans = lifespans
-        self._pending: dict[int, Mount] = {}
+        self._pending: list[dict[int, Mount]] = []  # by identity, those of each change
 
     @property
-    def mounts(self) -> Iterable[Mount]:
+    def mounts(self) -> tuple[Mount, ...]:
         """Those that are not in the table yet, or no longer."""
-        return self._pending.values()
+        return tuple(chain.from_iterable(some.values() for some in self._pending))
 
     async def apply(
         self,
@@ -53,15 +55,17 @@ class Changes:
         """See `Dispatcher.change`."""
         check_seconds("drain_timeout", drain_timeout, least="from 0")
         news, olds, change = await gently(self._checked(add, remove, replace))
+        del add, remove, replace  # what is left of them is freed in steps, below
         await gently(self._table.plan(**change))
         await self._start(news)
         try:
             await gently(self._table.gradually(**change))
         except BaseException:  # another change was quicker, or this one was cancelled
-            await self._lifespans.stop(children_of(news.values()))
+            await self._lifespans.stop([*children_of(news.values())])
             raise
-        self._pending |= olds
+        self._pending.append(olds)
         await self._lifespans.finish(partial(self._retire, olds, drain_timeout))
+        await gently(dropped([news, olds, *change.values()]), is_shielded=True)
 
     def _checked(
         self,
@@ -73,48 +77,54 @@ class Changes:
         coming = yield from in_steps(checked_mounts(add))
         leaving = yield from in_steps(checked_mounts(remove))
         pairs = yield from in_steps(_pairs(replace))
-        news = yield from _by_id([*coming, *(new for _, new in pairs)])
-        olds = yield from _by_id([*leaving, *(old for old, _ in pairs)])
-        for key in news.keys() & self._pending.keys():
-            raise PatternError(
-                f"{news[key]!r} is still starting or draining; wait until that has ended."
-            )
-        for key in news.keys() & olds.keys():
-            raise PatternError(f"{news[key]!r} leaves and comes in one change; make a new one.")
+        news = yield from _by_id(chain(coming, (new for _, new in pairs)))
+        olds = yield from _by_id(chain(leaving, (old for old, _ in pairs)))
+        yield from in_steps(self._refuse_known(news, olds))
         # What a mount exposes comes and goes with it.
         added = yield from in_steps(with_exposures(coming))
         removed = yield from in_steps(with_exposures(leaving))
-        exposed = yield from in_steps((old.exposures, new.exposures) for old, new in pairs)
-        change: dict[str, Any] = {"add": added, "remove": removed, "replace": pairs}
-        for before, after in filter(any, exposed):
-            removed += before
-            added += after
-        return news, olds, change
+        exposed = yield from in_steps(
+            pair if pair[0].exposures or pair[1].exposures else None for pair in pairs
+        )
+        for old, new in exposed:
+            removed += old.exposures
+            added += new.exposures
+        return news, olds, {"add": added, "remove": removed, "replace": pairs}
+
+    def _refuse_known(self, news: dict[int, Mount], olds: dict[int, Mount]) -> Iterator[None]:
+        for key, mount in news.items():
+            if any(key in some for some in self._pending):
+                raise PatternError(
+                    f"{mount!r} is still starting or draining; wait until that has ended."
+                )
+            if key in olds:
+                raise PatternError(f"{mount!r} leaves and comes in one change; make a new one.")
+            yield
 
     async def _start(self, news: dict[int, Mount]) -> None:
         """Start mounts that are not in the table yet: all of them, or none."""
-        self._pending |= news
+        self._pending.append(news)
         try:
             await gently(in_steps(_drained(news, None)))
             await self._lifespans.start(await gently(in_steps(children_of(news.values()))))
         finally:
-            await gently(self._forget(news), is_shielded=True)
+            self._forget(news)
 
     async def _retire(self, olds: dict[int, Mount], drain_timeout: float | None) -> None:
         """Drain mounts that are no longer in the table, and stop their apps."""
         try:
             leaving = await gently(in_steps(_drained(olds, time.time())), is_shielded=True)
+            await gently(self._table.compact(), is_shielded=True)
             async with anyio.create_task_group() as task_group:
-                for traffic in filter(None, leaving):
+                for traffic in leaving:
                     task_group.start_soon(traffic.drain, drain_timeout)
             apps = in_steps(children_of(olds.values()))
             await self._lifespans.stop(await gently(apps, is_shielded=True))
-            await gently(self._table.compact(), is_shielded=True)
         finally:
-            await gently(self._forget(olds), is_shielded=True)
+            self._forget(olds)
 
-    def _forget(self, mounts: dict[int, Mount]) -> Generator[None, None, Any]:
-        yield from in_steps(self._pending.pop(key, None) for key in mounts)
+    def _forget(self, mounts: dict[int, Mount]) -> None:
+        self._pending = [some for some in self._pending if some is not mounts]
 
 
 def _drained(mounts: dict[int, Mount], since: float | None) -> Iterator[Traffic | None]:
@@ -124,7 +134,7 @@ def _drained(mounts: dict[int, Mount], since: float | None) -> Iterator[Traffic 
         yield mount.traffic if mount.traffic.flights else None
 
 
-def _by_id(mounts: list[Mount]) -> Generator[None, None, dict[int, Mount]]:
+def _by_id(mounts: Iterable[Mount]) -> Generator[None, None, dict[int, Mount]]:
     found: dict[int, Mount] = {}
     for mount in mounts:
         found[id(mount)] = mount
@@ -171,4 +181,4 @@ def _pairs(pairs: Iterable[tuple[Mount, Mount]]) -> Iterator[tuple[Mount, Mount]
                 f"{pair!r} is not a pair of mounts; write replace=[(old, new)], two Mount objects."
             )
         old, new = checked_mounts(pair)
-        yield old, new
+        yield pair if isinstance(pair, tuple) else (old, new)

@@ -7,6 +7,7 @@ app with its layers. What no mount takes goes to the app underneath.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 from starlette.datastructures import URLPath
@@ -17,7 +18,7 @@ from mountkit.exceptions import MountkitError
 from mountkit.lifespans.children import Child, children_of, mounts_of
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts
 from mountkit.lifespans.runners import LifespanRunner
-from mountkit.lifespans.runs import Health
+from mountkit.lifespans.runs import Health, HealthReport
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Table
@@ -167,19 +168,23 @@ class Dispatcher:
 
     def _roots(self, scope: Scope) -> Iterable[Any]:
         """The routes whose mounts are this dispatcher's to start."""
-        return self.routes
+        return self.table.declared
 
-    def _report(self, scope: Scope) -> Iterable[Health]:
-        roots = [*self._roots(scope), *self._changes.mounts]
-        yield from (mount.health for mount in mounts_of(roots))
-        if self.default is not None:
-            yield self.default.health
+    def _report(self, scope: Scope) -> HealthReport:
+        roots = (self._roots(scope), self._changes.mounts)
+        last = () if self.default is None else (self.default,)
+        return HealthReport(lambda: chain(mounts_of(chain(*roots)), last))
 
     @property
-    def health(self) -> list[Health]:
+    def health(self) -> Sequence[Health]:
         """How each mount is doing, those that are starting or draining included, and the default
-        app, which comes last."""
-        return list(self._report({}))
+        app, which comes last.
+
+        A sequence of the mounts of this moment; the `Health` of each is made when it is read. With
+        very many, iterate, and let other tasks run now and then: `len`, an index and `==` visit
+        all of them at once.
+        """
+        return self._report({})
 
     def only(self, which: str | Mount) -> ASGI3Application:
         """One mount alone, for tests: an app that starts and serves it as the whole does. What
@@ -257,7 +262,9 @@ class Dispatcher:
             LifespanError: an app did not start, and is not to be isolated.
             In each case nothing has changed. An app that did not stop well is logged.
         """
-        await self._changes.apply(add, remove, replace, drain_timeout)
+        work = self._changes.apply(add, remove, replace, drain_timeout)
+        del add, remove, replace  # mounts that nothing else holds are freed in steps
+        await work
 
 
 class Underneath(Mount):
@@ -339,5 +346,4 @@ class DispatchMiddleware(Dispatcher):
         await self.app(scope, receive, send)
 
     def _roots(self, scope: Scope) -> Iterable[Any]:
-        yield from self.routes
-        yield from getattr(scope.get("app"), "routes", ())
+        return [*self.table.declared, *getattr(scope.get("app"), "routes", ())]

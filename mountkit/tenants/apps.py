@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import SHUTDOWN_TIMEOUT, STARTUP_TIMEOUT, Timeouts, check_seconds
 from mountkit.lifespans.registers import MARK, mark_of
 from mountkit.lifespans.runners import LifespanRunner
-from mountkit.lifespans.runs import Health
+from mountkit.lifespans.runs import Health, HealthReport
 from mountkit.lifespans.supervisors import Supervisor
 from mountkit.logs import tenants as logger
 from mountkit.matching.decisions import Resolution
@@ -255,6 +255,8 @@ class TenantApps(Generic[T]):
         self._pinned.discard(self._key_of(tenant))
 
     @property
-    def health(self) -> list[Health]:
-        """How the app of each tenant is doing; `mount` is `tenant 'acme'`."""
-        return [record.health for fleet in self._fleets for record in fleet.records.values()]
+    def health(self) -> Sequence[Health]:
+        """How the app of each tenant is doing; `mount` is `tenant 'acme'`. As `Dispatcher.health`,
+        a sequence of those of this moment, each made when it is read."""
+        records = [record for fleet in self._fleets for record in fleet.records.values()]
+        return HealthReport(lambda: records)

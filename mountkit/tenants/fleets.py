@@ -238,4 +238,4 @@ class Fleet(Generic[T]):
         if record.users:  # else what is in flight is another server's
             await record.mount.traffic.drain(0)  # cuts what is left
         with anyio.CancelScope(shield=True):
-            await self.supervisor.stop_some(children_of([record.mount]))
+            await self.supervisor.stop_some([*children_of([record.mount])])

@@ -71,7 +71,8 @@ class Running:
 
         await self.app(scope_of(path, state=dict(self.state), **options), receive, send)
         headers = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
-        return sent[0]["status"], headers, sent[1]["body"]
+        body = b"".join(message.get("body", b"") for message in sent[1:])
+        return sent[0]["status"], headers, body
 
     @property
     def answered(self) -> list[str]:
