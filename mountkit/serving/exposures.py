@@ -64,8 +64,7 @@ class Exposure:
         try:
             await self.mount.serve(inner_found, inner, receive, send, router)
         finally:
-            if "route" in inner:
-                scope["route"] = inner["route"]
+            scope["route"] = inner["route"]
 
 
 def with_exposures(mounts: Iterable[Mount]) -> Iterator[Mount | Exposure]:

@@ -170,6 +170,11 @@ def test_a_search_has_an_end() -> None:
         reach(M("/a").rule, lambda scope: next(rivals))
 
 
+def test_a_mount_that_is_taken_by_what_has_no_rule() -> None:
+    """Nothing can be named."""
+    assert reach(M("/a").rule, lambda scope: None) == []
+
+
 @pytest.mark.parametrize(
     ("first", "second", "request_text"),
     [

@@ -237,6 +237,14 @@ def test_a_mount_before_routes() -> None:
     )
 
 
+def test_an_app_within_itself() -> None:
+    """Is looked at once."""
+    app = Starlette(routes=[Route("/a", page)])
+    app.router.routes.append(Mount("/again", app))
+    codes = [finding.code for finding in check(Dispatcher([Mount("/a", page)], default=app))]
+    assert codes == ["mounted-into-itself", "unreachable"]
+
+
 def test_routes_that_are_named_by_their_request() -> None:
     """It is not said twice; routes of one's own, without a path, are not known."""
     app = FastAPI(routes=[Mount("/a", flask), BaseRoute()])
