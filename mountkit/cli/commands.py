@@ -35,7 +35,7 @@ _CLOSED_PIPE = 128 + 13  # as a shell reports SIGPIPE
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 1 if `check` has findings or the app of `request` fails, 2
-    if the command is wrong, 141 if nobody reads the output."""
+    if the command is wrong, 141 if the output is closed."""
     use_what_can_be_shown()
     try:
         status = _run(argv)

@@ -273,7 +273,7 @@ class Entries(Generic[M]):
 
 
 def dropped(old: list[Any]) -> Generator[None, None, None]:
-    """Take apart what nobody uses any more, in steps: to free a large table at once, or the last
+    """Take apart what is no longer used, in steps: to free a large table at once, or the last
     references to very many mounts, takes tens of milliseconds."""
     number = 0
     while old:

@@ -60,7 +60,7 @@ def spec_scope(
     child["root_path"] = own_root = root_path + found.prefix
     try:
         child["asgi"], child["query_string"], child["http_version"]
-        child["scheme"], child["client"]
+        child["scheme"], child["client"], child["server"], child["raw_path"]
         is_full = rest and not root_path and child["raw_path"]
     except KeyError:
         is_full = False

@@ -145,7 +145,7 @@ class RequestBody:
         return chunk
 
     def close(self) -> None:
-        """Drop the temporary file. The meeting was abandoned: nobody reads any more."""
+        """Drop the temporary file. The meeting was abandoned, so the thread reads no more."""
         file = self._file
         if file is not None:
             with self._meeting.lock:

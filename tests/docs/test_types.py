@@ -114,6 +114,7 @@ def run(*command: str, cwd: Path, path: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [mypy, pyright])
 def test_programs(check: Callable[[Path, Path], Errors], tmp_path: Path) -> None:
     """No error in a right program, and one on each marked line."""

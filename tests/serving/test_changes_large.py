@@ -70,6 +70,7 @@ def paths(app: Dispatcher) -> list[str]:
     return [mount.path for mount in app.table.declared]
 
 
+@pytest.mark.slow
 async def test_no_step_is_long() -> None:
     """Whatever comes, goes and is replaced, among as many."""
     app = Dispatcher(made("a"))
@@ -85,6 +86,7 @@ async def test_no_step_is_long() -> None:
         assert paths(app) == [f"/a{n}" for n in range(MANY)]
 
 
+@pytest.mark.slow
 async def test_a_probe_has_no_long_step() -> None:
     """With all details."""
     app = Dispatcher([Mount("/ready", Readiness(details=True)), *made("a")])

@@ -49,6 +49,7 @@ def check(checker: str, folder: Path, *options: str) -> str:
     return "" if run.returncode == 0 else run.stdout + run.stderr
 
 
+@pytest.mark.slow
 def test_mypy(programs: Path) -> None:
     """Strict, as a user would run it."""
     cache = str(ROOT / ".mypy_cache")
