@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from mountkit.middleware.watchdogs import Watchdog
     from mountkit.openapi.pages import OpenAPI
     from mountkit.serving.access import AccessFilter
+    from mountkit.serving.changes import PreparedChange
     from mountkit.serving.splits import Split
     from mountkit.tenants.apps import TenantApps
     from mountkit.tenants.middleware import TenantMiddleware
@@ -95,6 +96,7 @@ __all__ = [
     "MountkitError",
     "OpenAPI",
     "PatternError",
+    "PreparedChange",
     "Query",
     "Readiness",
     "RedirectMiddleware",
@@ -136,6 +138,7 @@ _MODULES = {
     "Liveness": "lifespans.probes",
     "LocationMiddleware": "middleware.redirects",
     "OpenAPI": "openapi.pages",
+    "PreparedChange": "serving.changes",
     "Readiness": "lifespans.probes",
     "RedirectMiddleware": "middleware.redirects",
     "Split": "serving.splits",

@@ -10,8 +10,8 @@ import mountkit
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 GROUPS = {
     "Mounts and what decides between them": (
-        "Mount Lifespan Dispatcher DispatchMiddleware LifespanMiddleware Table Resolution Refusal "
-        "Split WSGIBridge"
+        "Mount Lifespan Dispatcher PreparedChange DispatchMiddleware LifespanMiddleware Table Resolution "
+        "Refusal Split WSGIBridge"
     ),
     "Layers": (
         "LimitMiddleware TimeoutMiddleware CheckMiddleware ContextMiddleware ContainMiddleware "
@@ -30,7 +30,8 @@ GROUPS = {
     ),
 }
 METHODS = {
-    "Dispatcher": ("change", "add", "remove", "replace", "only", "url_path_for"),
+    "Dispatcher": ("change", "prepare", "add", "remove", "replace", "only", "url_path_for"),
+    "PreparedChange": ("commit", "abort"),
     "Table": ("decide", "resolve", "apply", "check"),
     "TenantResolver": ("resolve", "invalidate", "invalidate_tenant", "normal"),
     "TenantApps": ("start", "evict", "pin", "unpin"),

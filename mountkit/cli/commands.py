@@ -12,11 +12,11 @@ from typing import Any
 
 import anyio
 
-from mountkit.cli.failures import UserError, text_of
-from mountkit.cli.finding import Found, find_app
 from mountkit.cli.printing import Column, Printer, Row, use_what_can_be_shown
 from mountkit.cli.requests import ask
 from mountkit.cli.trees import count_mounts, print_tree, tree_of
+from mountkit.config.failures import UserError, text_of
+from mountkit.config.finding import Found, find_app
 from mountkit.exceptions import MountkitError
 from mountkit.inspection.audits import check
 from mountkit.inspection.explanations import (

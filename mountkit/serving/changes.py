@@ -12,7 +12,7 @@ import anyio
 from starlette.routing import BaseRoute
 from starlette.routing import Mount as StarletteMount
 
-from mountkit.exceptions import PatternError, shown
+from mountkit.exceptions import MountkitError, PatternError, shown
 from mountkit.lifespans.children import children_of, mounts_of
 from mountkit.lifespans.options import check_seconds
 from mountkit.lifespans.runners import LifespanRunner
@@ -53,11 +53,34 @@ class Changes:
         drain_timeout: float | None,
     ) -> None:
         """See `Dispatcher.change`."""
+        work = self.prepare(add, remove, replace, drain_timeout)
+        del add, remove, replace  # what is left of them is freed in steps
+        await (await work).commit()
+
+    async def prepare(
+        self,
+        add: Iterable[Mount],
+        remove: Iterable[Mount],
+        replace: Iterable[tuple[Mount, Mount]],
+        drain_timeout: float | None,
+    ) -> PreparedChange:
+        """See `Dispatcher.prepare`."""
         check_seconds("drain_timeout", drain_timeout, least="from 0")
         news, olds, change = await gently(self._checked(add, remove, replace))
-        del add, remove, replace  # what is left of them is freed in steps, below
+        del add, remove, replace
         await gently(self._table.plan(**change))
         await self._start(news)
+        return PreparedChange(self, news, olds, change, drain_timeout)
+
+    async def commit(
+        self,
+        news: dict[int, Mount],
+        olds: dict[int, Mount],
+        change: dict[str, Any],
+        drain_timeout: float | None,
+    ) -> None:
+        """Change the table, and bring what has left to its end."""
+        self._forget(news)
         try:
             await gently(self._table.gradually(**change))
         except BaseException:  # another change was quicker, or this one was cancelled
@@ -66,6 +89,11 @@ class Changes:
         self._pending.append(olds)
         await self._lifespans.finish(partial(self._retire, olds, drain_timeout))
         await gently(dropped([news, olds, *change.values()]), is_shielded=True)
+
+    async def abort(self, news: dict[int, Mount]) -> None:
+        """Stop the apps of mounts that have not come into the table."""
+        self._forget(news)
+        await self._lifespans.stop([*children_of(news.values())])
 
     def _checked(
         self,
@@ -107,8 +135,9 @@ class Changes:
         try:
             await gently(in_steps(_drained(news, None)))
             await self._lifespans.start(await gently(in_steps(children_of(news.values()))))
-        finally:
+        except BaseException:
             self._forget(news)
+            raise
 
     async def _retire(self, olds: dict[int, Mount], drain_timeout: float | None) -> None:
         """Drain mounts that are no longer in the table, and stop their apps."""
@@ -125,6 +154,46 @@ class Changes:
 
     def _forget(self, mounts: dict[int, Mount]) -> None:
         self._pending = [some for some in self._pending if some is not mounts]
+
+
+class PreparedChange:
+    """A change whose new apps are up and whose table has not changed: see `Dispatcher.prepare`.
+
+    Call `commit` or `abort`, once. If neither is called, the new apps run until the server stops.
+    """
+
+    def __init__(self, changes: Changes, *parts: Any) -> None:
+        self._changes = changes
+        self._parts: tuple[Any, ...] | None = parts
+
+    async def commit(self) -> None:
+        """Change the table, and drain and stop what has left it, as `Dispatcher.change` does.
+
+        Raises:
+            PatternError: another change has removed one of the mounts since.
+            ConflictError: another change has added an equivalent mount since.
+                In both cases nothing has changed, and the new apps are stopped.
+            MountkitError: it was committed or aborted before.
+        """
+        work = self._changes.commit(*self._taken())
+        await work
+
+    async def abort(self) -> None:
+        """Stop the new apps. Nothing has changed.
+
+        Raises:
+            MountkitError: it was committed or aborted before.
+        """
+        await self._changes.abort(self._taken()[0])
+
+    def _taken(self) -> tuple[Any, ...]:
+        parts, self._parts = self._parts, None
+        if parts is None:
+            raise MountkitError(
+                "The change was committed or aborted before; prepare another with "
+                "Dispatcher.prepare()."
+            )
+        return parts
 
 
 def _drained(mounts: dict[int, Mount], since: float | None) -> Iterator[Traffic | None]:

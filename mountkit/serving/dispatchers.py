@@ -22,7 +22,7 @@ from mountkit.lifespans.runs import Health, HealthReport
 from mountkit.matching.decisions import Refusal, Resolution
 from mountkit.matching.paths import split_root_path
 from mountkit.matching.tables import Table
-from mountkit.serving.changes import DRAIN_TIMEOUT, Changes, checked_mounts
+from mountkit.serving.changes import DRAIN_TIMEOUT, Changes, PreparedChange, checked_mounts
 from mountkit.serving.escapes import EscapeWatch
 from mountkit.serving.exposures import with_exposures
 from mountkit.serving.mounts import Mount
@@ -265,6 +265,29 @@ class Dispatcher:
         work = self._changes.apply(add, remove, replace, drain_timeout)
         del add, remove, replace  # mounts that nothing else holds are freed in steps
         await work
+
+    async def prepare(
+        self,
+        *,
+        add: Iterable[Mount] = (),
+        remove: Iterable[Mount] = (),
+        replace: Iterable[tuple[Mount, Mount]] = (),
+        drain_timeout: float | None = DRAIN_TIMEOUT,
+    ) -> PreparedChange:
+        """The first half of `change`: validate the table and start the new apps, so that several
+        processes can change at the same moment, or not at all.
+
+            change = await dispatcher.prepare(add=[mount])
+            await change.commit()  # or change.abort()
+
+        Takes the arguments of `change`, and raises what it raises.
+
+        Returns:
+            What commits the change or aborts it. Until then no request sees anything of it.
+        """
+        work = self._changes.prepare(add, remove, replace, drain_timeout)
+        del add, remove, replace
+        return await work
 
 
 class Underneath(Mount):

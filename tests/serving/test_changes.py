@@ -104,6 +104,73 @@ async def test_no_request_before_startup_ends() -> None:
         assert [health.status for health in app.health] == ["serving"]
 
 
+async def test_a_prepared_change_is_seen_once_it_is_committed() -> None:
+    """Until then the new app is up, and the old one serves."""
+    log: Log = []
+    old, new = Mount("/x", actor("old", log)), Mount("/x", actor("new", log))
+    app = Dispatcher([old])
+    async with running(app) as server:
+        change = await app.prepare(replace=[(old, new)])
+        assert log == ["old up", "new up"]
+        assert (await server.ask("/x"))[2] == b'{"app":"old"}'
+        assert [health.status for health in app.health] == ["serving", "serving"]
+        await change.commit()
+        assert log == ["old up", "new up", "old down"]
+        assert (await server.ask("/x"))[2] == b'{"app":"new"}'
+
+
+async def test_an_aborted_change_leaves_nothing() -> None:
+    """Its new app is stopped, and may come again."""
+    log: Log = []
+    b = Mount("/b", actor("b", log))
+    app = Dispatcher([Mount("/a", actor("a", log))])
+    async with running(app) as server:
+        await (await app.prepare(add=[b])).abort()
+        assert log == ["a up", "b up", "b down"]
+        assert [health.mount for health in app.health] == ["/a"]
+        await app.add(b)
+        assert await status_of(server, "/b") == 200
+
+
+async def test_a_mount_of_a_prepared_change_is_in_no_other() -> None:
+    b = Mount("/b", actor("b", []))
+    app = Dispatcher()
+    async with running(app):
+        await app.prepare(add=[b])
+        with pytest.raises(PatternError, match="still starting or draining"):
+            await app.add(b)
+
+
+async def test_a_prepared_change_that_another_has_overtaken() -> None:
+    """It is refused, and its app is stopped."""
+    log: Log = []
+    app = Dispatcher()
+    async with running(app):
+        change = await app.prepare(add=[Mount("/b", actor("late", log))])
+        await app.add(Mount("/b", actor("b", log)))
+        with pytest.raises(ConflictError):
+            await change.commit()
+        assert log == ["late up", "b up", "late down"]
+
+
+@pytest.mark.parametrize("second", ["commit", "abort"])
+@pytest.mark.parametrize("first", ["commit", "abort"])
+async def test_a_prepared_change_ends_once(first: str, second: str) -> None:
+    app = Dispatcher()
+    change = await app.prepare(add=[Mount("/b", actor("b", []))])
+    await getattr(change, first)()
+    with pytest.raises(MountkitError, match=r"committed or aborted before; prepare another"):
+        await getattr(change, second)()
+
+
+async def test_a_server_stops_the_apps_of_a_change_that_nobody_ended() -> None:
+    log: Log = []
+    app = Dispatcher()
+    async with running(app):
+        await app.prepare(add=[Mount("/b", actor("b", log))])
+    assert log == ["b up", "b down"]
+
+
 async def test_removed_and_shut_down() -> None:
     """An app with nothing in flight is stopped at once."""
     log: Log = []

@@ -24,7 +24,7 @@ from mountkit import (
     WSGIBridge,
 )
 from mountkit.cli import commands, main
-from mountkit.cli.finding import Found
+from mountkit.config.finding import Found
 from tests.support.requests import asked
 from tests.support.scopes import scope_of
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from starlette.routing import BaseRoute
 
-from mountkit.cli.failures import UserError, place_of
+from mountkit.config.failures import UserError, place_of
 from mountkit.exceptions import InterfaceError, MountkitError, shown
 from mountkit.inspection.layers import describe, has_mounts
 from mountkit.wsgi.detection import recognise
