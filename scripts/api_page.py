@@ -10,8 +10,8 @@ import mountkit
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 GROUPS = {
     "Mounts and what decides between them": (
-        "Mount Lifespan Dispatcher PreparedChange DispatchMiddleware LifespanMiddleware Table Resolution "
-        "Refusal Split WSGIBridge"
+        "Mount Lifespan Dispatcher PreparedChange DispatchMiddleware LifespanMiddleware Table "
+        "Resolution Refusal Split WSGIBridge"
     ),
     "Layers": (
         "LimitMiddleware TimeoutMiddleware CheckMiddleware ContextMiddleware ContainMiddleware "
