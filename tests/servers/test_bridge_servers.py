@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support.servers import SERVERS, Server, serve
+from tests.support.waiting import wait_until
 
 MIB = 1024 * 1024
 APP = "tests.support.apps.wsgi_faults:app"
@@ -37,15 +38,6 @@ def ask(server: Server, path: str, method: str = "GET", **options: Any) -> httpx
 def status(server: Server) -> dict[str, int]:
     found: dict[str, int] = ask(server, "/status").json()
     return found
-
-
-def eventually(is_true: Callable[[], bool], seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 @contextmanager
@@ -121,7 +113,7 @@ def test_a_client_that_goes(server: Server) -> None:
         before = status(server)
         with connection(server, "GET /endless HTTP/1.1\nHost: a\n\n") as raw:
             assert raw.recv(20)
-        assert eventually(lambda: status(server)["closed"] > before["closed"])  # noqa: B023
+        wait_until(lambda: status(server)["closed"] > before["closed"])  # noqa: B023
         assert status(server)["finished"] == 0
 
 
@@ -166,7 +158,7 @@ def test_an_app_that_hangs(name: str) -> None:
             raw = socket.create_connection(("127.0.0.1", server.port), timeout=20)
             raw.sendall(b"GET /hangs HTTP/1.1\r\nHost: a\r\n\r\n")
             sockets.append(raw)
-        assert eventually(lambda: ask(server, "/hangs").status_code == 503)
+        wait_until(lambda: ask(server, "/hangs").status_code == 503)
         started = time.monotonic()
         assert ask(server, "/valid").text == "nothing"
         assert time.monotonic() - started < 2
@@ -175,7 +167,7 @@ def test_an_app_that_hangs(name: str) -> None:
         pid = status(server)["pid"]
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(20)
-        assert eventually(lambda: not _is_running(pid))
+        wait_until(lambda: not _is_running(pid))
 
 
 GRACE = {
@@ -196,7 +188,7 @@ def test_an_app_that_hangs_outlives_no_grace(name: str) -> None:
             time.sleep(0.3)
             server.process.send_signal(signal.SIGTERM)
             server.process.wait(12)
-            assert eventually(lambda: not _is_running(pid))
+            wait_until(lambda: not _is_running(pid))
 
 
 def _is_running(pid: int) -> bool:

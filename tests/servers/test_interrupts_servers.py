@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.support.servers import SERVERS, Server, exit_status, serve, start
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(params=SERVERS)
@@ -50,10 +50,7 @@ def noise(server: Server) -> list[str]:
 
 
 def wait_for(record: Path, line: str) -> None:
-    deadline = time.monotonic() + 30
-    while line not in record.read_text().splitlines():
-        assert time.monotonic() < deadline, record.read_text()
-        time.sleep(0.02)
+    wait_until(lambda: line in record.read_text().splitlines(), shown=record.read_text)
 
 
 @pytest.mark.parametrize("variant", [name for name in SERVERS if name != "granian"])
@@ -119,10 +116,10 @@ def test_twice(variant: str, record: Path) -> None:
             streamed.sendall(b"GET /slow/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert streamed.recv(4) == b"HTTP"
             interrupt(server)
-            deadline = time.monotonic() + 30
-            while "CTRL+C to force quit" not in server.output.split("Shutting down")[-1]:
-                assert time.monotonic() < deadline, server.output
-                time.sleep(0.02)
+            wait_until(
+                lambda: "CTRL+C to force quit" in server.output.split("Shutting down")[-1],
+                shown=lambda: server.output,
+            )
             interrupt(server)
             exit_status(server)
         assert "mounted at" not in server.output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.servers import SERVERS, Server, serve
+from tests.support.waiting import wait_until
 
 every_server = pytest.mark.parametrize("name", SERVERS)
 
@@ -86,8 +86,7 @@ def test_an_app_that_leaves_ends_its_stream(name: str) -> None:
                 httpx.Client(base_url=server.url, timeout=60) as third,
             ):
                 evicted = pool.submit(control, second, "/evict?tenant=acme")
-                while control(third, "/health") == {"tenant 'acme'": "serving"}:
-                    time.sleep(0.01)
+                wait_until(lambda: control(third, "/health") != {"tenant 'acme'": "serving"})
                 control(third, "/release?tenant=acme")
                 assert [*lines] == ["acme ends"]
                 assert evicted.result() == ["acme up", "acme streamed", "acme down"]

@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import raw
 from tests.support.servers import SERVERS, Server, serve
+from tests.support.waiting import wait_until
 
 APP = "tests.support.apps.wsgi_border:app"
 CHUNKED = ("Transfer-Encoding", "chunked")
@@ -44,15 +45,6 @@ def post(server: Server, target: str, body: bytes, *headers: tuple[str, str]) ->
 
 def get(server: Server, path: str) -> httpx.Response:
     return httpx.get(server.url + path, timeout=20)
-
-
-def eventually(is_true: Callable[[], bool], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @contextmanager
@@ -107,7 +99,7 @@ def test_a_body_without_a_length_that_is_too_long(server: Server) -> None:
     """Is a 411, and the log says why; an app that reads to the end gets it."""
     response = post(server, "/short", chunked(b"x" * 2000), CHUNKED)
     assert response.status == 411
-    assert eventually(lambda: "raise WSGIBridge(spool=)" in server.output)
+    wait_until(lambda: "raise WSGIBridge(spool=)" in server.output)
     assert post(server, "/short", chunked(b"x" * 1000), CHUNKED).body == b"1000:" + b"x" * 1000
 
 
@@ -193,16 +185,16 @@ def test_a_receive_and_a_send_that_never_suspend(name: str, path: str) -> None:
 def test_clients_that_leave_the_queue(server: Server) -> None:
     """Give their places back at once, though the only thread of the mount is taken."""
     with sending(server, raw.request("/holds/hold")):
-        assert eventually(lambda: get(server, "/pending").json() == 1)
+        wait_until(lambda: get(server, "/pending").json() == 1)
         for _ in range(3):
             with ExitStack() as clients:
                 for _ in range(3):
                     clients.enter_context(sending(server, raw.request("/holds/x")))
-                assert eventually(lambda: get(server, "/pending").json() == 4)
+                wait_until(lambda: get(server, "/pending").json() == 4)
                 assert get(server, "/holds/x").status_code == 503
-            assert eventually(lambda: get(server, "/pending").json() == 1, 5)
+            wait_until(lambda: get(server, "/pending").json() == 1, seconds=5)
         with sending(server, raw.request("/holds/x")) as waits:
-            assert eventually(lambda: get(server, "/pending").json() == 2)
+            wait_until(lambda: get(server, "/pending").json() == 2)
             assert httpx.post(f"{server.url}/let-go").status_code == 200
             assert waits.recv(12) == b"HTTP/1.1 200"
 
