@@ -20,6 +20,7 @@ from benchmarks.measuring import read
 from mountkit import Dispatcher, check
 from mountkit.matching.findings import Code
 from scripts import api_page
+from tests.support.commands import run
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -82,16 +83,9 @@ def printed(command: str, folder: Path) -> str:
     """What a command of a page prints."""
     prompt, program, *arguments = shlex.split(command)
     assert (prompt, program) == ("$", "mountkit")
-    run = subprocess.run(
-        [sys.executable, "-m", "mountkit", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"},
-        check=False,
-    )
-    assert run.stderr == ""
-    return "".join(line.rstrip() + "\n" for line in run.stdout.splitlines())
+    done = run(folder, *arguments)
+    assert done.stderr == ""
+    return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
 
 
 def anchors(page: Path) -> set[str]:
@@ -211,7 +205,7 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     for _, options, text in blocks(TESTING, "python"):
         (tmp_path / options.removeprefix('title="').removesuffix('"')).write_text(text, "utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "."]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     asked = len(re.findall(r"^(?:async )?def test_", TESTING.read_text("utf-8"), re.MULTILINE))
-    assert int(re.search(r"(\d+) passed", run.stdout)[1]) >= asked  # type: ignore[index]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= asked  # type: ignore[index]

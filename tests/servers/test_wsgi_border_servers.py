@@ -257,8 +257,8 @@ def test_an_upload_that_is_cut_off(name: str) -> None:
         ):
             data = raw.request("/flask/read", method="POST", headers=headers, body=body)
             with sending(server, data):
-                time.sleep(0.2)
-            assert get(server, "/well").json() == "well"
+                wait_until(lambda: get(server, "/in-flight").json()["/flask"] == 1)
+            wait_until(lambda: get(server, "/in-flight").json()["/flask"] == 0)
         assert httpx.post(f"{server.url}/flask/read", content=b"x").text == "1"
         assert "Traceback" not in server.output
 

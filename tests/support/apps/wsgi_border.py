@@ -152,6 +152,11 @@ async def pending(request: Request) -> JSONResponse:
     return JSONResponse(holder.child.asgi._pool.pending)  # type: ignore[union-attr]
 
 
+async def in_flight(request: Request) -> JSONResponse:
+    """How many requests each mount has."""
+    return JSONResponse({one.mount: one.in_flight for one in app.health})
+
+
 async def let_go(request: Request) -> JSONResponse:
     held.set()
     return JSONResponse(None)
@@ -195,6 +200,7 @@ app = Dispatcher(
         routes=[
             Route("/well", well),
             Route("/pending", pending),
+            Route("/in-flight", in_flight),
             Route("/let-go", let_go, methods=["POST"]),
         ]
     ),
