@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support import http
 from tests.support.servers import SERVERS, Server, serve
 from tests.support.waiting import wait_until
 
@@ -32,7 +33,7 @@ def server(name: str) -> Iterator[Server]:
 
 
 def ask(server: Server, path: str, method: str = "GET", **options: Any) -> httpx.Response:
-    return httpx.request(method, server.url + path, timeout=20, **options)
+    return http.request(method, server.url + path, timeout=20, **options)
 
 
 def status(server: Server) -> dict[str, int]:
@@ -134,12 +135,12 @@ def test_large_bodies_in_bounded_memory(server: Server, name: str) -> None:
     ask(server, "/files/down/1")
     ask(server, "/reset", "POST")
     before = status(server)["peak"]
-    with httpx.stream("GET", f"{server.url}/files/down/{size}", timeout=60) as response:
+    with http.stream("GET", f"{server.url}/files/down/{size}", timeout=60) as response:
         received = sum(map(len, response.iter_raw()))
     assert received == size * MIB
     chunk = b"x" * 65_536
     headers = {"content-length": str(size * MIB)}
-    response = httpx.post(
+    response = http.post(
         f"{server.url}/files/up",
         content=(chunk for _ in range(size * 16)),
         headers=headers,

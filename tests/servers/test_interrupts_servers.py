@@ -9,10 +9,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 from websockets.sync.client import connect
 
+from tests.support import http
 from tests.support.servers import SERVERS, Server, exit_status, serve, start
 from tests.support.waiting import wait_until
 
@@ -84,7 +84,7 @@ def test_an_app_that_raises_it_as_it_starts(name: str, record: Path, phase: str)
 def test_while_it_serves(name: str, record: Path) -> None:
     """With a stream and a websocket open, whose clients leave then."""
     with serve(name, "tests.support.apps.interrupted:app", env=environ(record, "")) as server:
-        assert httpx2.get(f"{server.url}/wsgi").text == "wsgi"
+        assert http.get(f"{server.url}/wsgi").text == "wsgi"
         with socket.create_connection(("127.0.0.1", server.port)) as streamed:
             streamed.sendall(b"GET /slow/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert streamed.recv(4) == b"HTTP"

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support import raw
+from tests.support import http, raw
 from tests.support.servers import SERVERS, Server, serve
 from tests.support.waiting import wait_until
 
@@ -44,7 +44,7 @@ def post(server: Server, target: str, body: bytes, *headers: tuple[str, str]) ->
 
 
 def get(server: Server, path: str) -> httpx.Response:
-    return httpx.get(server.url + path, timeout=20)
+    return http.get(server.url + path, timeout=20)
 
 
 @contextmanager
@@ -195,7 +195,7 @@ def test_clients_that_leave_the_queue(server: Server) -> None:
             wait_until(lambda: get(server, "/pending").json() == 1, seconds=5)
         with sending(server, raw.request("/holds/x")) as waits:
             wait_until(lambda: get(server, "/pending").json() == 2)
-            assert httpx.post(f"{server.url}/let-go").status_code == 200
+            assert http.post(f"{server.url}/let-go").status_code == 200
             assert waits.recv(12) == b"HTTP/1.1 200"
 
 
@@ -209,7 +209,7 @@ def test_slow_uploads(server: Server, path: str, length: int) -> None:
             for _ in range(6)
         ]
         for _ in range(3):
-            response = httpx.post(f"{server.url}{path}/x", content=b"hello", timeout=10)
+            response = http.post(f"{server.url}{path}/x", content=b"hello", timeout=10)
             assert response.text == "5"
         for client in slow:
             client.sendall(b"x")
@@ -233,11 +233,11 @@ def test_uploads_that_nobody_reads(server: Server) -> None:
 def test_the_memory_of_slow_uploads() -> None:
     """Is 256 KiB each at most, and what the server buffers; the rest is in files."""
     with serve("uvicorn-httptools", APP) as server, ExitStack() as clients:
-        assert httpx.post(f"{server.url}/one/x", content=b"hello").text == "5"
+        assert http.post(f"{server.url}/one/x", content=b"hello").text == "5"
         before = memory(server)
         for _ in range(20):
             clients.enter_context(sending(server, upload("/one", 6_000_000, 5_000_000)))
-        assert httpx.post(f"{server.url}/one/x", content=b"hello", timeout=20).text == "5"
+        assert http.post(f"{server.url}/one/x", content=b"hello", timeout=20).text == "5"
         assert memory(server) - before < 25 * 1024
 
 
@@ -259,17 +259,17 @@ def test_an_upload_that_is_cut_off(name: str) -> None:
             with sending(server, data):
                 wait_until(lambda: get(server, "/in-flight").json()["/flask"] == 1)
             wait_until(lambda: get(server, "/in-flight").json()["/flask"] == 0)
-        assert httpx.post(f"{server.url}/flask/read", content=b"x").text == "1"
+        assert http.post(f"{server.url}/flask/read", content=b"x").text == "1"
         assert "Traceback" not in server.output
 
 
 def test_an_app_that_wants_no_slash(server: Server) -> None:
     """Gets none if the mount says so; else the loop is told."""
     navigates = {"sec-fetch-mode": "navigate"}
-    response = httpx.get(f"{server.url}/bare/", headers=navigates, follow_redirects=True)
+    response = http.get(f"{server.url}/bare/", headers=navigates, follow_redirects=True)
     assert (response.url.path, response.text) == ("/bare", "''")
     with pytest.raises(httpx.TooManyRedirects):
-        httpx.get(f"{server.url}/loops/", headers=navigates, follow_redirects=True)
+        http.get(f"{server.url}/loops/", headers=navigates, follow_redirects=True)
     assert server.output.count("redirects '/loops/' to '/loops'") == 1
 
 
@@ -280,5 +280,5 @@ def test_gevent(loop: str) -> None:
     target = "tests.support.apps.gevent_late:app"
     with serve("uvicorn-h11", target, options=["--loop", loop]) as server:
         for body in (b"", b"hello", b"x" * 600_000):
-            response = httpx.post(f"{server.url}/slow", content=body, timeout=20)
+            response = http.post(f"{server.url}/slow", content=body, timeout=20)
             assert response.text == str(len(body))
