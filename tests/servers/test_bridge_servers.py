@@ -110,7 +110,7 @@ def test_100_continue(server: Server) -> None:
 
 def test_a_client_that_goes(server: Server) -> None:
     """Ends the app's iteration and closes its iterable; the mount's two threads are free again."""
-    for _ in range(4):
+    for _ in range(3):
         before = status(server)
         with connection(server, "GET /endless HTTP/1.1\nHost: a\n\n") as raw:
             assert raw.recv(20)
@@ -124,7 +124,7 @@ def test_a_slow_reader_holds_the_app_back(server: Server) -> None:
     before = status(server)["peak"]
     with connection(server, "GET /files/down/256 HTTP/1.1\nHost: a\n\n") as raw:
         assert raw.recv(20)
-        time.sleep(1)
+        time.sleep(0.5)
         grown = status(server)["peak"] - before
     assert grown < 5 * MIB
 
@@ -186,7 +186,7 @@ def test_an_app_that_hangs_outlives_no_grace(name: str) -> None:
     with serve(name, APP, options=GRACE[name]) as server:
         pid = status(server)["pid"]
         with connection(server, "GET /hangs HTTP/1.1\nHost: a\n\n"):
-            time.sleep(0.3)
+            wait_until(lambda: status(server)["threads"] == 1)
             server.process.send_signal(signal.SIGTERM)
             server.process.wait(12)
             wait_until(lambda: not _is_running(pid))

@@ -104,15 +104,15 @@ def test_a_body_without_a_length_that_is_too_long(server: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["/sized", "/django/echo", "/flask/echo", "/bottle/echo"])
-@pytest.mark.parametrize("variant", ["asyncio", "trio"])
-def test_http_2(variant: str, path: str) -> None:
+def test_http_2(server: Server, name: str, path: str) -> None:
     """Has bodies without a length, whatever the method."""
-    with serve(f"hypercorn-{variant}", APP) as server:
-        for method in ("POST", "GET") if path != "/bottle/echo" else ("POST",):
-            headers = [(":method", method), (":path", path), (":scheme", "http")]
-            response = raw.ask_h2(server.port, [*headers, (":authority", "a")], b"hello world")
-            assert response is not None
-            assert (response.status, response.body.removeprefix(b"11:")) == (200, b"hello world")
+    if name.startswith("uvicorn"):
+        pytest.skip("uvicorn has no HTTP/2")
+    for method in ("POST", "GET") if path != "/bottle/echo" else ("POST",):
+        headers = [(":method", method), (":path", path), (":scheme", "http")]
+        response = raw.ask_h2(server.port, [*headers, (":authority", "a")], b"hello world")
+        assert response is not None
+        assert (response.status, response.body.removeprefix(b"11:")) == (200, b"hello world")
 
 
 @pytest.mark.parametrize("path", ["/limited", "/limited-flask/read", "/limited-catching"])
@@ -174,7 +174,7 @@ def test_no_status_of_a_response(server: Server, path: str) -> None:
 def test_a_receive_and_a_send_that_never_suspend(name: str, path: str) -> None:
     """Hold up neither other apps nor the end of the server."""
     with serve(name, APP) as server, sending(server, raw.request(path)):
-        for _ in range(20):
+        for _ in range(10):
             started = time.monotonic()
             assert get(server, "/well").json() == "well"
             assert time.monotonic() - started < 2

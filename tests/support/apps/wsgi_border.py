@@ -81,7 +81,7 @@ def answering(status: str, *headers: tuple[str, str]) -> Any:
 
 
 def slow(environ: dict[str, Any], start_response: Any) -> Any:
-    time.sleep(2)
+    time.sleep(1)
     start_response("200 OK", TEXT)
     return [b"slow"]
 
@@ -106,7 +106,7 @@ class Replaying:
 
 def torrent(environ: dict[str, Any], start_response: Any) -> Any:
     start_response("200 OK", TEXT)
-    end = time.monotonic() + 3
+    end = time.monotonic() + 1.5
     while time.monotonic() < end:
         yield b"x" * 65_536
 
