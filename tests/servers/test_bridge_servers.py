@@ -127,11 +127,14 @@ def test_a_slow_reader_holds_the_app_back(server: Server) -> None:
         time.sleep(0.5)
         grown = status(server)["peak"] - before
     assert grown < 5 * MIB
+    # hypercorn may hold much of an answer to a client that has gone, until the app has ended.
+    wait_until(lambda: status(server)["files"] == 0)
 
 
 def test_large_bodies_in_bounded_memory(server: Server, name: str) -> None:
-    """Much more goes through than is ever held: a GiB each way on one server, less on the others."""
-    size = 1024 if name == "uvicorn-httptools" else 128
+    """Much more goes through than is ever held: half a GiB each way on one server, less on the
+    others."""
+    size = 512 if name == "uvicorn-httptools" else 128
     ask(server, "/files/down/1")
     ask(server, "/reset", "POST")
     before = status(server)["peak"]
