@@ -200,6 +200,7 @@ def test_scripts_of_the_readme_are_there() -> None:
         assert os.access(ROOT / name, os.X_OK)
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     """Each block is a file; pytest runs them in a process of its own, as a reader would."""
     for _, options, text in blocks(TESTING, "python"):

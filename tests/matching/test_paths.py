@@ -533,7 +533,7 @@ TEXTS = st.lists(
 
 
 @example(ACCEPTED[1], "a-b-c-dx")
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.sampled_from(ACCEPTED), TEXTS)
 def test_matches_as_starlette_does(pattern: str, text: str) -> None:
     """The same texts, with the same values: an exact path as a route, a prefix as a mount."""

@@ -101,7 +101,10 @@ def start(
     fd = None if name == "granian" or uds else listener.fileno()
     if fd is None:
         listener.close()
-    environ = {**os.environ, **(env or {}), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"}
+    # Their coverage is not measured: each would start much later, and what mountkit does in them
+    # the other tests cover.
+    ours = {key: os.environ[key] for key in os.environ if not key.startswith("COVERAGE_PROCESS")}
+    environ = {**ours, **(env or {}), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"}
     with TemporaryFile() as output:
         process = subprocess.Popen(
             [
