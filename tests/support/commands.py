@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 _ROOT = Path(__file__).parents[2]
+_servers: list[subprocess.Popen[str]] = []
 
 
 def run(
@@ -52,9 +52,11 @@ def _server(has_extra: bool) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", cwd=_ROOT,
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
-    atexit.register(_stop, server)
+    _servers.append(server)
     return server
 
 
-def _stop(server: subprocess.Popen[str]) -> None:
-    server.communicate()  # it ends with its input
+def stop() -> None:
+    """Stop those servers; they end with their input."""
+    for server in _servers:
+        server.communicate()
