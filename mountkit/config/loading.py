@@ -131,7 +131,7 @@ def _name_of(target: str, folder: Path, main: Path) -> str:
     """`module:attribute`, or the path of a file with the attribute."""
     name, colon, attribute = target.rpartition(":")
     if colon and (name.endswith(".py") or "/" in name):
-        return f"{folder / name}:{attribute}"
+        return f"{(folder / name).with_suffix('.py')}:{attribute}"
     return target
 
 

@@ -111,7 +111,7 @@ def parse(source: Source, environ: Mapping[str, str] = os.environ) -> SiteConfig
     """
     files = [_File(name, text, environ) for name, text in source.texts.items()]
     main = files[0]
-    server = _single(main, ServerConfig, "server") or ServerConfig()
+    server = _from(main, _single(main, ServerConfig, "server") or ServerConfig())
     status = _single(main, StatusConfig, "status")
     metrics = _single(main, MetricsConfig, "metrics")
     _check_single(main, server, status, metrics)
@@ -151,6 +151,18 @@ def _single(file: _File, model: type[_M], name: str) -> _M | None:
         return None
     found = file.read(model, (name,), file.table[name])
     return None if found is None else found[0]
+
+
+def _from(main: _File, server: ServerConfig) -> ServerConfig:
+    """With its paths from the folder of the file."""
+    folder = FilePath(main.name).parent
+    changes: dict[str, Any] = {}
+    if server.unix_socket is not None:
+        changes["unix_socket"] = str(folder / server.unix_socket)
+    if server.tls is not None:
+        paths = {"cert": str(folder / server.tls.cert), "key": str(folder / server.tls.key)}
+        changes["tls"] = server.tls.model_copy(update=paths)
+    return server.model_copy(update=changes)
 
 
 def _check_single(
@@ -288,9 +300,14 @@ def _name_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
 
 
 def _env_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
+    """Variables that cannot be set, or to two values."""
     first: dict[str, MountConfig] = {}
     for mount in mounts:
         for name, value in mount.env.items():
+            if not name or "=" in name or "\0" in name + value:
+                message = f"The variable {name!r} cannot be set; write a name such as 'DEBUG'."
+                yield mount.place.problem(message, "env", name)
+                continue
             other = first.setdefault(name, mount)
             if other.env[name] != value:
                 message = (
