@@ -52,6 +52,7 @@ class _File:
     text: str
     environ: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
+    refused: set[Path] = field(default_factory=set)
     lines: dict[Path, int] = field(default_factory=dict)
     table: dict[str, Any] = field(default_factory=dict)
     top: Path = ()
@@ -73,6 +74,7 @@ class _File:
 
     def refuse(self, path: Path, message: str) -> None:
         """Note a problem."""
+        self.refused.add(path)
         line = line_of(self.lines, (*self.top, *path))
         self.problems.append(Problem(self.name, line, key_of(path), message))
 
@@ -94,7 +96,8 @@ class _File:
                     exc = again
             if found is None:
                 for keys, message in messages(model, given.value, exc, path):
-                    self.problems.append(place.problem(message, *keys))
+                    if (*path, *keys) not in self.refused:
+                        self.problems.append(place.problem(message, *keys))
         return None if found is None or len(self.problems) > before else (found, place)
 
 
@@ -249,13 +252,12 @@ def _check_top(main: _File, included: Sequence[_File]) -> None:
 
 def _check_includes(main: _File, source: Source, environ: Mapping[str, str]) -> None:
     value = main.table.get("include", [])
-    if main.read(FileConfig, (), {"include": value}) is None:
-        return
-    for number, pattern in enumerate(include_patterns(source.main, main.text, environ)):
+    main.read(FileConfig, (), {"include": value})
+    for at, pattern in include_patterns(source.main, main.text, environ):
         path = str(FilePath(source.main).parent / pattern)
         if not has_magic(pattern) and path not in source.texts:
-            at: Path = ("include", number) if isinstance(value, list) else ("include",)
-            main.refuse(at, f"The file {pattern!r} to include does not exist; name another.")
+            message = f"The file {pattern!r} to include does not exist; name another."
+            main.refuse(("include", *at), message)
 
 
 def _folders(
@@ -263,7 +265,7 @@ def _folders(
 ) -> tuple[FilePath, ...]:
     """Those of the files, and those in which files to include may appear."""
     folders = [path.parent for path in paths]
-    for pattern in include_patterns(main.name, main.text, environ):
+    for _, pattern in include_patterns(main.name, main.text, environ):
         parts = takewhile(lambda part: not has_magic(part), FilePath(pattern).parts[:-1])
         folders.append(FilePath(main.name).parent.joinpath(*parts))
     return tuple(dict.fromkeys(folder for folder in folders if folder.is_dir()))
