@@ -113,9 +113,10 @@ class Loader:
         found = []
         for at, layer in enumerate(mount.middleware):
             try:
-                cls = self._imported(_name_of(layer.class_, mount.place.folder, self._folder))
+                cls: Any = self._imported(_name_of(layer.class_, mount.place.folder, self._folder))
                 options = layer.model_extra or {}
-                if not callable(cls) or is_built(cls):
+                is_class = callable(cls) and not is_built(cls)
+                if not is_class:
                     raise MountkitError(f"{layer.class_!r} is {shown(cls)}, not a class; name one.")
                 if reason := _not_called(cls, None, **options):
                     raise MountkitError(
