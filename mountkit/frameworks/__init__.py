@@ -316,6 +316,26 @@ def route_of(scope: Mapping[str, Any]) -> Any:
     return next(filter(None, answers), scope.get("route"))
 
 
+def route_below(scope: Mapping[str, Any], own_root: str) -> str | None:
+    """The template of the route that served this scope, below the app; `None` if the app does not
+    show it (Django).
+
+    Args:
+        own_root: the `root_path` of the scope before the app was called.
+    """
+    route = route_of(scope)
+    path_format = getattr(route, "path_format", None)
+    if not isinstance(path_format, str):
+        return None
+    grown: str = scope.get("root_path", "")
+    # Starlette's own mounts below the app grow its root_path in place. A mount that is itself the
+    # last route has its prefix in both.
+    inner = grown[len(own_root) :] if grown.startswith(own_root) else ""
+    if inner and hasattr(route, "app") and path_format.endswith("/{path}"):
+        inner = ""
+    return inner + path_format
+
+
 def wsgi_route_of(environ: Mapping[str, Any]) -> WSGIRoute | None:
     """The route that served this environ, in Starlette's form, `/item/{id}`."""
     answers = (one.wsgi_route_of(environ) for one in _with("wsgi_route_of") if one.wsgi_route_of)

@@ -3,7 +3,7 @@ is imported once for all of them.
 
 A line of its input is a JSON object with the folder, the arguments, the environment, and the files
 that get what is printed; a line of its output is the exit status. Its argument `plain` hides what
-the extra `cli` installs.
+the extras `cli` and `serve` install.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def run(command: dict[str, Any]) -> int:
 
 def serve() -> int:
     if sys.argv[1:] == ["plain"]:
-        sys.modules.update({"rich": None, "rich.console": None, "shtab": None})  # type: ignore[dict-item]
+        hidden: Any = dict.fromkeys(("rich", "rich.console", "shtab", "pydantic"))
+        sys.modules.update(hidden)
     else:
         import rich.console  # noqa: F401
     import mountkit.cli  # noqa: F401
