@@ -15,8 +15,9 @@ from starlette.types import Receive, Scope, Send
 from mountkit.answers import refuse_websocket
 from mountkit.exceptions import PatternError
 from mountkit.matching.accept import Accept
+from mountkit.status.explaining import Asked
 from mountkit.status.guards import HEADERS, Guard
-from mountkit.status.pages import CSP, Asked, Page, explanation_page, status_page
+from mountkit.status.pages import CSP, Page, explanation_page, status_page
 from mountkit.status.rates import View
 from mountkit.status.sections import live
 from mountkit.status.sources import Source, source_of
@@ -119,7 +120,7 @@ class Status:
         view, asked = self._view(scope), _asked(scope)
 
         async def look() -> str:
-            return live(*await view.look(), asked)
+            return live(*await view.look(), asked.filter)
 
         await Stream(look, view, lambda: self._is_closed).serve(receive, send)
 

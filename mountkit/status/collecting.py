@@ -34,7 +34,7 @@ from mountkit.status.snapshots import (
     WorkerStatus,
     latency_of,
 )
-from mountkit.status.words import conditions_of
+from mountkit.status.words import conditions_of, finding_in_words
 from mountkit.tenants.apps import TenantApps
 from mountkit.wsgi.bridge import WSGIBridge
 
@@ -131,7 +131,7 @@ class Collector:
         except Exception:  # of an app that is being changed, or of a user's own property
             self._checked = None
             return
-        self._findings = tuple(FindingStatus(f.code, f.message, f.is_note) for f in found)
+        self._findings = tuple(map(finding_in_words, found))
 
     def _walk(
         self, deciders: Iterable[Any], place: _Place, depth: int = _DEEPEST
@@ -237,6 +237,9 @@ def _status(name: str, place: _Place, known: _Known, meters: set[int]) -> MountS
         meters.add(id(known.meter.meter))
         meter = known.meter.meter.snapshot()
     is_of_run = health.error is not None and health.error is not mount.error
+    error = health.error
+    if error is not None and error.startswith(mount.where):
+        error = f"It{error.removeprefix(mount.where)}"
     pool = None if known.bridge is None else known.bridge.pool
     return MountStatus(
         name=name,
@@ -248,7 +251,7 @@ def _status(name: str, place: _Place, known: _Known, meters: set[int]) -> MountS
         since=health.since,
         in_flight=health.in_flight,
         answered=health.answered,
-        error=health.error,
+        error=error,
         error_at=health.since if is_of_run else mount.error_at,
         limit=known.limit,
         waiting=None if pool is None else max(pool.pending - pool.limit, 0),

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mountkit.status.explaining import Asked, explain_form, explanation
 from mountkit.status.rates import Rates
-from mountkit.status.sections import Asked, explain_form, explanation, filtered, live
+from mountkit.status.sections import filtered, live
 from mountkit.status.snapshots import Snapshot
 from mountkit.tasks import STRIDE
-
-__all__ = ["CSP", "Asked", "Page", "explanation_page", "status_page"]
 
 
 def _asset(name: str) -> str:
@@ -39,6 +38,7 @@ CSP: Final = "; ".join(
         f"script-src {_hash(_JS)}",
         f"style-src {_hash(_CSS)}",
         "connect-src 'self'",
+        "img-src data:",
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
@@ -74,8 +74,8 @@ def status_page(snapshot: Snapshot, rates: Rates, asked: Asked) -> Page:
     """The site."""
 
     def html() -> str:
-        shown = live(snapshot, rates, asked)
-        return _framed("Status", f'<div id="live">{shown}</div>{explain_form(asked, "")}')
+        shown = live(snapshot, rates, asked.filter)
+        return _framed("Status", f'<div id="live">{shown}</div>{explain_form(asked)}')
 
     def parts() -> Iterable[str]:
         rest = {**vars(snapshot), "mounts": ()}
@@ -95,8 +95,8 @@ def explanation_page(asked: Asked, found: dict[str, Any], status: int = 200) -> 
     """Who takes a URL, and why; `found` has an `error` if that cannot be told."""
 
     def html() -> str:
-        title = "Who takes this URL, and why"
-        return _framed(title, f"{explain_form(asked, 'asked')}{explanation(found)}")
+        title = "Explanation"
+        return _framed(title, f"{explain_form(asked)}{explanation(found)}")
 
     return Page(status, html, lambda: [_text(found)])
 
