@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
+import anyio.to_thread
 from anyio.lowlevel import current_token
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -22,7 +24,6 @@ from mountkit.status.rates import View
 from mountkit.status.sections import live
 from mountkit.status.sources import Source, source_of
 from mountkit.status.streams import Stream
-from mountkit.tasks import gently
 
 _HTML = Accept("text/html", wildcard=True)
 _JSON = Accept("application/json")
@@ -85,11 +86,12 @@ class Status:
         page = await pages[rest](scope)
         headers = {**HEADERS, "vary": "accept"}
         if _JSON.quality(scope) > _HTML.quality(scope):
-            body = await gently(page.json())
+            text = await anyio.to_thread.run_sync(page.json)
             headers["content-type"] = "application/json"
         else:
-            body = page.html().encode()
+            text = await anyio.to_thread.run_sync(page.html)
             headers |= {"content-security-policy": CSP, "content-type": "text/html; charset=utf-8"}
+        body = text.encode()
         headers["content-length"] = str(len(body))
         return Response(b"" if scope["method"] == "HEAD" else body, page.status, headers)
 
@@ -120,7 +122,8 @@ class Status:
         view, asked = self._view(scope), _asked(scope)
 
         async def look() -> str:
-            return live(*await view.look(), asked.filter)
+            render = partial(live, *await view.look(), asked.filter)
+            return await anyio.to_thread.run_sync(render)
 
         await Stream(look, view, lambda: self._is_closed).serve(receive, send)
 

@@ -40,7 +40,7 @@ from mountkit.wsgi.bridge import WSGIBridge
 
 # Mounts between which the loop is free, and mounts beyond which nothing is checked.
 _STRIDE = 50
-_MOST_CHECKED = 2000
+_MOST_CHECKED = 1000
 # Apps may be mounted in each other: mounts are followed so deep.
 _DEEPEST = 10
 
@@ -92,7 +92,7 @@ class Collector:
         self._checked: tuple[int, ...] | None = None  # the mounts that were checked
 
     def steps(self) -> Generator[None, None, Snapshot]:
-        """Take one, in steps of some tenths of a millisecond up to some milliseconds."""
+        """Take one, in steps of up to some milliseconds."""
         self._seen = {}
         mounts: list[MountStatus] = []
         tenants: list[TenantStatus] = []
@@ -186,8 +186,9 @@ def _routes_of(deciders: Iterable[Any]) -> Iterator[Any]:
     for one in deciders:
         if isinstance(one, Dispatcher):
             yield from (mount for mount in one.table.declared if isinstance(mount, Mount))
-            in_table = set(map(id, one.table.declared))
-            yield from (mount for mount in one._changes.mounts if id(mount) not in in_table)
+            if passing := one._changes.mounts:
+                in_table = set(map(id, one.table.declared))
+                yield from (mount for mount in passing if id(mount) not in in_table)
             if one.default is not None:
                 yield one.default
             continue
