@@ -23,7 +23,7 @@ from mountkit.matching.callers import short
 from mountkit.matching.rules import Rule
 from mountkit.middleware.limits import LimitMiddleware
 from mountkit.middleware.meters import MeterMiddleware
-from mountkit.serving.dispatchers import Dispatcher
+from mountkit.serving.dispatchers import Dispatcher, Underneath
 from mountkit.serving.mounts import Mount
 from mountkit.serving.tables import MountTable
 from mountkit.status.snapshots import (
@@ -141,7 +141,7 @@ class Collector:
                 known = self._look_up(route)
                 inner = place.below(route.label, route.name or route.label)
                 yield inner, known
-                below = known.deciders or _deciders(route.target)[0]
+                below = _deciders(route.target)[0] if known.deciders is None else known.deciders
             else:
                 text = getattr(route, "host", "") + getattr(route, "path", "")
                 inner = place.below(text, getattr(route, "name", "") or text)
@@ -203,6 +203,8 @@ def _look_at(mount: Mount) -> _Known:
     layers = [*takewhile(lambda one: one is not mount.target, within(mount.app))]
     limit = next((one.max_concurrency for one in layers if isinstance(one, LimitMiddleware)), None)
     deciders, is_final = _deciders(mount.target)
+    if isinstance(mount, Underneath):
+        deciders, is_final = (), True  # they are those of the dispatcher that it stands under
     inside = within(mount.target)
     return _Known(
         mount,
