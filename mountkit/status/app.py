@@ -98,7 +98,7 @@ class Status:
     def _view(self, scope: Scope) -> View:
         """What those look at who ask in this event loop."""
         self._source = source_of(self._source, scope, self, self._started)
-        token = current_token()
+        token = current_token().native_token
         view = self._views.get(token)
         if view is None or view.source is not self._source:
             view = self._views[token] = View(self._source)

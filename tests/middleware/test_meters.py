@@ -175,6 +175,14 @@ async def test_no_answer_to_a_client_that_has_gone() -> None:
     assert layer.meter.errors == {}
 
 
+async def test_messages_before_the_answer() -> None:
+    """Do not start it."""
+    hint: Message = {"type": "http.response.early_hint", "links": []}
+    layer = MeterMiddleware(Child([hint, {**START, "status": 201}, END], None))
+    await asked(layer, scope_of("/"))
+    assert counts(layer.meter) == {("GET", 201, ""): 1}
+
+
 async def test_an_answer_without_its_end() -> None:
     """Counts; servers break the connection."""
     layer = MeterMiddleware(Child([START], None))
