@@ -35,8 +35,7 @@ _MILLISECONDS = 60_000
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Server]:
-    env = {"STREAM_SECONDS": "3"}
-    with serve("uvicorn-httptools", "tests.support.apps.status_site:app", env=env) as server:
+    with serve("uvicorn-httptools", "tests.support.apps.status_site:app") as server:
         yield server
 
 

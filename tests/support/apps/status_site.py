@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -21,10 +20,6 @@ from mountkit import (
     Mount,
     Status,
 )
-from mountkit.status import streams
-
-# Where a test wants to see what comes after the end of a stream.
-streams._LONGEST = float(os.environ.get("STREAM_SECONDS", streams._LONGEST))
 
 
 async def index(request: Request) -> PlainTextResponse:
