@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from functools import partial
+from time import monotonic
 from typing import NamedTuple, TypeAlias
 
 import anyio
@@ -53,10 +53,10 @@ class View:
     async def look(self) -> tuple[Snapshot, Rates]:
         """The site, and the rates since the look before, if that was not long ago."""
         async with self._lock:
-            began = time.monotonic()
+            began = monotonic()
             if self._last is None or began - self._taken >= self.pause * 0.9:
                 snapshot = await self.source.snapshot()
-                self._taken = time.monotonic()
+                self._taken = monotonic()
                 self.pause = min(max(_FRESH, (self._taken - began) / _SHARE), _LONGEST)
                 if self._last is not None:
                     work = partial(rates_of, self._last, snapshot)

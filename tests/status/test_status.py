@@ -485,7 +485,7 @@ def test_requests_per_second() -> None:
 async def test_all_who_look_see_one_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that many readers cost no more than one."""
     now = [100.0]
-    monkeypatch.setattr(rates_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rates_module, "monotonic", lambda: now[0])
     source = Fixed(of(mount()))
     view = View(source)
     async with anyio.create_task_group() as tasks:
@@ -503,7 +503,7 @@ async def test_all_who_look_see_one_snapshot(monkeypatch: pytest.MonkeyPatch) ->
 async def test_large_sites_are_looked_at_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it costs is a small part of the time."""
     now = [100.0]
-    monkeypatch.setattr(rates_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rates_module, "monotonic", lambda: now[0])
 
     class Slow(Fixed):
         seconds = 0.25
@@ -525,7 +525,7 @@ async def test_large_sites_are_looked_at_less_often(monkeypatch: pytest.MonkeyPa
 def test_rates_are_shown(client: ClientFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each mount, and of all; the second look knows them."""
     now = [100.0]
-    monkeypatch.setattr(rates_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rates_module, "monotonic", lambda: now[0])
     source = Fixed(of(mount()))
     with client(Dispatcher(default=Status(source))) as session:
         assert "Per second – not known yet" in text_of(session.get("/").text)
