@@ -481,6 +481,15 @@ def test_requests_per_second() -> None:
     assert rate_of({}, {"2xx": 1}, 1000.0) == {}
 
 
+def test_requests_per_second_of_two_mounts_of_one_name() -> None:
+    """As while one takes the other's place: what both have answered counts."""
+    old, new = mount(answered={"2xx": 10}), mount(answered={"2xx": 4})
+    before = of(old, taken=1000.0)
+    leaving = replace(old, status="draining", answered={"2xx": 12})
+    after = of(new, leaving, taken=1002.0)
+    assert rates_of(before, after) == {("shop", "/shop"): Rate(3.0, 0.0)}
+
+
 @pytest.mark.anyio
 async def test_all_who_look_see_one_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that many readers cost no more than one."""
