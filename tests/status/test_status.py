@@ -137,7 +137,15 @@ def test_the_same_as_json(client: ClientFactory) -> None:
             assert response.headers["vary"] == "accept"
 
 
-PATHS = [("/", 200), ("/explain?url=/", 200), ("/x", 404), ("/explain/x", 404), ("/events/x", 404)]
+PATHS = [
+    ("/", 200),
+    ("/?" + "a=1&" * 50, 200),
+    ("/?q=%ff%00", 200),
+    ("/explain?url=/", 200),
+    ("/x", 404),
+    ("/explain/x", 404),
+    ("/events/x", 404),
+]
 
 
 @pytest.mark.parametrize(("path", "status"), PATHS)
