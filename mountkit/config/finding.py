@@ -176,20 +176,45 @@ def _in_module(module: ModuleType, attribute: str, is_factory: bool, file: str) 
         app = getattr(module, name)
         found = Found(app, f"{module.__name__}:{name}", os.path.relpath(file))
     else:
-        app = module
-        for name in attribute.split("."):
-            if not hasattr(app, name):
-                others = _names_of_apps(module)
-                fix = f"it has {', '.join(others)}" if others else "it has no app with mounts"
-                raise MountkitError(f"Module {module.__name__!r} has no {attribute!r}; {fix}.")
-            app = getattr(app, name)
-        found = Found(app, f"{module.__name__}:{attribute}")
+        found = Found(_attribute(module, attribute), f"{module.__name__}:{attribute}")
     if is_factory:
         found = found._replace(app=_made(found.app, found.name))
-    reason = _why_not(found.app, found.name.partition(":")[2], is_made=is_factory)
+    reason = reason_against(found.app, found.name, is_made=is_factory)
     if reason:
         raise MountkitError(f"{found.name!r} {reason}.")
     return found
+
+
+def _attribute(module: ModuleType, attribute: str) -> Any:
+    value: Any = module
+    for name in attribute.split("."):
+        if not hasattr(value, name):
+            others = _names_of_apps(module)
+            fix = f"it has {', '.join(others)}" if others else "it has no app with mounts"
+            raise MountkitError(f"Module {module.__name__!r} has no {attribute!r}; {fix}.")
+        value = getattr(value, name)
+    return value
+
+
+def imported(target: str, folder: Path) -> Any:
+    """What a name means, whatever it is.
+
+    Args:
+        target: `module:attribute`, or the path of a file, a colon and the attribute.
+        folder: where modules are looked for, before the current one.
+
+    Raises:
+        UserError: the user's module has raised.
+        MountkitError: there is no such module, file or attribute.
+    """
+    name, attribute = _divided(target)
+    if not attribute:
+        raise MountkitError(f"{target!r} lacks an attribute; write '{target}:app'.")
+    if not name.endswith(".py"):
+        return _attribute(_import(name, folder), attribute)
+    if not Path(name).is_file():
+        raise MountkitError(f"File {os.path.relpath(name)!r} does not exist; name another.")
+    return _attribute(_import_file(Path(name)), attribute)
 
 
 def _discovered(module: ModuleType, is_factory: bool) -> str:
@@ -243,6 +268,16 @@ def _needed(function: Any) -> list[str]:
         return []
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [one.name for one in parameters if one.default is one.empty and one.kind not in variadic]
+
+
+def reason_against(value: Any, target: str, *, is_made: bool = False) -> str:
+    """Why what a name means is no app, and what to write; `""` if it is one.
+
+    Args:
+        target: the name, `module:attribute`.
+        is_made: a factory has made it.
+    """
+    return _why_not(value, target.rpartition(":")[2], is_made=is_made)
 
 
 def _why_not(value: Any, name: str, *, is_made: bool = False) -> str:
