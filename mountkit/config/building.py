@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import anyio
 import anyio.to_thread
 from starlette.middleware import Middleware
 
@@ -114,6 +115,7 @@ class SiteChange:
 
     Attributes:
         added, removed, replaced: names of mounts.
+        changed: set by `commit` when the new site is served.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class SiteChange:
         self._config = config
         self._loaded = loaded
         self._prepared = prepared
+        self.changed: anyio.Event = prepared.changed
 
     async def commit(self) -> None:
         """Serve the new site. Returns when what has left is drained and stopped; the new site is

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mountkit.config.models import SiteConfig
+from mountkit.config.models import SiteConfig, StatusConfig
 from mountkit.config.parsing import parse
 from mountkit.config.sources import Source
 
@@ -20,12 +20,14 @@ class Job:
         source: the texts.
         generation: counts the texts that were in force, from 1.
         overrides: keys of `[server]` that the command has set.
+        status: `[status] listen`, if the command has set it.
         is_watched: the worker reports which modules it has imported, for `--reload`.
     """
 
     source: Source
     generation: int = 1
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    status: str | None = None
     is_watched: bool = False
 
     def config(self) -> SiteConfig:
@@ -36,7 +38,10 @@ class Job:
         """
         config = parse(self.source)
         server = config.server.model_copy(update=dict(self.overrides))
-        return replace(config, server=server)
+        status = config.status
+        if self.status is not None:
+            status = (status or StatusConfig()).model_copy(update={"listen": self.status})
+        return replace(config, server=server, status=status)
 
     def to_json(self) -> str:
         """For the worker."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from mountkit.exceptions import spelled
 from mountkit.logs import serve as logger
-from mountkit.server.channels import Channel, ChannelClosed, ChannelRefused
+from mountkit.server.channels import Channel, ChannelClosed, ChannelRefused, Handler
 from mountkit.server.deadlines import SPARE
 from mountkit.server.failures import WorkerError
 from mountkit.server.jobs import Job
@@ -30,6 +30,7 @@ class Process:
     Args:
         job: what it serves; a change puts another in its place.
         fds: of the sockets that it accepts from.
+        answer: what it may ask the parent.
         on_gone: called with its last snapshot.
 
     Attributes:
@@ -40,7 +41,12 @@ class Process:
     """
 
     def __init__(
-        self, job: Job, number: int, fds: Sequence[int], on_gone: Callable[[Snapshot], None]
+        self,
+        job: Job,
+        number: int,
+        fds: Sequence[int],
+        answer: Handler,
+        on_gone: Callable[[Snapshot], None],
     ) -> None:
         self.job = job
         self.number = number
@@ -48,8 +54,9 @@ class Process:
         self.since: float = time.time()
         self.pid: int = 0
         self.modules: list[str] = []
-        self.last: Snapshot | None = None
+        self.last: Snapshot | None = None  # what it answered last
         self._fds = fds
+        self._answer = answer
         self._on_gone = on_gone
         self._channel = Channel(self._hear)
         self._process: asyncio.subprocess.Process | None = None
@@ -67,7 +74,7 @@ class Process:
         """
         await asyncio.wait([self._is_ready, self.ended], return_when=asyncio.FIRST_COMPLETED)
         if not self._is_ready.done():
-            raise WorkerError(f"{self} has ended {_how(self.ended.result())} while it started.")
+            raise WorkerError(f"{self} has ended {how(self.ended.result())} while it started.")
         self._is_ready.result()
 
     async def ask(self, kind: str, **values: Any) -> Any:
@@ -112,8 +119,12 @@ class Process:
         await asyncio.wait([self.ended], timeout=seconds + _KILLED_AFTER)
         if not self.ended.done():
             logger.error("%s does not end within %s; it is killed.", self, spelled(seconds))
-            self.signal(signal.SIGKILL)
+            self.kill()
             await asyncio.wait([self.ended])
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.signal(signal.SIGKILL)
 
     def signal(self, number: int) -> None:
         """Send it a signal, if it runs."""
@@ -132,6 +143,10 @@ class Process:
                 self._process = await asyncio.create_subprocess_exec(
                     *command, *map(str, fds), pass_fds=fds
                 )
+            except OSError as exc:  # no memory, or too many processes
+                ours.close()
+                self._fail(WorkerError(f"{self} cannot be started: {exc.strerror}."))
+                return 1
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.pid = self._process.pid
@@ -144,6 +159,10 @@ class Process:
         self.state = "gone"
         return status
 
+    def _fail(self, error: WorkerError) -> None:
+        self._is_ready.set_exception(error)
+        self._is_ready.exception()  # it may be that nobody waits for it
+
     async def _hear(self, kind: str, values: dict[str, Any]) -> Any:
         if kind == "ready" and not self._is_ready.done():
             self.modules = values["modules"]
@@ -152,14 +171,16 @@ class Process:
                 self.state = "serving"
             self._is_ready.set_result(None)
         elif kind == "failed" and not self._is_ready.done():
-            self._is_ready.set_exception(WorkerError(values["error"], values["status"]))
-            self._is_ready.exception()  # it may be that nobody waits for it
+            self._fail(WorkerError(values["error"], values["status"]))
         elif kind == "gone":
             self._on_gone(Snapshot.from_dict(values["snapshot"]))
+        else:
+            return await self._answer(kind, values)
+        return None
 
 
-def _how(status: int) -> str:
-    """`"with status 1"`, `"by SIGKILL"`."""
+def how(status: int) -> str:
+    """How a process has ended: `"with status 1"`, `"by SIGKILL"`."""
     if status >= 0:
         return f"with status {status}"
     return f"by {signal.Signals(-status).name}"

@@ -21,6 +21,8 @@ from mountkit.server.failures import FAILED, MISUSED, ServeError, WorkerError
 if TYPE_CHECKING:
     import socket
 
+    import uvicorn
+
     from mountkit.config.models import ServerConfig
     from mountkit.types import ASGI3Application
 
@@ -100,18 +102,7 @@ async def serve_uvicorn(duty: Duty) -> None:
     """Raises:
     WorkerError: it did not start.
     """
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield  # the worker has its own
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets=sockets)
-            duty.on_ready()
-
-    server = Server(uvicorn_config(duty, duty.config))
+    server = quiet_uvicorn(_uvicorn_config(duty), duty.on_ready)
 
     async def end() -> None:
         await duty.stopped.wait()
@@ -133,17 +124,29 @@ async def serve_uvicorn(duty: Duty) -> None:
         ending.cancel()
 
 
-def uvicorn_config(app: Any, config: ServerConfig) -> Any:
-    """uvicorn's own configuration.
-
-    Raises:
-        WorkerError: its certificate cannot be used.
-    """
+def quiet_uvicorn(config: uvicorn.Config, on_ready: Callable[[], None]) -> uvicorn.Server:
+    """A server that leaves signals alone."""
     import uvicorn
 
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            on_ready()
+
+    return Server(config)
+
+
+def _uvicorn_config(duty: Duty) -> uvicorn.Config:
+    import uvicorn
+
+    config = duty.config
     tls = config.tls
     found = uvicorn.Config(
-        app,
+        duty,  # type: ignore[arg-type]
         interface="asgi3",
         lifespan="on",
         log_config=None,

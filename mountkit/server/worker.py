@@ -15,8 +15,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from starlette.middleware import Middleware
+
 from mountkit.config.building import Site, SiteChange
 from mountkit.config.failures import UserError, text_of
+from mountkit.config.finding import imported
 from mountkit.exceptions import MountkitError
 from mountkit.logs import serve as logger
 from mountkit.middleware.forwarded import ForwardedMiddleware
@@ -25,6 +28,8 @@ from mountkit.server.channels import Channel
 from mountkit.server.failures import FAILED, WorkerError
 from mountkit.server.jobs import Job
 from mountkit.server.servers import SERVERS, Duty, loop_factory
+from mountkit.server.sources import AskingSource
+from mountkit.serving.mounts import Mount
 from mountkit.status.sources import LocalSource
 
 #: The terminal sends the first to all processes, `kill -HUP` with a group the others.
@@ -65,6 +70,8 @@ def _send(end: socket.socket, kind: str, values: dict[str, Any]) -> None:
 
 def _told(exc: Exception) -> str:
     """The one line for the parent; the traceback of an app is logged here."""
+    for note in getattr(exc, "__notes__", ()):
+        logger.error("%s", note)
     if isinstance(exc, UserError):
         logger.error("%s", text_of(exc.error).rstrip())
     elif not isinstance(exc, MountkitError):
@@ -88,17 +95,18 @@ class Worker:
         log = config.server.log
         logs.set_up(log.level, log.format, log.access, f"worker {number}")
         self.site = Site.build(config)
-        self.generation: int = job.generation
         self._job = job
         self._sockets = sockets
         self._source = LocalSource(self.site.dispatcher)
         self._channel = Channel(self._answer)
         self._pending: tuple[Job, SiteChange] | None = None
+        self._draining: set[asyncio.Task[None]] = set()
 
     async def run(self, end: socket.socket) -> int:
         """Serve; the exit status."""
         server = self.site.config.server
         app: Any = self.site.dispatcher
+        await self._mount_page()
         if server.proxies:
             app = ForwardedMiddleware(app, trusted=server.proxies)
         self._duty = Duty(app, server, self._sockets, self._ready, _log_busy)
@@ -116,6 +124,18 @@ class Worker:
             await self._channel.flush()
         listening.cancel()
         return status
+
+    async def _mount_page(self) -> None:
+        """The page on a path of the site, behind the guard of the user's."""
+        config = self.site.config
+        if config.status is None or config.status.path is None:
+            return
+        from mountkit.status.app import Status
+
+        guard = imported(str(config.status.guard), config.files[0].parent)
+        page = Status(AskingSource(self._channel))
+        layers = [Middleware(guard)]
+        await self.site.dispatcher.add(Mount(config.status.path, page, middleware=layers))
 
     def _ready(self) -> None:
         files = _files_of_modules() if self._job.is_watched else []
@@ -163,10 +183,19 @@ class Worker:
         return {name: getattr(change, name) for name in ("added", "removed", "replaced")}
 
     async def _commit(self) -> None:
-        assert self._pending is not None
+        """The second half; what has left is drained after the answer."""
+        if self._pending is None:
+            raise WorkerError("There is no change to commit.")
         (job, change), self._pending = self._pending, None
-        await change.commit()
-        self._job, self.generation = job, job.generation
+        draining = asyncio.create_task(change.commit())
+        changed = asyncio.create_task(change.changed.wait())
+        await asyncio.wait([draining, changed], return_when=asyncio.FIRST_COMPLETED)
+        changed.cancel()
+        if draining.done():
+            draining.result()
+        self._draining.add(draining)
+        draining.add_done_callback(self._draining.discard)
+        self._job = job
 
     async def _abort(self) -> None:
         if self._pending is not None:

@@ -1,0 +1,64 @@
+"""What changes in folders. Files are compared by their content: editors rename, ConfigMaps swap
+links, and both remove a file for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import sysconfig
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
+from hashlib import sha256
+from pathlib import Path
+
+from watchfiles import DefaultFilter, awatch
+
+#: Milliseconds after which files are compared although nothing was reported, as on NFS.
+_AT_LEAST = 2000
+_RETRY = 1.0  # seconds
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platlib", "purelib")})
+
+
+async def batches(folders: Sequence[Path], *, are_deep: bool) -> AsyncIterator[set[str]]:
+    """The paths that have changed; an empty set now and then.
+
+    Args:
+        are_deep: with all folders below them, save `.git`, `.venv`, `node_modules` and the like.
+    """
+    while True:
+        there = [folder for folder in folders if folder.is_dir()]
+        try:
+            found = awatch(
+                *there,
+                watch_filter=DefaultFilter() if are_deep else None,
+                recursive=are_deep,
+                yield_on_timeout=True,
+                rust_timeout=_AT_LEAST,
+            )
+            async with aclosing(found):
+                async for changes in found:
+                    yield {path for _, path in changes}
+                    if any(folder.is_dir() for folder in folders if folder not in there):
+                        break  # one is back
+        except OSError:  # one has just gone
+            yield set()
+        await asyncio.sleep(_RETRY if not there else 0)
+
+
+def folders_of(files: Iterable[str]) -> list[Path]:
+    """The folders of the code that is not installed; those below others are left out."""
+    prefixes = tuple(f"{one}/" for one in (*_LIBRARIES, sys.prefix))
+    folders = {Path(file).parent for file in files if not file.startswith(prefixes)}
+    folders = {one for one in folders if one.is_dir()}
+    return sorted(one for one in folders if folders.isdisjoint(one.parents))
+
+
+def digest(paths: Iterable[str]) -> str:
+    """Of the contents of files; one that is missing counts as empty."""
+    found = sha256()
+    for path in paths:
+        try:
+            found.update(sha256(Path(path).read_bytes()).digest())
+        except OSError:
+            found.update(b"\0")
+    return found.hexdigest()
