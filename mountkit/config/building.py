@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import anyio.to_thread
 from starlette.middleware import Middleware
 
+from mountkit.config.failures import UserError
 from mountkit.config.loading import Loader, reset_environment, set_environment
 from mountkit.config.models import MountConfig, SiteConfig
 from mountkit.config.options import mount_of, rule_problems
-from mountkit.config.problems import ConfigError
-from mountkit.exceptions import MountkitError
+from mountkit.config.orders import out_of_order
+from mountkit.config.parsing import error_of
+from mountkit.exceptions import ConflictError, MountkitError
+from mountkit.matching.rules import Rule
 from mountkit.serving.changes import PreparedChange
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount
@@ -39,12 +42,7 @@ def check_rules(config: SiteConfig) -> None:
     """
     problems = rule_problems(config.mounts)
     if problems:
-        raise _error(config, problems)
-
-
-def _error(config: SiteConfig, problems: Iterable[Any]) -> ConfigError:
-    order = list(map(str, config.files))
-    return ConfigError(sorted(problems, key=lambda one: (order.index(one.file), one.line)))
+        raise error_of(problems, map(str, config.files))
 
 
 class Site:
@@ -77,8 +75,12 @@ class Site:
         Raises:
             ConfigError: with all problems: of the rules, and of the apps.
         """
-        check_rules(config)
-        return cls(config, _load(config, {}, {}, {}))
+        loaded = _load(config, {}, {}, {})
+        try:
+            return cls(config, loaded)
+        except ConflictError:
+            check_rules(config)  # for all of them
+            raise
 
     async def prepare(self, config: SiteConfig) -> SiteChange:
         """Make ready what a changed file says: import and start what is new. What is the same
@@ -99,14 +101,15 @@ class Site:
             prepared = await self.dispatcher.prepare(
                 **change.arguments, drain_timeout=config.server.drain_timeout
             )
-        except BaseException:
+        except BaseException as exc:
             reset_environment(loaded.environment)
+            if isinstance(exc, ConflictError):
+                check_rules(config)
             raise
         return SiteChange(self, config, loaded, change, prepared)
 
     def _loaded(self, config: SiteConfig) -> _Loaded:
         importlib.invalidate_caches()  # modules may have come
-        check_rules(config)
         return _load(config, self._served, self._apps, self.meters)
 
 
@@ -146,14 +149,15 @@ class SiteChange:
         before = (site.config, site._served, site._apps, site.meters)
         site.config, site._served = self._config, loaded.served
         site._apps, site.meters = loaded.apps, loaded.meters
+        for one in loaded.served.values():
+            one.mount.rule.where = one.config.place.where
         try:
             await self._prepared.commit()
-        except MountkitError:
-            site.config, site._served, site._apps, site.meters = before
-            reset_environment(loaded.environment)
+        except BaseException:  # it may also have been cancelled while mounts drain
+            if not self.changed.is_set():
+                site.config, site._served, site._apps, site.meters = before
+                reset_environment(loaded.environment)
             raise
-        for served in loaded.served.values():
-            served.mount.rule.where = served.config.place.where
 
     async def abort(self) -> None:
         """Stop the apps that are new. Nothing has changed."""
@@ -188,48 +192,65 @@ def _load(
     before = set_environment(variables)
     loader = Loader(config.files[0].parent, apps)
     meters = _meters(config, meters)
+    maker = _Maker(config, loader, meters)
     found: dict[str, _Served] = {}
     try:
         for mount in config.mounts:
-            made = _made(config, mount, loader, meters, served)
+            made = maker.made(mount, served.get(str(mount.name)))
             if made is not None:
                 found[str(mount.name)] = made
         if loader.problems:
-            raise _error(config, loader.problems)
+            known = rule_problems(config.mounts)
+            messages = {problem.message for problem in known}
+            known += [one for one in loader.problems if one.message not in messages]
+            raise error_of(known, map(str, config.files), loader.traceback)
+        for name in out_of_order(_rules(served), _rules(found)):
+            if found[name].mount is served[name].mount:
+                found[name] = maker.made(found[name].config, None) or found[name]
     except BaseException:
         reset_environment(before)
         raise
     return _Loaded(found, loader.apps, dict(meters), before)
 
 
-def _made(
-    config: SiteConfig,
-    mount: MountConfig,
-    loader: Loader,
-    meters: Mapping[str, Meter],
-    served: Mapping[str, _Served],
-) -> _Served | None:
-    """A mount with its app: that of before, if it is the same."""
-    name = str(mount.name)
-    app = loader.app_of(mount)
-    known = served.get(name)
-    if known is not None and known.app is app and known.config.options == mount.options:
-        return known._replace(config=mount)
-    inner = loader.middleware_of(mount)
-    if app is None:
-        return None
-    outer: list[Middleware] = []
-    if name in meters:
+def _rules(served: Mapping[str, _Served]) -> dict[str, Rule]:
+    return {name: one.mount.rule for name, one in served.items()}
+
+
+class _Maker:
+    """Makes mounts with their apps."""
+
+    def __init__(self, config: SiteConfig, loader: Loader, meters: Mapping[str, Meter]) -> None:
+        self._routes = config.metrics is not None and config.metrics.routes
+        self._loader = loader
+        self._meters = meters
+
+    def made(self, config: MountConfig, known: _Served | None) -> _Served | None:
+        """A mount, or that of before, if it is the same; `None` if there is a problem."""
+        app = self._loader.app_of(config)
+        if known is not None and known.app is app and known.config.options == config.options:
+            return known._replace(config=config)
+        inner = self._loader.middleware_of(config)
+        if app is None:
+            return None
+        try:
+            return _Served(config, mount_of(config, app, self._outer(config), inner), app)
+        except Exception as exc:  # mountkit's, or of a layer of the user's
+            what = str(exc)
+            if not isinstance(exc, MountkitError):
+                error = UserError("Its middleware failed: {what}; mend it first.", exc)
+                self._loader.errors.append(error)
+                what = str(error)
+            self._loader.problems.append(config.place.problem(what))
+            return None
+
+    def _outer(self, config: MountConfig) -> list[Middleware]:
+        meter = self._meters.get(str(config.name))
+        if meter is None:
+            return []
         from mountkit.middleware.meters import MeterMiddleware
 
-        routes = config.metrics is not None and config.metrics.routes
-        outer.append(Middleware(MeterMiddleware, meter=meters[name], routes=routes))
-    try:
-        return _Served(mount, mount_of(mount, app, outer, inner), app)
-    except Exception as exc:  # of an app that is none, or a layer of the user's
-        what = str(exc) if isinstance(exc, MountkitError) else f"{type(exc).__qualname__}: {exc}"
-        loader.problems.append(mount.place.problem(what))
-        return None
+        return [Middleware(MeterMiddleware, meter=meter, routes=self._routes)]
 
 
 def _meters(config: SiteConfig, meters: Mapping[str, Meter]) -> Mapping[str, Meter]:
@@ -255,10 +276,12 @@ def _difference(old: Mapping[str, _Served], new: Mapping[str, _Served]) -> _Diff
     added = [name for name in new if name not in old]
     removed = [name for name in old if name not in new]
     replaced = [name for name in new if name in old and old[name].mount is not new[name].mount]
+    anew = out_of_order(_rules(old), _rules(new))
+    pairs = [(old[name].mount, new[name].mount) for name in replaced if name not in anew]
     arguments: dict[str, Any] = {
-        "add": [new[name].mount for name in added],
-        "remove": [old[name].mount for name in removed],
-        "replace": [(old[name].mount, new[name].mount) for name in replaced],
+        "add": [one.mount for name, one in new.items() if name not in old or name in anew],
+        "remove": [one.mount for name, one in old.items() if name not in new or name in anew],
+        "replace": pairs,
     }
     return _Difference(added, removed, replaced, arguments)
 

@@ -9,6 +9,7 @@ import re
 import tomllib
 from bisect import bisect
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TypeAlias
 
 #: The way to a value: names of keys, and numbers of items.
@@ -27,10 +28,8 @@ _VALUE = re.compile(
 def lines_of(text: str) -> dict[Path, int]:
     """The line of each key, table and item."""
     scanner = _Scanner(text)
-    try:
+    with suppress(_NotTOMLError, RecursionError):
         scanner.scan()
-    except (_NotTOMLError, RecursionError):
-        pass
     return scanner.found
 
 
@@ -92,7 +91,8 @@ class _Scanner:
                 return names
 
     def _header(self, *, is_item: bool) -> Path:
-        start, path = self._at, ()
+        start = self._at
+        path: Path = ()
         names = self._keys()
         self._need("]]" if is_item else "]")
         for last, name in enumerate(names, 1 - len(names)):

@@ -10,11 +10,11 @@ from typing import Any
 
 from starlette.middleware import Middleware
 
-from mountkit.config.failures import UserError
+from mountkit.config.failures import UserError, text_of
 from mountkit.config.finding import imported, reason_against
 from mountkit.config.models import AppConfig, MountConfig, Place
 from mountkit.config.options import own_app, split_of
-from mountkit.config.problems import ConfigError, Problem, toml
+from mountkit.config.problems import Problem, toml
 from mountkit.exceptions import MountkitError, shown
 
 
@@ -86,9 +86,8 @@ class Loader:
         value = self._imported(name)
         if named.factory or named.args:
             args = named.args
-            is_listed = isinstance(args, list)
             try:
-                value = value(*args) if is_listed else value(**args)
+                value = value(*args) if isinstance(args, list) else value(**args)
             except (Exception, SystemExit) as exc:
                 message = f"Factory {named.app!r} failed: {{what}}; mend it first."
                 raise UserError(message, exc) from exc
@@ -115,14 +114,10 @@ class Loader:
                     self.errors.append(exc)
         return found
 
-    def raise_problems(self) -> None:
-        """If there are any.
-
-        Raises:
-            ConfigError: its notes have the tracebacks of the user's code.
-        """
-        if self.problems:
-            raise ConfigError(self.problems)
+    @property
+    def traceback(self) -> str:
+        """Of what code of the user's has raised."""
+        return "".join(text_of(one.error) for one in self.errors)
 
 
 def _in_toml(message: str) -> str:

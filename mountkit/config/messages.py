@@ -7,7 +7,7 @@ from typing import Any
 
 from mountkit.config.lines import Path
 from mountkit.config.models import BaseModel, ValidationError
-from mountkit.config.problems import near, shown_value, toml
+from mountkit.config.problems import key_of, near, shown_value, toml
 
 #: What a key wants, by the type of pydantic's error.
 _WANTED = {
@@ -21,6 +21,8 @@ _WANTED = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
+
+_EXAMPLES = {"string_type": "text", "int_type": 1, "float_type": 1.5, "bool_type": True}
 
 
 def messages(
@@ -36,8 +38,8 @@ def messages(
     found: dict[Path, list[Any]] = {}
     for one in error.errors(include_url=False):
         at = data_path(value, one["loc"])
-        if one["type"] in ("missing", "extra_forbidden"):
-            at = (*at, one["loc"][-1]) if one["type"] == "missing" else at
+        if one["type"] == "missing":
+            at = (*at, one["loc"][-1])
         found.setdefault(at, []).append(one)
     for at, errors in found.items():
         is_above = any(other[: len(at)] == at and other != at for other in found)
@@ -67,15 +69,18 @@ def _message(
         known = [one.alias or name for name, one in holder.model_fields.items()]
         return f"The key {key!r} is not known; {near(key, known)}."
     example = _example(model, at)
+    if example is None:
+        example = _EXAMPLES.get(first["type"])
     if first["type"] == "missing":
         return f"The key {key!r} is missing; write e.g. {key} = {toml(example)}."
     if not at:
-        name = path[0] if path else "the file"
-        return f"{name} = {shown_value(value)} is not a table; write [{name}]."
-    shown = shown_value(first["input"])
-    wanted = " or ".join(dict.fromkeys(filter(None, map(_wanted, errors))))
-    fix = f"; write e.g. {key} = {toml(example)}" if example is not None else "; write one"
-    return f"{key} = {shown} is not {wanted}{fix}."
+        name = "[[mount]]" if path[0] == "mount" else f"[{path[0]}]"
+        return f"{path[0]} = {shown_value(value)} is not a table; write {name}."
+    start = len(at) - at[::-1].index(key) - 1
+    shown = f"{key_of(at[start:])} = {shown_value(first['input'])}"
+    wanted = " or ".join(dict.fromkeys(map(_wanted, errors)))
+    fix = f"; write e.g. {key} = {toml(example)}" if example is not None else "; choose one"
+    return f"{shown} is not {wanted}{fix}."
 
 
 def _wanted(error: Any) -> str:
@@ -89,17 +94,17 @@ def _wanted(error: Any) -> str:
     return _WANTED.get(kind, str(error["msg"]).lower())
 
 
-def _fields(model: type[BaseModel], at: Path) -> Any:
-    """The field that a way leads to."""
-    found = None
+def _fields(model: type[BaseModel], at: Path) -> tuple[str, Any]:
+    """The last field on a way, with its key."""
+    found: tuple[str, Any] = ("", None)
     holder: type[BaseModel] | None = model
     for part in at:
         if isinstance(part, int) or holder is None:
             continue
         named = {one.alias or name: one for name, one in holder.model_fields.items()}
         if part in named:
-            found = named[part]
-            holder = _model_in(found.annotation) or holder
+            found = part, named[part]
+            holder = _model_in(found[1].annotation) or holder
     return found
 
 
@@ -113,12 +118,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _model_at(model: type[BaseModel], at: Path) -> type[BaseModel]:
-    field = _fields(model, at)
+    _, field = _fields(model, at)
     return (None if field is None else _model_in(field.annotation)) or model
 
 
 def _example(model: type[BaseModel], at: Path) -> Any:
-    field = _fields(model, at)
-    if field is None:
-        return None
-    return field.examples[0] if field.examples else field.default if field.default else None
+    name, field = _fields(model, at)
+    is_its_own = at and name == next((part for part in reversed(at) if isinstance(part, str)), None)
+    return field.examples[0] if is_its_own and field.examples else None

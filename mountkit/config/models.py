@@ -1,7 +1,7 @@
 """What a site's file can say: each key with its type, its default and what it is for.
 
-The JSON Schema is made from these models too, and `docs/config.md` lists their keys. What mountkit's
-own classes check (patterns, conflicts, limits) is not said here a second time.
+The JSON Schema is made from these models too, and `docs/config.md` lists their keys. What
+mountkit's own classes check (patterns, conflicts, limits) is not said here a second time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from mountkit.config.lines import Path, line_of
-from mountkit.config.problems import Problem, key_of
+from mountkit.config.problems import Problem, key_of, toml
 from mountkit.exceptions import MountkitError
 
 try:
@@ -34,6 +34,7 @@ BELONGS = {
     "status": "redirect",
 }
 
+_SECRET = 6  # characters from which a value of a variable is not shown inside of another text
 _Seconds = Annotated[float, Field(gt=0)]
 _Port = Annotated[int, Field(ge=0, le=65535)]
 _Status = Literal[301, 302, 303, 307, 308]
@@ -380,8 +381,11 @@ class Place:
         """What is wrong with a key; values of variables are shown as they are written."""
         path = (*self.path, *keys)
         for at, (value, raw) in self.raw.items():
-            if at[: len(path)] == path and value:
-                message = message.replace(value, raw)
+            if at[: len(path)] == path:
+                for write in (toml, repr):
+                    message = message.replace(write(value), write(raw))
+                if len(value) >= _SECRET:
+                    message = message.replace(value, raw)
         return Problem(self.file, line_of(self.lines, path), key_of(path), message)
 
 

@@ -37,7 +37,7 @@ from mountkit.serving.splits import Split
 from mountkit.wsgi.bridge import WSGIBridge
 
 #: Layers that a key switches on, the outermost first.
-_LAYERS = {
+_LAYERS: dict[str, Any] = {
     "fix_redirects": RedirectMiddleware,
     "cookie_path": CookiePathMiddleware,
     "check": CheckMiddleware,

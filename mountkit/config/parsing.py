@@ -6,12 +6,14 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
 from itertools import takewhile
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
+
+from starlette.types import Receive, Scope, Send
 
 from mountkit.config.lines import Path, line_of, lines_of
 from mountkit.config.messages import data_path, messages
@@ -35,8 +37,10 @@ from mountkit.config.sources import PYPROJECT, Source, include_patterns, table_o
 from mountkit.config.variables import Given, scalar_of
 from mountkit.exceptions import PatternError
 from mountkit.matching.rules import Rule
+from mountkit.middleware.forwarded import ForwardedMiddleware
 
 _M = TypeVar("_M", bound=BaseModel)
+_LISTEN = re.compile(r"unix:.+|(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -110,6 +114,7 @@ def parse(source: Source, environ: Mapping[str, str] = os.environ) -> SiteConfig
     server = _single(main, ServerConfig, "server") or ServerConfig()
     status = _single(main, StatusConfig, "status")
     metrics = _single(main, MetricsConfig, "metrics")
+    _check_single(main, server, status, metrics)
     mounts = [mount for file in files for mount in _mounts(file)]
     default = _default(main, mounts)
     if default is not None:
@@ -117,14 +122,27 @@ def parse(source: Source, environ: Mapping[str, str] = os.environ) -> SiteConfig
     _check_top(main, files[1:])
     _check_includes(main, source, environ)
     problems = [problem for file in files for problem in file.problems]
-    problems += [*_target_problems(mounts), *_name_problems(mounts), *_env_problems(mounts)]
-    if problems:
-        order = list(source.texts)
-        problems += rule_problems(mounts)
-        raise ConfigError(sorted(problems, key=lambda one: (order.index(one.file), one.line)))
+    problems += [*_target_problems(mounts), *_env_problems(mounts)]
+    names = list(_name_problems(mounts))
+    if problems or names:
+        rules = rule_problems(mounts)
+        known = {(one.file, one.line) for one in rules}  # conflicts say it better
+        problems += rules + [one for one in names if (one.file, one.line) not in known]
+        raise error_of(problems, source.texts)
     paths = tuple(map(FilePath, source.texts))
     folders = _folders(main, paths, environ)
     return SiteConfig(server, status, metrics, tuple(mounts), paths, folders)
+
+
+def error_of(problems: Iterable[Problem], files: Iterable[str], traceback: str = "") -> ConfigError:
+    """An error with all problems, in the order of files and lines.
+
+    Args:
+        files: in their order.
+    """
+    order = list(files)
+    problems = sorted(problems, key=lambda one: (order.index(one.file), one.line))
+    return ConfigError(dict.fromkeys(problems), traceback)
 
 
 def _single(file: _File, model: type[_M], name: str) -> _M | None:
@@ -133,6 +151,33 @@ def _single(file: _File, model: type[_M], name: str) -> _M | None:
         return None
     found = file.read(model, (name,), file.table[name])
     return None if found is None else found[0]
+
+
+def _check_single(
+    main: _File, server: ServerConfig, status: StatusConfig | None, metrics: MetricsConfig | None
+) -> None:
+    """What a type cannot say of these tables."""
+    try:
+        ForwardedMiddleware(_nothing, trusted=server.proxies)
+    except PatternError as exc:
+        main.refuse(("server", "trusted"), str(exc))
+    if status is not None:
+        listen = status.listen
+        if listen is not None and not _LISTEN.fullmatch(listen):
+            example = "write '127.0.0.1:9000' or 'unix:/run/status.sock'"
+            main.refuse(("status", "listen"), f"listen = {listen!r} is no address; {example}.")
+        if status.path is not None and status.guard is None:
+            message = f"path = {status.path!r} has no guard, so that all could see the page"
+            main.refuse(("status", "path"), f"{message}; write guard = 'package.module:Guard'.")
+        if listen is None and status.path is None:
+            message = "[status] says no place; write listen = '127.0.0.1:9000'."
+            main.refuse(("status",), message)
+    if metrics is not None and (status is None or status.listen is None):
+        message = "[metrics] has no listener; write listen = '127.0.0.1:9000' in [status]."
+        main.refuse(("metrics",), message)
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 def _mounts(file: _File) -> Iterator[MountConfig]:
@@ -230,26 +275,20 @@ def _target_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
             yield mount.place.problem(message, "max_body_size")
 
 
-def _name_problems(mounts: Sequence[MountConfig]) -> list[Problem]:
-    """Names that several mounts have; those of equal mounts are conflicts, which say it better."""
+def _name_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
+    """Names that several mounts have."""
     first: dict[str | None, MountConfig] = {}
-    found = []
     for mount in mounts:
         other = first.setdefault(mount.name, mount)
         if other is not mount:
-            found.append(
-                mount.place.problem(
-                    f"The name {mount.name!r} is that of {other.place.where} too; write "
-                    "another name.",
-                    "name",
-                )
-            )
-    return found
+            message = f"The name {mount.name!r} is that of {other.place.where} too; write another."
+            if not mount.place.is_named:
+                message = f'{message[:-1]}, as in name = "beta".'
+            yield mount.place.problem(message, "name")
 
 
-def _env_problems(mounts: Sequence[MountConfig]) -> list[Problem]:
+def _env_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
     first: dict[str, MountConfig] = {}
-    found = []
     for mount in mounts:
         for name, value in mount.env.items():
             other = first.setdefault(name, mount)
@@ -258,8 +297,7 @@ def _env_problems(mounts: Sequence[MountConfig]) -> list[Problem]:
                     f"The variable {name!r} has another value at {other.place.where}, and a "
                     "process has one environment; write the same, or serve them apart."
                 )
-                found.append(mount.place.problem(message, "env", name))
-    return found
+                yield mount.place.problem(message, "env", name)
 
 
 def _syntax_problem(name: str, text: str, error: Exception) -> Problem:

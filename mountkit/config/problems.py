@@ -11,6 +11,7 @@ from typing import Any
 from mountkit.exceptions import MountkitError
 
 _LONGEST = 60  # characters of a value that a message shows
+_MOST = 12  # names of keys
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,19 @@ class ConfigError(MountkitError):
     """A file cannot be served: all that is wrong with it, in the order of files and lines.
 
     `str()` has a line for each problem, `file:line: message`.
+
+    Attributes:
+        problems: what is wrong.
+        traceback: of what code of the user's has raised, with the user's frames alone; or `""`.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], traceback: str = "") -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
+        self.traceback: str = traceback
         super().__init__("\n".join(map(str, self.problems)))
 
     def __reduce__(self) -> Any:
-        return (type(self), (self.problems,))
+        return (type(self), (self.problems, self.traceback))
 
 
 def toml(value: Any, *, longest: int | None = None) -> str:
@@ -90,5 +96,9 @@ def key_of(path: tuple[Any, ...]) -> str:
 def near(name: str, known: Iterable[str]) -> str:
     """What to write in place of a key that is not known."""
     names = sorted(known)
+    if len(names) > _MOST:
+        others = "leave it out; mountkit schema prints those known"
+    else:
+        others = f"those known are {', '.join(names)}"
     found = get_close_matches(name.lower().replace("-", "_"), names, 1, 0.6)
-    return f"write {found[0]!r}" if found else f"those known are {', '.join(names)}"
+    return f"write {found[0]!r}" if found else others
