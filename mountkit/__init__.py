@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from mountkit.middleware.errors import ContainMiddleware
     from mountkit.middleware.forwarded import ForwardedMiddleware
     from mountkit.middleware.limits import LimitMiddleware
+    from mountkit.middleware.meters import MeterMiddleware
     from mountkit.middleware.redirects import LocationMiddleware, RedirectMiddleware
     from mountkit.middleware.timeouts import TimeoutMiddleware
     from mountkit.middleware.watchdogs import Watchdog
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from mountkit.serving.access import AccessFilter
     from mountkit.serving.changes import PreparedChange
     from mountkit.serving.splits import Split
+    from mountkit.status.app import Status
+    from mountkit.status.metrics import Metrics
     from mountkit.tenants.apps import TenantApps
     from mountkit.tenants.middleware import TenantMiddleware
     from mountkit.tenants.resolvers import TenantResolver
@@ -91,7 +94,9 @@ __all__ = [
     "Liveness",
     "LocationMiddleware",
     "Matcher",
+    "MeterMiddleware",
     "Method",
+    "Metrics",
     "Mount",
     "MountkitError",
     "OpenAPI",
@@ -106,6 +111,7 @@ __all__ = [
     "Scheme",
     "ScopeType",
     "Split",
+    "Status",
     "Table",
     "TenantApps",
     "TenantMiddleware",
@@ -137,11 +143,14 @@ _MODULES = {
     "LimitMiddleware": "middleware.limits",
     "Liveness": "lifespans.probes",
     "LocationMiddleware": "middleware.redirects",
+    "MeterMiddleware": "middleware.meters",
+    "Metrics": "status.metrics",
     "OpenAPI": "openapi.pages",
     "PreparedChange": "serving.changes",
     "Readiness": "lifespans.probes",
     "RedirectMiddleware": "middleware.redirects",
     "Split": "serving.splits",
+    "Status": "status.app",
     "TenantApps": "tenants.apps",
     "TenantMiddleware": "tenants.middleware",
     "TenantResolver": "tenants.resolvers",

@@ -15,13 +15,15 @@ GROUPS = {
     ),
     "Layers": (
         "LimitMiddleware TimeoutMiddleware CheckMiddleware ContextMiddleware ContainMiddleware "
-        "RedirectMiddleware CookiePathMiddleware LocationMiddleware ForwardedMiddleware Watchdog"
+        "RedirectMiddleware CookiePathMiddleware LocationMiddleware ForwardedMiddleware Watchdog "
+        "MeterMiddleware"
     ),
     "Tenants": "TenantResolver TenantMiddleware TenantApps",
     "Matchers": "Matcher Header Cookie Query Method Scheme ScopeType Client Host Accept",
     "Explanations and findings": "explain Explanation Candidate check Finding",
     "Tests": "only running",
     "Logs": "AccessFilter",
+    "Status and metrics": "Status Metrics",
     "URLs": "url_for path_for url_context OpenAPI",
     "Health": "Health Liveness Readiness",
     "Errors": (

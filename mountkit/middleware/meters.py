@@ -114,23 +114,21 @@ def _quantile(counts: list[float], rank: float) -> float:
 class _Answer:
     """Notes the status of an answer, and when its last part was sent."""
 
-    __slots__ = ("_send", "began", "ended", "status")
+    __slots__ = ("_send", "ended", "status")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.status: int = 0
         self.ended: float = 0.0
-        self.began: float = perf_counter()
 
     @coroutine_function
     def send(self, message: Message) -> Awaitable[None]:
-        kind = message["type"]
-        if kind in _ENDS:
-            if not message.get("more_body"):
-                self.ended = perf_counter()
-        elif kind == "http.response.start":
-            status = message.get("status")
-            self.status = status if isinstance(status, int) else 500
+        if not self.status:
+            if message["type"] == "http.response.start":
+                status = message.get("status")
+                self.status = status if isinstance(status, int) else 500
+        elif message["type"] in _ENDS and not message.get("more_body"):
+            self.ended = perf_counter()
         return self._send(message)
 
 
@@ -158,11 +156,13 @@ class MeterMiddleware:
         self.app = app
         self.meter: Meter = Meter() if meter is None else meter
         self.routes: bool = routes
+        self._series = self.meter.series
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
+        began = perf_counter()
         answer = _Answer(send)
         root_path = scope.get("root_path", "") if self.routes else ""
         try:
@@ -177,12 +177,11 @@ class MeterMiddleware:
                 await self._judge(None, answer, scope, receive)
         finally:
             route = _template(scope, root_path) if self.routes else ""
-            seconds = answer.ended - answer.began
-            row = self.meter.series.get((scope["method"], answer.status, route))
-            if row is None:
-                row = self.meter.row(scope["method"], answer.status, route)
+            seconds = answer.ended - began
+            key = (scope["method"], answer.status, route)
+            row = self._series.get(key) or self.meter.row(*key)
             row[bisect_left(BOUNDS, seconds)] += 1
-            row[_SIZE] += seconds
+            row[-1] += seconds
 
     async def _judge(
         self, exc: BaseException | None, answer: _Answer, scope: Scope, receive: Receive

@@ -107,6 +107,7 @@ class Mount(starlette.routing.Mount):
 
     Attributes:
         error: the last error of a request, in one line; `None` if there was none.
+        error_at: when that was, in seconds since the epoch.
 
     A mounted *app* gets a scope of its own: its `url_for`, its redirects and its docs are
     right, and it has its own `request.app` and `request.state`. *Routes*, and a bare
@@ -117,7 +118,7 @@ class Mount(starlette.routing.Mount):
     rule: Rule
     #: What routers above leave in a scope, which the app must not get.
     left_keys: frozenset[str]
-    error: str | None = None
+    error_at: float | None = None
     #: The app and its lifespan; `None` for `routes=`.
     child: Child | None = None
     #: Paths of the app that are served elsewhere too, by where they are served.
@@ -127,6 +128,7 @@ class Mount(starlette.routing.Mount):
     #: How often its index was seen to redirect to the bare prefix, and how many successes there
     #: were before that.
     index_redirects: tuple[int, int] = (0, 0)
+    _error: str | None = None
     _exposures: Sequence[Exposure] | None = None
     _own_table: MountTable | None = None
 
@@ -193,6 +195,14 @@ class Mount(starlette.routing.Mount):
             self._own_table = self._exposures = None
             for name in ("path_regex", "path_format", "param_convertors"):
                 vars(self).pop(name, None)
+
+    @property
+    def error(self) -> str | None:
+        return self._error
+
+    @error.setter
+    def error(self, error: str | None) -> None:
+        self._error, self.error_at = error, time.time()
 
     @property
     def label(self) -> str:

@@ -162,7 +162,7 @@ class Snapshot(Record):
         taken: when, in seconds since the epoch.
     """
 
-    PARTS = {
+    PARTS: ClassVar[Mapping[str, type[Record]]] = {
         "reload": Reload,
         "workers": WorkerStatus,
         "mounts": MountStatus,
@@ -196,11 +196,12 @@ def merge_snapshots(snapshots: Sequence[Snapshot], departed: Sequence[Snapshot] 
         departed: the last ones of processes that have ended, of which only counters count, so that
             none goes down. Several may be merged into one and kept.
     """
-    mounts: dict[str, list[MountStatus]] = {}
+    # One that leaves has the name of the one that takes its place.
+    mounts: dict[tuple[str, bool], list[MountStatus]] = {}
     tenants: dict[tuple[str, str], list[TenantStatus]] = {}
     for snapshot in snapshots:
         for mount in snapshot.mounts:
-            mounts.setdefault(mount.name, []).append(mount)
+            mounts.setdefault((mount.name, mount.status == "draining"), []).append(mount)
         for tenant in snapshot.tenants:
             tenants.setdefault((tenant.mount, tenant.tenant), []).append(tenant)
     past: dict[str, list[MountStatus]] = {}
@@ -212,7 +213,7 @@ def merge_snapshots(snapshots: Sequence[Snapshot], departed: Sequence[Snapshot] 
     return replace(
         first,
         workers=tuple(worker for one in snapshots for worker in one.workers),
-        mounts=tuple(_merged(same, past.get(name, [])) for name, same in mounts.items()),
+        mounts=tuple(_merged(same, past.pop(name, [])) for (name, _), same in mounts.items()),
         tenants=tuple(map(_merged_tenants, tenants.values())),
         findings=tuple(found) if checked else None,
         taken=max(one.taken for one in snapshots),
@@ -225,14 +226,15 @@ def _merged(mounts: list[MountStatus], past: list[MountStatus]) -> MountStatus:
         return mounts[0]
     worst = min(mounts, key=lambda mount: (_WORST.index(mount.status), mount.since))
     last = max([*mounts, *past], key=lambda mount: mount.error_at or 0)
+    shown = worst if worst.status == "failed" else last
     meters = [one.meter for one in [*mounts, *past] if one.meter is not None]
     meter = Meter.merge(meters) if meters else None
     return replace(
         worst,
         in_flight=sum(mount.in_flight for mount in mounts),
         answered=_added(mount.answered for mount in [*mounts, *past]),
-        error=worst.error or last.error,
-        error_at=worst.error_at or last.error_at,
+        error=shown.error,
+        error_at=shown.error_at,
         limit=_sum(mount.limit for mount in mounts),
         waiting=_sum(mount.waiting for mount in mounts),
         threads=_sum(mount.threads for mount in mounts),

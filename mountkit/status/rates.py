@@ -1,0 +1,80 @@
+"""What changes from one look at a site to the next: requests per second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+import anyio
+
+from mountkit.status.snapshots import MountStatus, Snapshot
+from mountkit.status.sources import Source
+
+# Seconds that a snapshot is shown to all who look; the share of the time that taking them may
+# cost; and the longest pause, of very large sites.
+_FRESH = 1.0
+_SHARE = 0.05
+_LONGEST = 10.0
+# Seconds between two looks of which the rates are made: less is noise, more is long ago.
+_LEAST = 0.5
+_MOST = 120.0
+
+
+class Rate(NamedTuple):
+    """Requests that ended, and those of class 5xx, per second."""
+
+    requests: float
+    failures: float
+
+
+#: By the name and the label of a mount.
+Rates: TypeAlias = Mapping[tuple[str, str], Rate]
+
+
+class View:
+    """What all see who look at a site from one event loop. Nothing is done while nobody looks.
+
+    Attributes:
+        source: what is looked at.
+        pause: seconds until the next look is worth it.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source: Source = source
+        self.pause: float = _FRESH
+        self._lock = anyio.Lock()
+        self._last: Snapshot | None = None
+        self._taken = 0.0  # on `time.monotonic`
+        self._rates: Rates = {}
+
+    async def look(self) -> tuple[Snapshot, Rates]:
+        """The site, and the rates since the look before, if that was not long ago."""
+        async with self._lock:
+            began = time.monotonic()
+            if self._last is None or began - self._taken >= self.pause * 0.9:
+                snapshot = await self.source.snapshot()
+                seconds = time.monotonic() - self._taken
+                if self._last is not None and seconds >= _LEAST:
+                    last = self._last if seconds <= _MOST else None
+                    self._rates = {} if last is None else rates_of(last, snapshot, seconds)
+                self._last, self._taken = snapshot, time.monotonic()
+                self.pause = min(max(_FRESH, (self._taken - began) / _SHARE), _LONGEST)
+            return self._last, self._rates
+
+
+def rates_of(before: Snapshot, after: Snapshot, seconds: float) -> Rates:
+    """The rates of the mounts that are in both. A counter that went down has begun anew."""
+    counts = {(mount.name, mount.label): mount for mount in before.mounts}
+    rates = {}
+    for mount in after.mounts:
+        key = (mount.name, mount.label)
+        if key in counts:
+            ended = _total(mount) - _total(counts[key])
+            failed = mount.answered.get("5xx", 0) - counts[key].answered.get("5xx", 0)
+            rates[key] = Rate(max(ended, 0) / seconds, max(failed, 0) / seconds)
+    return rates
+
+
+def _total(mount: MountStatus) -> int:
+    return sum(mount.answered.values())
