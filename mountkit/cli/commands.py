@@ -14,6 +14,7 @@ import anyio
 
 from mountkit.cli.printing import Column, Printer, Row, use_what_can_be_shown
 from mountkit.cli.requests import ask
+from mountkit.cli.serving import add_serve, serve
 from mountkit.cli.trees import count_mounts, print_tree, tree_of
 from mountkit.config.failures import UserError, text_of
 from mountkit.config.finding import Found, find_app
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         options = _options(argv)
+        if options.command == "serve":
+            return serve(options)
         found = find_app(options.app, is_factory=options.factory)
         if found.file:
             print(f"mountkit: {found.name}, found in {found.file}", file=sys.stderr)
@@ -119,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
             add("--depth", type=_count, default=99, help="how many levels of mounts; default: all")
         if name in ("explain", "request"):
             _add_request(add, is_sent=name == "request")
+    add_serve(commands)
     return parser
 
 

@@ -17,6 +17,8 @@ from mountkit.status.metrics import Metrics
 from mountkit.status.sources import Source
 
 _METRICS = "/metrics"
+#: A page elsewhere that makes a name of its own lead here (DNS rebinding) asks for that name.
+_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Page:
@@ -40,8 +42,9 @@ class Page:
                 MISUSED,
             ) from exc
         self._listeners = listeners
-        self._status = Status(source)
-        self._metrics = None if config.metrics is None else Metrics(source)
+        hosts = None if any(one.is_unix for one in listeners) else _HOSTS
+        self._status = Status(source, hosts=hosts)
+        self._metrics = None if config.metrics is None else Metrics(source, hosts=hosts)
         options = uvicorn.Config(
             self,  # type: ignore[arg-type]
             interface="asgi3",
@@ -63,6 +66,7 @@ class Page:
 
     async def stop(self) -> None:
         """Close it; those that watch the page are cut off."""
+        self._status.close()
         self._server.should_exit = True
         with suppress(asyncio.CancelledError):
             await self._task

@@ -9,14 +9,29 @@ import sysconfig
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 
-from watchfiles import DefaultFilter, awatch
+from mountkit.server.failures import MISUSED, ServeError
 
 #: Milliseconds after which files are compared although nothing was reported, as on NFS.
 _AT_LEAST = 2000
 _RETRY = 1.0  # seconds
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platlib", "purelib")})
+
+
+def check_watching() -> None:
+    """Raises:
+    ServeError: watchfiles is not installed.
+    """
+    try:
+        import_module("watchfiles")
+    except ImportError as exc:
+        raise ServeError(
+            "To watch files needs watchfiles, which is not installed; run pip install "
+            "'mountkit[serve]'.",
+            MISUSED,
+        ) from exc
 
 
 async def batches(folders: Sequence[Path], *, are_deep: bool) -> AsyncIterator[set[str]]:
@@ -25,6 +40,8 @@ async def batches(folders: Sequence[Path], *, are_deep: bool) -> AsyncIterator[s
     Args:
         are_deep: with all folders below them, save `.git`, `.venv`, `node_modules` and the like.
     """
+    from watchfiles import DefaultFilter, awatch
+
     while True:
         there = [folder for folder in folders if folder.is_dir()]
         try:
