@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import anyio
 
+from mountkit.cli.finding import find
 from mountkit.cli.printing import Column, Printer, Row, use_what_can_be_shown
 from mountkit.cli.requests import ask
 from mountkit.cli.serving import add_serve, serve
 from mountkit.cli.trees import count_mounts, print_tree, tree_of
+from mountkit.config.drafting import draft, find_mounts
 from mountkit.config.failures import UserError, text_of
-from mountkit.config.finding import Found, find_app
+from mountkit.config.finding import Found
+from mountkit.config.problems import ConfigError
+from mountkit.config.sources import FILE
 from mountkit.exceptions import MountkitError
 from mountkit.inspection.audits import check
 from mountkit.inspection.explanations import (
@@ -53,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         options = _options(argv)
-        if options.command == "serve":
-            return serve(options)
-        found = find_app(options.app, is_factory=options.factory)
+        if options.command in _ALONE:
+            return _ALONE[options.command](options)
+        found = find(options.app, is_factory=options.factory)
         if found.file:
             print(f"mountkit: {found.name}, found in {found.file}", file=sys.stderr)
         if options.command != "request" and not has_mounts(found.app):
@@ -64,6 +70,11 @@ def _run(argv: Sequence[str] | None) -> int:
                 "mount an app in it, or name another."
             )
         return _COMMANDS[options.command](found, options)
+    except ConfigError as exc:
+        number = len(exc.problems)
+        summary = f"mountkit: {number} problem{'s' * (number > 1)} found; mend the file."
+        print(exc.traceback, exc, "\n", summary, sep="", file=sys.stderr)
+        return 2
     except UserError as exc:
         print(text_of(exc.error), f"mountkit: {exc}", sep="", file=sys.stderr)
         return 2
@@ -89,7 +100,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     if options.command is None:
         parser.error("a command is missing; write e.g. mountkit routes main:app")
     url = getattr(options, "url", "/")
-    if options.app is None and not url.startswith("/") and "://" not in url:
+    if getattr(options, "app", "") is None and not url.startswith("/") and "://" not in url:
         raise MountkitError(
             f"The URL is missing; write mountkit {options.command} {url} http://localhost/path."
         )
@@ -112,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help_text, description=help_text)
         add = command.add_argument
         app = add(
-            "app", nargs="?", help="module:attribute, a module or a file; else it is looked for"
+            "app",
+            nargs="?",
+            help="module:attribute, a module or a file, also mountkit.toml; else it is looked for",
         )
         app.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}  # type: ignore[attr-defined]
         add("--factory", action="store_true", help="call the attribute first")
@@ -123,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("explain", "request"):
             _add_request(add, is_sent=name == "request")
     add_serve(commands)
+    help_text = "write a first mountkit.toml from what is found in a folder"
+    commands.add_parser("init", help=help_text, description=help_text).add_argument(
+        "folder", nargs="?", default=".", help="default: the current one"
+    )
+    help_text = "print the JSON Schema of mountkit.toml, for editors"
+    commands.add_parser("schema", help=help_text, description=help_text)
     return parser
 
 
@@ -318,5 +337,38 @@ def _data(text: str | None) -> bytes | None:
         raise MountkitError(f"Data {text!r} cannot be read: {exc.strerror}; name a file.") from exc
 
 
+def _init(options: argparse.Namespace) -> int:
+    folder = Path(options.folder)
+    path = folder / FILE
+    if not folder.is_dir():
+        raise MountkitError(f"Folder {options.folder!r} does not exist; name another.")
+    mounts = find_mounts(folder)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(draft(mounts))
+    except FileExistsError:
+        raise MountkitError(f"{str(path)!r} exists; edit it, or remove it first.") from None
+    except OSError as exc:
+        reason = f"{str(path)!r} cannot be written: {exc.strerror}; name another folder."
+        raise MountkitError(reason) from None
+    printer = Printer()
+    rows = [Row((one.prefix or "default", one.framework or "files", one.where)) for one in mounts]
+    if rows:
+        columns = [Column("path", "never"), Column("what", "never"), Column("where", "between")]
+        printer.table(columns, rows)
+    what = f"{len(rows)} found" if rows else "no app found"
+    printer.line(f"{path} is written: {what}. Serve it with mountkit serve.")
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from mountkit.config.schema import schema  # it needs pydantic
+
+    print(json.dumps(schema(), indent=2))
+    return 0
+
+
 _AIMS = {"routes": "print", "explain": "explain", "check": "check"}
 _COMMANDS = {"routes": _routes, "explain": _explain, "check": _check, "request": _request}
+#: Those that look at no app.
+_ALONE = {"serve": serve, "init": _init, "schema": _schema}

@@ -25,12 +25,13 @@ from mountkit.exceptions import InterfaceError, MountkitError, shown
 from mountkit.inspection.layers import describe, has_mounts
 from mountkit.wsgi.detection import recognise
 
-_APPS = ("app", "api", "application", "asgi", "wsgi")
-_FACTORIES = ("create_app", "make_app", "get_app", "build_app", "get_application")
+#: Usual names of apps, and of what makes them.
+APPS = ("app", "api", "application", "asgi", "wsgi")
+FACTORIES = ("create_app", "make_app", "get_app", "build_app", "get_application")
 _FILES = ("main.py", "app.py", "api.py", "asgi.py", "wsgi.py")
 _FOLDERS = (".", "app", "src", "src/app")
 # Other files are only imported if they look like it.
-_MAKES_APP = re.compile(rf"^({'|'.join(_APPS)})\s*(:.*)?=|^def ({'|'.join(_FACTORIES)})\(", re.M)
+_MAKES_APP = re.compile(rf"^({'|'.join(APPS)})\s*(:.*)?=|^def ({'|'.join(FACTORIES)})\(", re.M)
 
 
 class Found(NamedTuple):
@@ -219,12 +220,12 @@ def imported(target: str, folder: Path) -> Any:
 
 def _discovered(module: ModuleType, is_factory: bool) -> str:
     """The name of a module's app, or of its factory."""
-    factories = [name for name in _FACTORIES if callable(getattr(module, name, None))]
+    factories = [name for name in FACTORIES if callable(getattr(module, name, None))]
     if is_factory and factories:
         return factories[0]
     names = _names_of_apps(module)
     names = [name for name in names if has_mounts(getattr(module, name))] or names
-    usual = [name for name in _APPS if name in names]
+    usual = [name for name in APPS if name in names]
     if usual or len(names) == 1:
         return (usual or names)[0]
     if names:
@@ -243,7 +244,7 @@ def _names_of_apps(module: ModuleType) -> Sequence[str]:
     for name, value in vars(module).items():
         with suppress(Exception):  # Flask's `request` raises outside of a request
             is_app = not name.startswith("_") and not _why_not(value, name)
-            if is_app and (name in _APPS or has_mounts(value)):
+            if is_app and (name in APPS or has_mounts(value)):
                 names.append(name)
     return names
 

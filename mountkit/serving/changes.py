@@ -183,7 +183,7 @@ class PreparedChange:
                 In both cases nothing has changed, and the new apps are stopped.
             MountkitError: it was committed or aborted before.
         """
-        work = self._changes.commit(*self._taken(), self.changed)
+        work = self._changes.commit(*self._taken(), changed=self.changed)
         await work
 
     async def abort(self) -> None:
