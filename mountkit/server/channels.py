@@ -39,27 +39,35 @@ class Channel:
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reader = asyncio.StreamReader()
         self._writer: asyncio.StreamWriter | None = None
 
-    async def run(self, end: socket.socket, first: bytes = b"") -> None:
-        """Read until the other side has gone. Each request is worked on in a task of its own.
+    async def open(self, end: socket.socket, first: bytes = b"") -> None:
+        """Connect it.
 
         Args:
             first: what is sent before any message.
         """
-        reader, self._writer = await asyncio.open_unix_connection(sock=end, limit=_LONGEST)
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=end, limit=_LONGEST)
         self._writer.write(first)
+
+    async def run(self) -> None:
+        """Read until the other side has gone. Each request is worked on in a task of its own."""
         try:
-            while line := await reader.readline():
+            while line := await self._reader.readline():
                 self._take(json.loads(line))
         except ConnectionError:
             pass
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        if self._writer is not None:
             self._writer.close()
             self._writer = None
-            for future in self._asked.values():
-                if not future.done():
-                    future.set_exception(ChannelClosed(_GONE))
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(ChannelClosed(_GONE))
 
     async def ask(self, kind: str, **values: Any) -> Any:
         """What the other side answers.

@@ -224,7 +224,7 @@ async def serve_granian(duty: Duty) -> None:
         duty,
         interface=Interfaces.ASGI,
         url_path_prefix=duty.config.root_path or None,
-        log_dictconfig={"incremental": True, "loggers": {}},
+        log_dictconfig={"incremental": True, "handlers": {}, "loggers": {}},
         log_access=duty.config.log.access,
         log_access_format='%(addr)s "%(method)s %(path)s %(protocol)s" %(status)d',
         ssl_cert=Path(tls.cert) if tls else None,

@@ -9,7 +9,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mountkit.server.channels import Channel
+from mountkit.exceptions import PatternError
+from mountkit.server.channels import Channel, ChannelRefused
 from mountkit.server.failures import WorkerError
 from mountkit.status.snapshots import Reload, Snapshot, merge_snapshots
 
@@ -77,11 +78,11 @@ class FleetSource:
         """Who would take a request, and why, as any of the workers says."""
         for process in self._fleet.processes:
             if process.state == "serving":
-                found: dict[str, Any] = await process.ask(
-                    "explain", method=method, url=url, headers=_pairs(headers)
-                )
-                return found
-        raise WorkerError("No worker is up to answer; try again.")
+                try:
+                    return await _explained(process.ask, method, url, headers)
+                except WorkerError as exc:
+                    raise PatternError(str(exc)) from exc
+        raise PatternError("No worker is up to answer; try again.")
 
 
 class AskingSource:
@@ -96,11 +97,13 @@ class AskingSource:
 
     async def explain(self, method: str, url: str, headers: Headers = ()) -> dict[str, Any]:
         """As the parent's."""
-        found: dict[str, Any] = await self._channel.ask(
-            "explain", method=method, url=url, headers=_pairs(headers)
-        )
-        return found
+        try:
+            return await _explained(self._channel.ask, method, url, headers)
+        except ChannelRefused as exc:
+            raise PatternError(str(exc)) from exc
 
 
-def _pairs(headers: Headers) -> list[tuple[str, str]]:
-    return list(headers.items() if isinstance(headers, Mapping) else headers)
+async def _explained(ask: Any, method: str, url: str, headers: Headers) -> dict[str, Any]:
+    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    found: dict[str, Any] = await ask("explain", method=method, url=url, headers=pairs)
+    return found

@@ -112,13 +112,14 @@ class Worker:
         self._duty = Duty(app, server, self._sockets, self._ready, _log_busy)
         self._loop = asyncio.get_running_loop()
         signal.signal(signal.SIGTERM, self._on_term)
-        listening = asyncio.create_task(self._listen(end))
+        await self._channel.open(end)
+        listening = asyncio.create_task(self._listen())
         try:
             await SERVERS[server.server](self._duty)
             self._channel.tell("gone", snapshot=(await self._source.snapshot()).as_dict())
             status = 0
-        except WorkerError as exc:
-            self._channel.tell("failed", error=str(exc), status=exc.status)
+        except Exception as exc:
+            self._channel.tell("failed", error=_told(exc), status=FAILED)
             status = FAILED
         with suppress(ConnectionError):
             await self._channel.flush()
@@ -141,8 +142,8 @@ class Worker:
         files = _files_of_modules() if self._job.is_watched else []
         self._channel.tell("ready", modules=files)
 
-    async def _listen(self, end: socket.socket) -> None:
-        await self._channel.run(end)
+    async def _listen(self) -> None:
+        await self._channel.run()
         if not self._duty.stopped.is_set():
             logger.warning("The parent has gone; the worker ends too.")
             self._stop(self._grace, self._grace + deadlines.SPARE)
