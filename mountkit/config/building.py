@@ -190,7 +190,7 @@ def _load(
     """
     variables = {name: value for mount in config.mounts for name, value in mount.env.items()}
     before = set_environment(variables)
-    loader = Loader(config.files[0].parent, apps)
+    loader = Loader(config.files[0].parent.resolve(), apps)
     meters = _meters(config, meters)
     maker = _Maker(config, loader, meters)
     found: dict[str, _Served] = {}

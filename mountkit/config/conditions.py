@@ -101,7 +101,7 @@ def _of_text(text: str) -> Matcher:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes in texts
-            tree = ast.parse(text.strip(), mode="eval")
+            tree = ast.parse(text.replace("\n", " ").strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         reason = exc.msg if isinstance(exc, SyntaxError) else str(exc) or "it is too deep"
         raise _error(text, reason) from None

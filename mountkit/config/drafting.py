@@ -236,7 +236,7 @@ def _made_in(path: Path) -> tuple[str, tuple[str, str, dict[str, str]], int, boo
     for node in tree.body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Call):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            maker = _maker(node.value.func, names)
+            maker = _maker(node.value.func, names) or _wrapped(node.value, names)
             if maker is not None and isinstance(target, ast.Name):
                 found.append((target.id, maker, node.lineno, False))
         elif isinstance(node, ast.FunctionDef) and node.name in FACTORIES and not _needs(node):
@@ -246,6 +246,17 @@ def _made_in(path: Path) -> tuple[str, tuple[str, str, dict[str, str]], int, boo
                 found.append((node.name, makers[0], node.lineno, True))
     usual = [one for one in found if one[0] in APPS]
     return next(iter(usual or found), None)
+
+
+def _wrapped(
+    call: ast.Call, names: dict[str, tuple[str, str]]
+) -> tuple[str, str, dict[str, str]] | None:
+    """The row of an app that middleware is given."""
+    for argument in call.args:
+        if isinstance(argument, ast.Call):
+            found = _maker(argument.func, names)
+            return found if found is None or not found[1] else None
+    return None
 
 
 def _needs(function: ast.FunctionDef) -> bool:

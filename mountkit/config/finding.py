@@ -210,8 +210,11 @@ def imported(target: str, folder: Path) -> Any:
     """
     name, attribute = _divided(target)
     if not attribute:
-        raise MountkitError(f"{target!r} lacks an attribute; write '{target}:app'.")
+        example = f"{target or 'package.module'}:app"
+        raise MountkitError(f"{target!r} lacks an attribute; write {example!r}.")
     if not name.endswith(".py"):
+        if name.startswith("."):
+            raise MountkitError(f"Module {name!r} is relative; write its whole name.")
         return _attribute(_import(name, folder), attribute)
     if not Path(name).is_file():
         raise MountkitError(f"File {os.path.relpath(name)!r} does not exist; name another.")

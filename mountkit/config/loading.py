@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -16,6 +17,7 @@ from mountkit.config.models import AppConfig, MountConfig, Place
 from mountkit.config.options import own_app, split_of
 from mountkit.config.problems import Problem, toml
 from mountkit.exceptions import MountkitError, shown
+from mountkit.wsgi.detection import is_built
 
 
 class Loader:
@@ -85,9 +87,16 @@ class Loader:
     def _made(self, named: AppConfig, name: str, is_told: bool) -> Any:
         value = self._imported(name)
         if named.factory or named.args:
-            args = named.args
+            given = named.args
+            args, options = (given, {}) if isinstance(given, list) else ([], given)
+            if not callable(value):
+                raise MountkitError(
+                    f"{named.app!r} is {shown(value)}, not a factory; leave factory and args out."
+                )
+            if reason := _not_called(value, *args, **options):
+                raise MountkitError(f"Factory {named.app!r} cannot be called: {reason}; mend args.")
             try:
-                value = value(*args) if isinstance(args, list) else value(**args)
+                value = value(*args, **options)
             except (Exception, SystemExit) as exc:
                 message = f"Factory {named.app!r} failed: {{what}}; mend it first."
                 raise UserError(message, exc) from exc
@@ -105,9 +114,14 @@ class Loader:
         for at, layer in enumerate(mount.middleware):
             try:
                 cls = self._imported(_name_of(layer.class_, mount.place.folder, self._folder))
-                if not callable(cls):
+                options = layer.model_extra or {}
+                if not callable(cls) or is_built(cls):
                     raise MountkitError(f"{layer.class_!r} is {shown(cls)}, not a class; name one.")
-                found.append(Middleware(cls, **(layer.model_extra or {})))
+                if reason := _not_called(cls, None, **options):
+                    raise MountkitError(
+                        f"{layer.class_!r} cannot be called: {reason}; mend its options."
+                    )
+                found.append(Middleware(cls, **options))
             except MountkitError as exc:
                 self.problems.append(mount.place.problem(str(exc), "middleware", at, "class"))
                 if isinstance(exc, UserError):
@@ -118,6 +132,17 @@ class Loader:
     def traceback(self) -> str:
         """Of what code of the user's has raised."""
         return "".join(text_of(one.error) for one in self.errors)
+
+
+def _not_called(function: Any, /, *args: Any, **options: Any) -> str:
+    """Why a call is not possible, if that is known."""
+    try:
+        inspect.signature(function).bind(*args, **options)
+    except TypeError as exc:
+        return str(exc)
+    except ValueError:  # it does not show its parameters
+        return ""
+    return ""
 
 
 def _in_toml(message: str) -> str:
@@ -131,7 +156,7 @@ def _name_of(target: str, folder: Path, main: Path) -> str:
     """`module:attribute`, or the path of a file with the attribute."""
     name, colon, attribute = target.rpartition(":")
     if colon and (name.endswith(".py") or "/" in name):
-        return f"{folder / name}:{attribute}"
+        return f"{(folder / name).with_suffix('.py')}:{attribute}"
     return target
 
 

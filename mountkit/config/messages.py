@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mountkit.config.lines import Path
@@ -78,9 +78,16 @@ def _message(
         return f"{path[0]} = {shown_value(value)} is not a table; write {name}."
     start = len(at) - at[::-1].index(key) - 1
     shown = f"{key_of(at[start:])} = {shown_value(first['input'])}"
-    wanted = " or ".join(dict.fromkeys(map(_wanted, errors)))
-    fix = f"; write e.g. {key} = {toml(example)}" if example is not None else "; choose one"
-    return f"{shown} is not {wanted}{fix}."
+    fix = "write one" if example is None else f"write e.g. {key} = {toml(example)}"
+    return f"{shown} is not {_listed(dict.fromkeys(map(_wanted, errors)))}; {fix}."
+
+
+def _listed(words: Iterable[str]) -> str:
+    """One word or the other."""
+    *others, last = words
+    if not others:
+        return last
+    return f"{', '.join(others)}{',' * (len(others) > 1)} or {last}"
 
 
 def _wanted(error: Any) -> str:

@@ -7,6 +7,7 @@ mountkit's own classes check (patterns, conflicts, limits) is not said here a se
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
@@ -49,9 +50,9 @@ class _Table(BaseModel):
 class TLSConfig(_Table):
     """The certificate of the server."""
 
-    cert: str
+    cert: str = Field(examples=["fullchain.pem"])
     """The certificate with its chain: a PEM file."""
-    key: str
+    key: str = Field(examples=["privkey.pem"])
     """Its private key: a PEM file."""
 
 
@@ -364,7 +365,7 @@ class Place:
     file: str
     path: Path
     lines: dict[Path, int] = field(default_factory=dict, repr=False)
-    raw: dict[Path, tuple[str, str]] = field(default_factory=dict, repr=False)
+    raw: dict[Path, list[tuple[str, str]]] = field(default_factory=dict, repr=False)
     is_named: bool = False
 
     @property
@@ -380,12 +381,12 @@ class Place:
     def problem(self, message: str, *keys: str | int) -> Problem:
         """What is wrong with a key; values of variables are shown as they are written."""
         path = (*self.path, *keys)
-        for at, (value, raw) in self.raw.items():
-            if at[: len(path)] == path:
-                for write in (toml, repr):
-                    message = message.replace(write(value), write(raw))
-                if len(value) >= _SECRET:
-                    message = message.replace(value, raw)
+        found = (pairs for at, pairs in self.raw.items() if at[: len(path)] == path)
+        for value, raw in chain.from_iterable(found):
+            for write in (toml, repr):
+                message = message.replace(write(value), write(raw))
+            if len(value) >= _SECRET:
+                message = message.replace(value, raw)
         return Problem(self.file, line_of(self.lines, path), key_of(path), message)
 
 

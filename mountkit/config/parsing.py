@@ -52,6 +52,7 @@ class _File:
     text: str
     environ: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
+    refused: set[Path] = field(default_factory=set)
     lines: dict[Path, int] = field(default_factory=dict)
     table: dict[str, Any] = field(default_factory=dict)
     top: Path = ()
@@ -73,6 +74,7 @@ class _File:
 
     def refuse(self, path: Path, message: str) -> None:
         """Note a problem."""
+        self.refused.add(path)
         line = line_of(self.lines, (*self.top, *path))
         self.problems.append(Problem(self.name, line, key_of(path), message))
 
@@ -94,7 +96,8 @@ class _File:
                     exc = again
             if found is None:
                 for keys, message in messages(model, given.value, exc, path):
-                    self.problems.append(place.problem(message, *keys))
+                    if (*path, *keys) not in self.refused:
+                        self.problems.append(place.problem(message, *keys))
         return None if found is None or len(self.problems) > before else (found, place)
 
 
@@ -111,7 +114,7 @@ def parse(source: Source, environ: Mapping[str, str] = os.environ) -> SiteConfig
     """
     files = [_File(name, text, environ) for name, text in source.texts.items()]
     main = files[0]
-    server = _single(main, ServerConfig, "server") or ServerConfig()
+    server = _from(main, _single(main, ServerConfig, "server") or ServerConfig())
     status = _single(main, StatusConfig, "status")
     metrics = _single(main, MetricsConfig, "metrics")
     _check_single(main, server, status, metrics)
@@ -151,6 +154,18 @@ def _single(file: _File, model: type[_M], name: str) -> _M | None:
         return None
     found = file.read(model, (name,), file.table[name])
     return None if found is None else found[0]
+
+
+def _from(main: _File, server: ServerConfig) -> ServerConfig:
+    """With its paths from the folder of the file."""
+    folder = FilePath(main.name).parent
+    changes: dict[str, Any] = {}
+    if server.unix_socket is not None:
+        changes["unix_socket"] = str(folder / server.unix_socket)
+    if server.tls is not None:
+        paths = {"cert": str(folder / server.tls.cert), "key": str(folder / server.tls.key)}
+        changes["tls"] = server.tls.model_copy(update=paths)
+    return server.model_copy(update=changes)
 
 
 def _check_single(
@@ -237,13 +252,12 @@ def _check_top(main: _File, included: Sequence[_File]) -> None:
 
 def _check_includes(main: _File, source: Source, environ: Mapping[str, str]) -> None:
     value = main.table.get("include", [])
-    if main.read(FileConfig, (), {"include": value}) is None:
-        return
-    for number, pattern in enumerate(include_patterns(source.main, main.text, environ)):
+    main.read(FileConfig, (), {"include": value})
+    for at, pattern in include_patterns(source.main, main.text, environ):
         path = str(FilePath(source.main).parent / pattern)
         if not has_magic(pattern) and path not in source.texts:
-            at: Path = ("include", number) if isinstance(value, list) else ("include",)
-            main.refuse(at, f"The file {pattern!r} to include does not exist; name another.")
+            message = f"The file {pattern!r} to include does not exist; name another."
+            main.refuse(("include", *at), message)
 
 
 def _folders(
@@ -251,7 +265,7 @@ def _folders(
 ) -> tuple[FilePath, ...]:
     """Those of the files, and those in which files to include may appear."""
     folders = [path.parent for path in paths]
-    for pattern in include_patterns(main.name, main.text, environ):
+    for _, pattern in include_patterns(main.name, main.text, environ):
         parts = takewhile(lambda part: not has_magic(part), FilePath(pattern).parts[:-1])
         folders.append(FilePath(main.name).parent.joinpath(*parts))
     return tuple(dict.fromkeys(folder for folder in folders if folder.is_dir()))
@@ -288,9 +302,14 @@ def _name_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
 
 
 def _env_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
+    """Variables that cannot be set, or to two values."""
     first: dict[str, MountConfig] = {}
     for mount in mounts:
         for name, value in mount.env.items():
+            if not name or "=" in name or "\0" in name + value:
+                message = f"The variable {name!r} cannot be set; write a name such as 'DEBUG'."
+                yield mount.place.problem(message, "env", name)
+                continue
             other = first.setdefault(name, mount)
             if other.env[name] != value:
                 message = (

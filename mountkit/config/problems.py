@@ -59,7 +59,9 @@ def toml(value: Any, *, longest: int | None = None) -> str:
     Args:
         longest: characters, beyond which it is cut.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) and '"' in value and "'" not in value and value.isprintable():
+        text = f"'{value}'"
+    elif isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     elif isinstance(value, bool):
         text = str(value).lower()
@@ -97,7 +99,7 @@ def near(name: str, known: Iterable[str]) -> str:
     """What to write in place of a key that is not known."""
     names = sorted(known)
     if len(names) > _MOST:
-        others = "leave it out; mountkit schema prints those known"
+        others = "leave it out, or write one of those that 'mountkit schema' prints"
     else:
         others = f"those known are {', '.join(names)}"
     found = get_close_matches(name.lower().replace("-", "_"), names, 1, 0.6)

@@ -69,7 +69,7 @@ def _text(path: Path) -> str:
 def included_files(main: str, text: str, environ: Mapping[str, str]) -> list[str]:
     """The files that a text includes and that are there, sorted; none if it cannot be read."""
     found: set[str] = set()
-    for pattern in include_patterns(main, text, environ):
+    for _, pattern in include_patterns(main, text, environ):
         folder = Path(main).parent
         if has_magic(pattern):
             found.update(str(one) for one in _globbed(folder, pattern) if one.is_file())
@@ -88,15 +88,18 @@ def _globbed(folder: Path, pattern: str) -> Iterator[Path]:
         return
 
 
-def include_patterns(main: str, text: str, environ: Mapping[str, str]) -> list[str]:
-    """What `include` says; nothing if it cannot be read."""
+def include_patterns(
+    main: str, text: str, environ: Mapping[str, str]
+) -> list[tuple[tuple[int, ...], str]]:
+    """What `include` says, with the numbers of items; nothing if it cannot be read."""
     try:
         table = table_of(main, tomllib.loads(text))
     except (ValueError, RecursionError):
         return []
     value = Given(table.get("include"), (), environ, lambda *_: None).value
-    values = value if isinstance(value, list) else [value]
-    return [one for one in values if isinstance(one, str) and one and "\0" not in one]
+    is_list = isinstance(value, list)
+    items = [((at,), one) for at, one in enumerate(value)] if is_list else [((), value)]
+    return [(at, one) for at, one in items if isinstance(one, str) and one and "\0" not in one]
 
 
 def table_of(file: str, data: Mapping[str, Any]) -> dict[str, Any]:

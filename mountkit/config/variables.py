@@ -28,7 +28,7 @@ class Given:
 
     Attributes:
         value: what it is now.
-        raw: the texts that held variables: what they are now, and how they are written.
+        raw: of each text that held variables, what it and they are now, and how they are written.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Given:
         environ: Mapping[str, str],
         refuse: Callable[[Path, str], None],
     ) -> None:
-        self.raw: dict[Path, tuple[str, str]] = {}
+        self.raw: dict[Path, list[tuple[str, str]]] = {}
         self._environ = environ
         self._refuse = refuse
         self.value: Any = self._filled(value, path)
@@ -51,6 +51,7 @@ class Given:
         if not isinstance(value, str) or "${" not in value:
             return value
         missing: list[str] = []
+        pairs: list[tuple[str, str]] = []
 
         def fill(match: re.Match[str]) -> str:
             if match[0] == "$${":
@@ -58,6 +59,7 @@ class Given:
             found = self._environ.get(match[1] or "", "")
             if match[1] is None or (match[2] is None and match[1] not in self._environ):
                 missing.append(match[1] or "")
+            pairs.append((found, f"${{{match[1]}}}"))
             return found or match[2] or ""
 
         filled = _VARIABLE.sub(fill, value)
@@ -71,7 +73,7 @@ class Given:
                 )
             self._refuse(path, reason)
         if filled != value:
-            self.raw[path] = (filled, value)
+            self.raw[path] = [(filled, value), *pairs]
         return filled
 
 

@@ -183,7 +183,9 @@ class PreparedChange:
                 In both cases nothing has changed, and the new apps are stopped.
             MountkitError: it was committed or aborted before.
         """
-        work = self._changes.commit(*self._taken(), changed=self.changed)
+        news, olds, change, drain_timeout = self._taken()
+        work = self._changes.commit(news, olds, change, drain_timeout, self.changed)
+        del news, olds, change  # freed in steps
         await work
 
     async def abort(self) -> None:
