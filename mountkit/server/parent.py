@@ -107,6 +107,7 @@ class Parent:
         self._has_terminal = has_terminal()
         self._watching: asyncio.Task[None] | None = None
         self._watched: Sequence[Path] = ()
+        self._stamps: dict[str, int] = {}
 
     async def run(self) -> int:
         """Serve until a signal says stop; the exit status.
@@ -226,7 +227,7 @@ class Parent:
             changed = await self._fleet.change(plan.job, plan.config.server)
             self._plan = plan
             parts = [f"{what} {', '.join(names)}" for what, names in changed.items() if names]
-            return f"Generation {plan.job.generation} is served: {'; '.join(parts) or 'no mounts'}"
+            return f"Generation {plan.job.generation} is served: {'; '.join(parts) or 'the mounts are the same'}"
         await self._roll(plan)
         generation = plan.job.generation
         return f"Generation {generation} is served by new workers ({', '.join(reasons)})"
@@ -273,8 +274,9 @@ class Parent:
         config = self._plan.config
         folders: list[Path] = []
         if self._options.reloads:
-            files = [file for one in self._fleet.processes for file in one.modules]
-            folders = [*watching.folders_of(files), *config.folders]
+            for one in self._fleet.processes:
+                self._stamps |= one.modules
+            folders = [*watching.folders_of(self._stamps), *config.folders]
         elif config.server.watch:
             folders = [*config.folders]
         if folders == self._watched:
@@ -286,11 +288,16 @@ class Parent:
 
     async def _follow(self, folders: Sequence[Path]) -> None:
         async for paths in watching.batches(folders, are_deep=self._options.reloads):
-            is_code = self._options.reloads and any(path.endswith(".py") for path in paths)
+            is_code = self._options.reloads and await asyncio.to_thread(self._is_new, paths)
             seen = await asyncio.to_thread(self._look)
             if is_code or seen not in (None, self._seen):
                 logger.info("%s has changed.", "Code" if is_code else "The file")
                 self.wish(is_code)
+
+    def _is_new(self, paths: set[str]) -> bool:
+        """Whether code has changed: of modules that are imported, also if nothing was reported."""
+        before, self._stamps = self._stamps, watching.stamps(self._stamps)
+        return before != self._stamps or any(path.endswith(".py") for path in paths)
 
     def _look(self) -> object:
         """What the file says now, to be compared; `None` if it is gone."""

@@ -36,7 +36,8 @@ class Process:
     Attributes:
         state: see `WorkerStatus`.
         since: when it got ready, or was started, in seconds since the epoch.
-        modules: the files that it has imported, if the job asks for them.
+        modules: the files that it has imported, if the job asks for them, and when each was
+            changed, in nanoseconds.
         ended: its exit status, once it has one.
     """
 
@@ -53,7 +54,7 @@ class Process:
         self.state: WorkerState = "starting"
         self.since: float = time.time()
         self.pid: int = 0
-        self.modules: list[str] = []
+        self.modules: dict[str, int] = {}
         self.last: Snapshot | None = None  # what it answered last
         self._fds = fds
         self._answer = answer

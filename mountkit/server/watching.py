@@ -4,6 +4,7 @@ links, and both remove a file for a moment."""
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import sysconfig
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -17,7 +18,8 @@ from mountkit.server.failures import MISUSED, ServeError
 #: Milliseconds after which files are compared although nothing was reported, as on NFS.
 _AT_LEAST = 2000
 _RETRY = 1.0  # seconds
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platlib", "purelib")})
+_LIBRARIES = {sysconfig.get_path(name) for name in ("stdlib", "platlib", "purelib")}
+_INSTALLED = tuple(f"{one}/" for one in (*_LIBRARIES, sys.prefix))
 
 
 def check_watching() -> None:
@@ -63,11 +65,26 @@ async def batches(folders: Sequence[Path], *, are_deep: bool) -> AsyncIterator[s
 
 
 def folders_of(files: Iterable[str]) -> list[Path]:
-    """The folders of the code that is not installed; those below others are left out."""
-    prefixes = tuple(f"{one}/" for one in (*_LIBRARIES, sys.prefix))
-    folders = {Path(file).parent for file in files if not file.startswith(prefixes)}
+    """Their folders; those below others are left out."""
+    folders = {Path(file).parent for file in files}
     folders = {one for one in folders if one.is_dir()}
     return sorted(one for one in folders if folders.isdisjoint(one.parents))
+
+
+def stamps(files: Iterable[str]) -> dict[str, int]:
+    """When each was changed, in nanoseconds; 0 if it is not there."""
+    found = {}
+    for file in files:
+        try:
+            found[file] = os.stat(file).st_mtime_ns
+        except OSError:
+            found[file] = 0
+    return found
+
+
+def is_installed(file: str) -> bool:
+    """Whether it is of the standard library, or of an environment."""
+    return file.startswith(_INSTALLED)
 
 
 def digest(paths: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -23,7 +24,7 @@ from mountkit.config.finding import imported
 from mountkit.exceptions import MountkitError
 from mountkit.logs import serve as logger
 from mountkit.middleware.forwarded import ForwardedMiddleware
-from mountkit.server import deadlines, logs
+from mountkit.server import deadlines, logs, watching
 from mountkit.server.channels import Channel
 from mountkit.server.failures import FAILED, WorkerError
 from mountkit.server.jobs import Job
@@ -139,8 +140,7 @@ class Worker:
         await self.site.dispatcher.add(Mount(config.status.path, page, middleware=layers))
 
     def _ready(self) -> None:
-        files = _files_of_modules() if self._job.is_watched else []
-        self._channel.tell("ready", modules=files)
+        self._channel.tell("ready", modules=_own_modules() if self._job.is_watched else {})
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         await self._channel.run(reader)
@@ -212,10 +212,11 @@ def _log_busy() -> None:
         logger.warning("Threads that are busy when their time is up:\n%s", stacks)
 
 
-def _files_of_modules() -> list[str]:
-    """The sources of all modules."""
-    files = (getattr(module, "__file__", None) for module in [*sys.modules.values()])
-    return sorted({file for file in files if isinstance(file, str)})
+def _own_modules() -> dict[str, int]:
+    """The files of modules that are not installed, and when each was changed."""
+    found = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
+    files = {file for file in found if isinstance(file, str) and os.path.isabs(file)}
+    return watching.stamps(file for file in files if not watching.is_installed(file))
 
 
 if __name__ == "__main__":
