@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mountkit.config.problems import ConfigError
+from mountkit.config.sources import Source, find_file, is_file, read_source, source_of_app
 from mountkit.exceptions import MountkitError
 
 _SERVERS = ("uvicorn", "granian", "hypercorn")
@@ -53,17 +55,15 @@ def serve(options: argparse.Namespace) -> int:
     """Run the command; the exit status: 0 when it was stopped, 1 if the file is refused or there
     is no socket to listen on, 2 if the command is wrong, 3 if an app does not start, 130 if it was
     cut off by a second Ctrl-C."""
-    from mountkit.config.problems import ConfigError
     from mountkit.server import parent
     from mountkit.server.failures import REFUSED, ServeError
+    from mountkit.server.plans import Options
 
     try:
-        asked = parent.Options(
-            _reader(options),
-            dict(_overrides(options)),
-            options.status,
-            bool(options.reload),
-        )
+        file = _file(options)
+        read = _reader(options) if file is None else partial(read_source, file)
+        overrides = dict(_overrides(options))
+        asked = Options(read, file, overrides, options.status, bool(options.reload))
         if options.check:
             print(parent.check(asked))
             return 0
@@ -76,24 +76,28 @@ def serve(options: argparse.Namespace) -> int:
         return REFUSED
 
 
-def _reader(options: argparse.Namespace) -> Callable[[], Any]:
-    from mountkit.config.sources import find_file, is_file, read_source, source_of_app
-
+def _file(options: argparse.Namespace) -> Path | None:
+    """The file that is served; `None` if an app is."""
     target: str | None = options.app
     if target is not None and not is_file(target):
-        if options.watch:
-            raise MountkitError("--watch is for a file; write --reload to restart with the code.")
-        source = source_of_app(target, is_factory=bool(options.factory))
-        return lambda: source
+        return None
+    if options.factory:
+        raise MountkitError("--factory is for an app; write factory = true in the file.")
     path = find_file(Path()) if target is None else Path(target)
     if path is None:
         raise MountkitError(
-            "There is no mountkit.toml here; name a file, or an app (module:attribute), or run "
+            "There is no mountkit.toml here; name a file or an app (module:attribute), or run "
             "mountkit init."
         )
-    if options.factory:
-        raise MountkitError("--factory is for an app; write factory = true in the file.")
-    return partial(read_source, path)
+    return path
+
+
+def _reader(options: argparse.Namespace) -> Callable[[], Source]:
+    """Gives the site of one app."""
+    if options.watch:
+        raise MountkitError("--watch is for a file; write --reload to restart with the code.")
+    source = source_of_app(options.app, is_factory=bool(options.factory))
+    return lambda: source
 
 
 def _overrides(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:

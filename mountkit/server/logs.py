@@ -74,7 +74,8 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)
-        return f"{line} [{record.mount}]" if hasattr(record, "mount") else line
+        mount = vars(record).get("mount")
+        return line if mount is None else f"{line} [{mount}]"
 
 
 class JsonFormatter(logging.Formatter):

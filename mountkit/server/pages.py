@@ -42,11 +42,13 @@ class Page:
                 MISUSED,
             ) from exc
         self._listeners = listeners
-        hosts = None if any(one.is_unix for one in listeners) else _HOSTS
-        self._status = Status(source, hosts=hosts)
-        self._metrics = None if config.metrics is None else Metrics(source, hosts=hosts)
+        self._source = source
+        self._hosts = None if any(one.is_unix for one in listeners) else _HOSTS
+        self._status = Status(source, hosts=self._hosts)
+        self._metrics: Metrics | None = None
+        self.configure(config)
         options = uvicorn.Config(
-            self,  # type: ignore[arg-type]
+            self,
             interface="asgi3",
             lifespan="off",
             log_config=None,
@@ -58,11 +60,16 @@ class Page:
         sockets = [one.socket for one in listeners]
         self._task = asyncio.create_task(self._server.serve(sockets=sockets))
 
+    def configure(self, config: SiteConfig) -> None:
+        """Serve metrics if the site has `[metrics]`."""
+        is_asked = config.metrics is not None
+        self._metrics = Metrics(self._source, hosts=self._hosts) if is_asked else None
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """The page; metrics at their usual path, if the file has `[metrics]`."""
-        is_metrics = self._metrics is not None and scope["path"] == _METRICS
-        app = self._metrics if is_metrics and self._metrics else self._status
-        return app(scope, receive, send)
+        if self._metrics is not None and scope["path"] == _METRICS:
+            return self._metrics(scope, receive, send)
+        return self._status(scope, receive, send)
 
     async def stop(self) -> None:
         """Close it; those that watch the page are cut off."""

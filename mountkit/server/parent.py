@@ -5,78 +5,25 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from mountkit.config.building import check_rules, restart_reasons
-from mountkit.config.models import SiteConfig
 from mountkit.config.problems import ConfigError
-from mountkit.config.sources import Source
 from mountkit.exceptions import MountkitError, measured
 from mountkit.logs import serve as logger
-from mountkit.server import logs, sockets, watching
+from mountkit.server import logs, sockets
 from mountkit.server.banners import lines_of
 from mountkit.server.failures import ServeError
 from mountkit.server.fleets import Fleet
-from mountkit.server.jobs import Job
 from mountkit.server.notices import has_terminal, notify
 from mountkit.server.pages import Page
+from mountkit.server.plans import Options, Plan, certificate_of
 from mountkit.server.servers import check_server
 from mountkit.server.sockets import Listener
 from mountkit.server.sources import FleetSource
+from mountkit.server.watching import Watch, check_watching
 
-#: Of `[server]`: a change of these needs no new workers.
-_LIVE = ("workers", "watch", "grace", "drain_timeout")
-_ADDRESS = ("host", "port", "unix_socket")
 _FORCED = 128 + signal.SIGINT
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command says.
-
-    Attributes:
-        read: the texts; called again for each change.
-        overrides: keys of `[server]`.
-        status: `[status] listen`.
-        reloads: whether to restart the workers when code has changed.
-    """
-
-    read: Callable[[], Source]
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    status: str | None = None
-    reloads: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A site that could be served: its texts, what they say, and what its certificate is."""
-
-    job: Job
-    config: SiteConfig
-    certificate: str
-
-    @classmethod
-    def of(cls, options: Options, generation: int) -> Plan:
-        """Read and validate.
-
-        Raises:
-            ConfigError: with all problems.
-        """
-        source = options.read()
-        job = Job(source, generation, dict(options.overrides), options.status, options.reloads)
-        config = job.config()
-        check_rules(config)
-        return cls(job, config, certificate_of(config))
-
-
-def certificate_of(config: SiteConfig) -> str:
-    """Compared to see whether it was renewed."""
-    tls = config.server.tls
-    return watching.digest([tls.cert, tls.key]) if tls else ""
 
 
 class Parent:
@@ -92,22 +39,27 @@ class Parent:
     def __init__(self, options: Options, plan: Plan) -> None:
         self._options = options
         self._plan = plan
-        self._is_given = True  # the sockets are systemd's
-        self._listeners: Sequence[Listener] = sockets.inherited()
-        if not self._listeners:
-            self._is_given = False
-            self._listeners = _listeners(plan.config)
-        self._page_listeners = _page_listeners(plan.config)
         self._page: Page | None = None
+        self._page_listeners: Sequence[Listener] = ()
+        self._listeners: Sequence[Listener] = sockets.inherited()
+        self._is_given = bool(self._listeners)  # by systemd
+        self._listeners = self._listeners or plan.listeners()
+        try:
+            self._page_listeners = plan.page_listeners()
+            check_server(plan.config.server, len(self._listeners))
+        except ServeError:
+            self.close()
+            raise
+        fds = _fds(self._listeners)
+        self._fleet = Fleet(plan.job, plan.config.server, fds, self._answer, self._on_gone)
+        self._source = FleetSource(self._fleet)
+        self._watch = Watch(self._look, self.wish)
+        self._watch.seen = plan.content
         self._wished = asyncio.Event()
         self._wants_code = False
-        self._seen: object = plan.job.source, plan.certificate
         self._stopped = asyncio.Event()
         self._forced = asyncio.Event()
         self._has_terminal = has_terminal()
-        self._watching: asyncio.Task[None] | None = None
-        self._watched: Sequence[Path] = ()
-        self._stamps: dict[str, int] = {}
 
     async def run(self) -> int:
         """Serve until a signal says stop; the exit status.
@@ -115,11 +67,6 @@ class Parent:
         Raises:
             ServeError: a worker does not start.
         """
-        config = self._plan.config
-        check_server(config.server, len(self._listeners))
-        fds = _fds(self._listeners)
-        self._fleet = Fleet(self._plan.job, config.server, fds, self._answer, self._on_gone)
-        self._source = FleetSource(self._fleet)
         self._take_signals()
         serving = asyncio.create_task(self._serve())
         stopping = asyncio.create_task(self._stopped.wait())
@@ -173,7 +120,7 @@ class Parent:
         await self._fleet.start()
         self._announce()
         self._open_page()
-        self._watch()
+        self._follow()
         notify("READY=1")
         while True:
             await self._wished.wait()
@@ -186,30 +133,29 @@ class Parent:
     def _announce(self) -> None:
         tls = self._plan.config.server.tls
         urls = [one.url("https" if tls else "http") for one in self._listeners]
-        for line in lines_of(self._plan.config, urls, can_reload=self._can_reload):
+        is_file = self._options.file is not None
+        for line in lines_of(self._plan.config, urls, can_reload=is_file):
             logger.info("%s", line)
 
-    @property
-    def _can_reload(self) -> bool:
-        return self._plan.config.files[0].exists()
-
     async def _reload(self, is_code: bool) -> None:
+        """Read the file again, and serve what it says, or go on as before."""
         started = time.monotonic()
         try:
             plan = await asyncio.to_thread(Plan.of, self._options, self._fleet.job.generation + 1)
-            self._seen = plan.job.source, plan.certificate
-            is_same = self._seen == (self._fleet.job.source, self._plan.certificate)
-            what = "Nothing has changed" if is_same and not is_code else ""
-            what = what or await self._apply(plan, is_code)
+            self._watch.seen = plan.content
+            if plan.content == self._plan.content and not is_code:
+                what = "Nothing has changed"
+            else:
+                what = await self._apply(plan, is_code)
         except MountkitError as exc:
             if isinstance(exc, ConfigError):
-                self._seen = await asyncio.to_thread(self._look)
+                self._watch.seen = await asyncio.to_thread(self._look)
             logger.error("Not changed; what was served is served on.\n%s", exc)
             self._source.note(str(exc))
         else:
             logger.info("%s (%s).", what, measured(time.monotonic() - started))
             self._source.note(None)
-            self._watch()
+            self._follow()
 
     async def _apply(self, plan: Plan, is_code: bool) -> str:
         """Serve another site; what has changed, in words.
@@ -217,31 +163,26 @@ class Parent:
         Raises:
             ServeError: it cannot be served. Nothing has changed.
         """
-        old = self._plan
-        live = {name: getattr(plan.config.server, name) for name in _LIVE}
-        before = old.config.server.model_copy(update=live)
-        reasons = [*restart_reasons(_with(old.config, before), plan.config)]
-        reasons += ["the certificate"] * (old.certificate != plan.certificate and not reasons)
-        reasons += ["code"] * is_code
-        if not reasons:
-            changed = await self._fleet.change(plan.job, plan.config.server)
-            self._plan = plan
-            parts = [f"{what} {', '.join(names)}" for what, names in changed.items() if names]
-            return f"Generation {plan.job.generation} is served: {'; '.join(parts) or 'the mounts are the same'}"
-        await self._roll(plan)
-        generation = plan.job.generation
-        return f"Generation {generation} is served by new workers ({', '.join(reasons)})"
+        generation = f"Generation {plan.job.generation} is served"
+        reasons = [*plan.reasons_for_new_workers(self._plan), *["code"] * is_code]
+        if reasons:
+            await self._roll(plan)
+            return f"{generation} by new workers ({', '.join(reasons)})"
+        changed = await self._fleet.change(plan.job, plan.config.server)
+        self._plan = plan
+        parts = [f"{what} {', '.join(names)}" for what, names in changed.items() if names]
+        return f"{generation}: {'; '.join(parts) or 'the mounts are the same'}"
 
     async def _roll(self, plan: Plan) -> None:
         """New workers, and new sockets if others were written."""
-        old, opened = self._plan.config, list[Listener]()
+        old, opened = self._plan, list[Listener]()
         listeners, pages = self._listeners, self._page_listeners
         try:
-            if _address(old) != _address(plan.config) and not self._is_given:
-                listeners = _listeners(plan.config)
+            if old.where != plan.where and not self._is_given:
+                listeners = plan.listeners()
                 opened += listeners
-            if _listen(old) != _listen(plan.config):
-                pages = _page_listeners(plan.config)
+            if old.page != plan.page:
+                pages = plan.page_listeners()
                 opened += pages
             check_server(plan.config.server, len(listeners))
             await self._fleet.roll(plan.job, plan.config.server, _fds(listeners))
@@ -251,12 +192,14 @@ class Parent:
         if listeners is not self._listeners:
             sockets.close(self._listeners)
         self._plan, self._listeners = plan, listeners
-        if old.status != plan.config.status or old.metrics != plan.config.metrics:
-            await self._close_page()
-            self._page_listeners = pages or _page_listeners(plan.config)
-            self._open_page()
         log = plan.config.server.log
         logs.set_up(log.level, log.format, log.access, "parent")
+        if pages is not self._page_listeners:
+            await self._close_page()
+            self._page_listeners = pages
+            self._open_page()
+        elif self._page is not None:
+            self._page.configure(plan.config)
 
     def _open_page(self) -> None:
         if self._page_listeners:
@@ -269,42 +212,24 @@ class Parent:
             await self._page.stop()
             self._page = None
 
-    def _watch(self) -> None:
+    def _follow(self) -> None:
         """Watch the folders of what is served now."""
         config = self._plan.config
-        folders: list[Path] = []
         if self._options.reloads:
+            modules = dict[str, int]()
             for one in self._fleet.processes:
-                self._stamps |= one.modules
-            folders = [*watching.folders_of(self._stamps), *config.folders]
-        elif config.server.watch:
-            folders = [*config.folders]
-        if folders == self._watched:
-            return
-        self._watched = folders
-        if self._watching is not None:
-            self._watching.cancel()
-        self._watching = asyncio.create_task(self._follow(folders)) if folders else None
-
-    async def _follow(self, folders: Sequence[Path]) -> None:
-        async for paths in watching.batches(folders, are_deep=self._options.reloads):
-            is_code = self._options.reloads and await asyncio.to_thread(self._is_new, paths)
-            seen = await asyncio.to_thread(self._look)
-            if is_code or seen not in (None, self._seen):
-                logger.info("%s has changed.", "Code" if is_code else "The file")
-                self.wish(is_code)
-
-    def _is_new(self, paths: set[str]) -> bool:
-        """Whether code has changed: of modules that are imported, also if nothing was reported."""
-        before, self._stamps = self._stamps, watching.stamps(self._stamps)
-        return before != self._stamps or any(path.endswith(".py") for path in paths)
+                modules |= one.modules
+            self._watch.follow(config.folders, modules)
+        else:
+            self._watch.follow(config.folders if config.server.watch else ())
 
     def _look(self) -> object:
-        """What the file says now, to be compared; `None` if it is gone."""
+        """What the files say now, to be compared; `None` if the main one is gone."""
         try:
             return self._options.read(), certificate_of(self._plan.config)
         except ConfigError as exc:
-            return str(exc) if self._plan.config.files[0].exists() else None
+            file = self._options.file
+            return str(exc) if file is not None and file.exists() else None
 
     async def _answer(self, kind: str, values: dict[str, Any]) -> Any:
         """What a worker asks, for a page on a path of the site."""
@@ -318,8 +243,7 @@ class Parent:
     async def _end(self, grace: float) -> int:
         """Stop all; the exit status."""
         notify("STOPPING=1")
-        if self._watching is not None:
-            self._watching.cancel()
+        self._watch.stop()
         sockets.close(self._listeners)
         ending = asyncio.create_task(self._fleet.end(grace))
         forcing = asyncio.create_task(self._forced.wait())
@@ -327,38 +251,13 @@ class Parent:
         forcing.cancel()
         if not ending.done():
             self._fleet.kill()
-        with suppress(Exception):
-            await self._close_page()
+        await self._close_page()
         await ending
         return _FORCED if self._forced.is_set() else 0
 
 
-def _with(config: SiteConfig, server: Any) -> SiteConfig:
-    return replace(config, server=server)
-
-
-def _address(config: SiteConfig) -> list[Any]:
-    return [getattr(config.server, name) for name in _ADDRESS]
-
-
-def _listen(config: SiteConfig) -> str | None:
-    return None if config.status is None else config.status.listen
-
-
 def _fds(listeners: Sequence[Listener]) -> list[int]:
     return [one.socket.fileno() for one in listeners]
-
-
-def _listeners(config: SiteConfig) -> list[Listener]:
-    server = config.server
-    if server.unix_socket:
-        return [sockets.listen_at(server.unix_socket)]
-    return sockets.listen_on(server.host, server.port)
-
-
-def _page_listeners(config: SiteConfig) -> list[Listener]:
-    where = _listen(config)
-    return sockets.listen_for_page(where) if where else []
 
 
 def serve(options: Options) -> int:
@@ -376,9 +275,9 @@ def serve(options: Options) -> int:
         finally:
             parent.close()
 
-    plan = Plan.of(options, 1)
+    plan = Plan.of(options)
     if options.reloads or plan.config.server.watch:
-        watching.check_watching()
+        check_watching()
     log = plan.config.server.log
     logs.set_up(log.level, log.format, log.access, "parent")
     return asyncio.run(run(plan))
@@ -390,9 +289,6 @@ def check(options: Options) -> str:
     Raises:
         ConfigError: the file is refused.
     """
-    config = Plan.of(options, 1).config
+    config = Plan.of(options).config
     count = len(config.mounts)
     return f"{config.files[0]}: {count} mount{'s' * (count != 1)}, nothing wrong."
-
-
-__all__ = ["Options", "ServeError", "check", "serve"]

@@ -73,7 +73,8 @@ class Process:
         Raises:
             WorkerError: it does not start.
         """
-        await asyncio.wait([self._is_ready, self.ended], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [self._is_ready, self.ended]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not self._is_ready.done():
             raise WorkerError(f"{self} has ended {how(self.ended.result())} while it started.")
         self._is_ready.result()

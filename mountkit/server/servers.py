@@ -146,7 +146,7 @@ def _uvicorn_config(duty: Duty) -> uvicorn.Config:
     config = duty.config
     tls = config.tls
     found = uvicorn.Config(
-        duty,  # type: ignore[arg-type]
+        duty,
         interface="asgi3",
         lifespan="on",
         log_config=None,
@@ -217,7 +217,8 @@ async def serve_granian(duty: Duty) -> None:
 
         def _init_shared_socket(self) -> None:
             is_unix = accepting.family.name == "AF_UNIX"
-            self._shd = SocketHolder(accepting.detach(), is_unix, _BACKLOG)
+            holder: Any = SocketHolder  # its stub knows no arguments
+            self._shd: Any = holder(accepting.detach(), is_unix, _BACKLOG)
 
     tls = duty.config.tls
     server = Shared(
@@ -234,7 +235,7 @@ async def serve_granian(duty: Duty) -> None:
 
     async def end() -> None:
         await duty.stopped.wait()
-        server.stop()
+        server.stop()  # type: ignore[no-untyped-call]
 
     ending = asyncio.create_task(end())
     try:

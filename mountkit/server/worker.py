@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -40,7 +40,9 @@ _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 def main() -> int:
     """Serve until the parent says stop, or is gone."""
     for ignored in _IGNORED:
-        signal.signal(ignored, lambda *_: None)  # not SIG_IGN, which programs that apps start inherit
+        signal.signal(
+            ignored, lambda *_: None
+        )  # not SIG_IGN, which programs that apps start inherit
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
     number, fd, *fds = map(int, sys.argv[1:])
     end = socket.socket(fileno=fd)
@@ -162,7 +164,7 @@ class Worker:
         self._duty.stop(seconds)
 
     async def _answer(self, kind: str, values: dict[str, Any]) -> Any:
-        answers = {
+        answers: dict[str, Callable[..., Awaitable[Any]]] = {
             "prepare": self._prepare,
             "commit": self._commit,
             "abort": self._abort,
