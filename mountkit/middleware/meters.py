@@ -97,7 +97,7 @@ def quantiles(snapshot: Mapping[str, Any], *wanted: float) -> tuple[float, ...] 
     them: within a bucket, requests are taken to be spread evenly; what is beyond the last bound
     counts as that. `None` without any request."""
     columns = zip(*(buckets for _, _, _, buckets, _ in snapshot["requests"]), strict=True)
-    counts = [sum(column) for column in columns]
+    counts = [float(sum(column)) for column in columns]
     total = sum(counts)
     return tuple(_quantile(counts, share * total) for share in wanted) if total else None
 

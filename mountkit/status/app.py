@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
+import anyio.to_thread
 from anyio.lowlevel import current_token
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -15,13 +17,13 @@ from starlette.types import Receive, Scope, Send
 from mountkit.answers import refuse_websocket
 from mountkit.exceptions import PatternError
 from mountkit.matching.accept import Accept
+from mountkit.status.explaining import Asked
 from mountkit.status.guards import HEADERS, Guard
-from mountkit.status.pages import CSP, Asked, Page, explanation_page, status_page
+from mountkit.status.pages import CSP, Page, explanation_page, status_page
 from mountkit.status.rates import View
 from mountkit.status.sections import live
 from mountkit.status.sources import Source, source_of
 from mountkit.status.streams import Stream
-from mountkit.tasks import gently
 
 _HTML = Accept("text/html", wildcard=True)
 _JSON = Accept("application/json")
@@ -84,18 +86,19 @@ class Status:
         page = await pages[rest](scope)
         headers = {**HEADERS, "vary": "accept"}
         if _JSON.quality(scope) > _HTML.quality(scope):
-            body = await gently(page.json())
+            text = await anyio.to_thread.run_sync(page.json)
             headers["content-type"] = "application/json"
         else:
-            body = page.html().encode()
+            text = await anyio.to_thread.run_sync(page.html)
             headers |= {"content-security-policy": CSP, "content-type": "text/html; charset=utf-8"}
+        body = text.encode()
         headers["content-length"] = str(len(body))
         return Response(b"" if scope["method"] == "HEAD" else body, page.status, headers)
 
     def _view(self, scope: Scope) -> View:
         """What those look at who ask in this event loop."""
         self._source = source_of(self._source, scope, self, self._started)
-        token = current_token()
+        token = current_token().native_token
         view = self._views.get(token)
         if view is None or view.source is not self._source:
             view = self._views[token] = View(self._source)
@@ -119,7 +122,8 @@ class Status:
         view, asked = self._view(scope), _asked(scope)
 
         async def look() -> str:
-            return live(*await view.look(), asked)
+            render = partial(live, *await view.look(), asked.filter)
+            return await anyio.to_thread.run_sync(render)
 
         await Stream(look, view, lambda: self._is_closed).serve(receive, send)
 

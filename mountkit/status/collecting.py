@@ -23,7 +23,7 @@ from mountkit.matching.callers import short
 from mountkit.matching.rules import Rule
 from mountkit.middleware.limits import LimitMiddleware
 from mountkit.middleware.meters import MeterMiddleware
-from mountkit.serving.dispatchers import Dispatcher
+from mountkit.serving.dispatchers import Dispatcher, Underneath
 from mountkit.serving.mounts import Mount
 from mountkit.serving.tables import MountTable
 from mountkit.status.snapshots import (
@@ -34,13 +34,13 @@ from mountkit.status.snapshots import (
     WorkerStatus,
     latency_of,
 )
-from mountkit.status.words import conditions_of
+from mountkit.status.words import conditions_of, finding_in_words
 from mountkit.tenants.apps import TenantApps
 from mountkit.wsgi.bridge import WSGIBridge
 
 # Mounts between which the loop is free, and mounts beyond which nothing is checked.
 _STRIDE = 50
-_MOST_CHECKED = 2000
+_MOST_CHECKED = 1000
 # Apps may be mounted in each other: mounts are followed so deep.
 _DEEPEST = 10
 
@@ -92,7 +92,7 @@ class Collector:
         self._checked: tuple[int, ...] | None = None  # the mounts that were checked
 
     def steps(self) -> Generator[None, None, Snapshot]:
-        """Take one, in steps of some tenths of a millisecond up to some milliseconds."""
+        """Take one, in steps of up to some milliseconds."""
         self._seen = {}
         mounts: list[MountStatus] = []
         tenants: list[TenantStatus] = []
@@ -131,7 +131,7 @@ class Collector:
         except Exception:  # of an app that is being changed, or of a user's own property
             self._checked = None
             return
-        self._findings = tuple(FindingStatus(f.code, f.message, f.is_note) for f in found)
+        self._findings = tuple(map(finding_in_words, found))
 
     def _walk(
         self, deciders: Iterable[Any], place: _Place, depth: int = _DEEPEST
@@ -141,7 +141,7 @@ class Collector:
                 known = self._look_up(route)
                 inner = place.below(route.label, route.name or route.label)
                 yield inner, known
-                below = known.deciders or _deciders(route.target)[0]
+                below = _deciders(route.target)[0] if known.deciders is None else known.deciders
             else:
                 text = getattr(route, "host", "") + getattr(route, "path", "")
                 inner = place.below(text, getattr(route, "name", "") or text)
@@ -186,8 +186,9 @@ def _routes_of(deciders: Iterable[Any]) -> Iterator[Any]:
     for one in deciders:
         if isinstance(one, Dispatcher):
             yield from (mount for mount in one.table.declared if isinstance(mount, Mount))
-            in_table = set(map(id, one.table.declared))
-            yield from (mount for mount in one._changes.mounts if id(mount) not in in_table)
+            if passing := one._changes.mounts:
+                in_table = set(map(id, one.table.declared))
+                yield from (mount for mount in passing if id(mount) not in in_table)
             if one.default is not None:
                 yield one.default
             continue
@@ -202,6 +203,8 @@ def _look_at(mount: Mount) -> _Known:
     layers = [*takewhile(lambda one: one is not mount.target, within(mount.app))]
     limit = next((one.max_concurrency for one in layers if isinstance(one, LimitMiddleware)), None)
     deciders, is_final = _deciders(mount.target)
+    if isinstance(mount, Underneath):
+        deciders, is_final = (), True  # they are those of the dispatcher that it stands under
     inside = within(mount.target)
     return _Known(
         mount,
@@ -237,6 +240,9 @@ def _status(name: str, place: _Place, known: _Known, meters: set[int]) -> MountS
         meters.add(id(known.meter.meter))
         meter = known.meter.meter.snapshot()
     is_of_run = health.error is not None and health.error is not mount.error
+    error = health.error
+    if error is not None and error.startswith(mount.where):
+        error = f"It{error.removeprefix(mount.where)}"
     pool = None if known.bridge is None else known.bridge.pool
     return MountStatus(
         name=name,
@@ -248,7 +254,7 @@ def _status(name: str, place: _Place, known: _Known, meters: set[int]) -> MountS
         since=health.since,
         in_flight=health.in_flight,
         answered=health.answered,
-        error=health.error,
+        error=error,
         error_at=health.since if is_of_run else mount.error_at,
         limit=known.limit,
         waiting=None if pool is None else max(pool.pending - pool.limit, 0),

@@ -9,17 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from mountkit.status.explaining import Asked, explain_form, explanation
 from mountkit.status.rates import Rates
-from mountkit.status.sections import Asked, explain_form, explanation, filtered, live
+from mountkit.status.sections import filtered, live
 from mountkit.status.snapshots import Snapshot
-from mountkit.tasks import STRIDE
-
-__all__ = ["CSP", "Asked", "Page", "explanation_page", "status_page"]
 
 
 def _asset(name: str) -> str:
@@ -31,6 +29,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
+_NO_MOUNTS = '"mounts":[],'
 _CSS, _JS = _asset("page.css"), _asset("page.js")
 #: The policy of both pages.
 CSP: Final = "; ".join(
@@ -39,6 +38,7 @@ CSP: Final = "; ".join(
         f"script-src {_hash(_JS)}",
         f"style-src {_hash(_CSS)}",
         "connect-src 'self'",
+        "img-src data:",
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
@@ -48,57 +48,44 @@ CSP: Final = "; ".join(
 
 @dataclass(frozen=True)
 class Page:
-    """One answer, made in the form that is asked for.
+    """One answer. It is made in the form that is asked for, by a thread, as there may be very many
+    mounts.
 
     Attributes:
         status: of the response.
-        html: makes the whole page.
-        parts: the same as JSON, in parts, one at a time.
+        html, json: make it.
     """
 
     status: int
     html: Callable[[], str]
-    parts: Callable[[], Iterable[str]]
-
-    def json(self) -> Generator[None, None, bytes]:
-        """The JSON, in steps."""
-        parts = []
-        for number, part in enumerate(self.parts(), 1):
-            parts.append(part)
-            if number % STRIDE == 0:
-                yield
-        return "".join(parts).encode()
+    json: Callable[[], str]
 
 
 def status_page(snapshot: Snapshot, rates: Rates, asked: Asked) -> Page:
     """The site."""
 
     def html() -> str:
-        shown = live(snapshot, rates, asked)
-        return _framed("Status", f'<div id="live">{shown}</div>{explain_form(asked, "")}')
+        shown = live(snapshot, rates, asked.filter)
+        return _framed("Status", f'<div id="live">{shown}</div>{explain_form(asked)}')
 
-    def parts() -> Iterable[str]:
-        rest = {**vars(snapshot), "mounts": ()}
-        head = _text(Snapshot(**rest).as_dict() | {"mounts": None})
-        before, after = head.split('"mounts":null')
-        yield f'{before}"mounts":['
-        for number, mount in enumerate(filtered(snapshot.mounts, asked.filter)):
+    def text() -> str:
+        mounts = []
+        for mount in filtered(snapshot.mounts, asked.filter):
             rate = rates.get((mount.name, mount.label))
-            values = {**mount.as_dict(), "rate": None if rate is None else rate._asdict()}
-            yield f"{',' if number else ''}{_text(values)}"
-        yield f"]{after}"
+            mounts.append(_text({**mount.as_dict(), "rate": rate and rate._asdict()}))
+        rest = _text(replace(snapshot, mounts=()).as_dict())
+        return f'{rest[:-1].replace(_NO_MOUNTS, "", 1)},"mounts":[{",".join(mounts)}]}}'
 
-    return Page(200, html, parts)
+    return Page(200, html, text)
 
 
 def explanation_page(asked: Asked, found: dict[str, Any], status: int = 200) -> Page:
     """Who takes a URL, and why; `found` has an `error` if that cannot be told."""
 
     def html() -> str:
-        title = "Who takes this URL, and why"
-        return _framed(title, f"{explain_form(asked, 'asked')}{explanation(found)}")
+        return _framed("Explanation", f"{explain_form(asked)}{explanation(found)}")
 
-    return Page(status, html, lambda: [_text(found)])
+    return Page(status, html, lambda: _text(found))
 
 
 def _text(value: object) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import anyio
+import anyio.to_thread
 
 from mountkit.status.snapshots import MountStatus, Snapshot
 from mountkit.status.sources import Source
@@ -54,17 +56,21 @@ class View:
             began = time.monotonic()
             if self._last is None or began - self._taken >= self.pause * 0.9:
                 snapshot = await self.source.snapshot()
-                seconds = time.monotonic() - self._taken
-                if self._last is not None and seconds >= _LEAST:
-                    last = self._last if seconds <= _MOST else None
-                    self._rates = {} if last is None else rates_of(last, snapshot, seconds)
-                self._last, self._taken = snapshot, time.monotonic()
+                self._taken = time.monotonic()
                 self.pause = min(max(_FRESH, (self._taken - began) / _SHARE), _LONGEST)
+                if self._last is not None:
+                    work = partial(rates_of, self._last, snapshot)
+                    self._rates = await anyio.to_thread.run_sync(work)
+                self._last = snapshot
             return self._last, self._rates
 
 
-def rates_of(before: Snapshot, after: Snapshot, seconds: float) -> Rates:
-    """The rates of the mounts that are in both. A counter that went down has begun anew."""
+def rates_of(before: Snapshot, after: Snapshot) -> Rates:
+    """The rates of the mounts that are in both; of none if the first was just now, or long ago. A
+    counter that went down has begun anew."""
+    seconds = after.taken - before.taken
+    if not _LEAST <= seconds <= _MOST:
+        return {}
     counts = {(mount.name, mount.label): mount for mount in before.mounts}
     rates = {}
     for mount in after.mounts:

@@ -27,15 +27,17 @@ from mountkit.matching.conditions import (
     Scheme,
     ScopeType,
 )
+from mountkit.matching.findings import Finding
 from mountkit.matching.matchers import And, Matcher, Not, Or
 from mountkit.matching.rules import Rule
+from mountkit.status.snapshots import FindingStatus
 from mountkit.types import public_name
 
 _SECRET_NAME = re.compile(
     r"auth|cookie|credential|csrf|key|pass|pwd|secret|session|sid|sign|token|xsrf", re.IGNORECASE
 )
 _PLAIN = re.compile(r"[\w.*/+=:,; -]{0,8}|[a-z]+/[a-z0-9.+*-]{1,40}", re.ASCII)
-_KINDS = {Header: "header", Cookie: "cookie", Query: "query"}
+_KINDS: dict[type, str] = {Header: "header", Cookie: "cookie", Query: "query"}
 _TYPES = {"http": "HTTP only", "websocket": "websockets only"}
 #: Stands for a value that is not shown.
 HIDDEN = "…"
@@ -59,9 +61,9 @@ def in_words(matcher: Matcher) -> str:
         return f"({joint.join(map(in_words, matcher.parts))})"
     if isinstance(matcher, Not):
         return f"not {in_words(matcher.part)}"
-    for kind, name in _KINDS.items():
-        if isinstance(matcher, kind):
-            return f"{name} {matcher.name} {_wanted(matcher)}"
+    if isinstance(matcher, (Header, Cookie, Query)):
+        kind = next(base for base in type(matcher).__mro__ if base in _KINDS)
+        return f"{_KINDS[kind]} {matcher.name} {_wanted(matcher)}"
     return _other(matcher)
 
 
@@ -94,16 +96,33 @@ def _wanted(matcher: Any) -> str:
 
 def route_in_words(route: Any) -> str:
     """A mount by its host, path and conditions, or another route as `explain` shows it."""
-    if not hasattr(route, "rule"):
-        return describe(route)
-    conditions = conditions_of(route.rule)
-    return f"{label_of(route.rule)}{f' ({conditions})' if conditions else ''}"
+    return _shown(route.rule) if hasattr(route, "rule") else describe(route)
+
+
+def _shown(rule: Rule) -> str:
+    conditions = conditions_of(rule)
+    return f"{label_of(rule)}{', ' if conditions else ''}{conditions}"
 
 
 def label_of(rule: Rule) -> str:
     """Host and path."""
     host = "" if rule.host is None else rule.host.pattern
     return host + (rule.path.text or "/")
+
+
+def finding_in_words(finding: Finding) -> FindingStatus:
+    """What `check` has found, with its mounts in words, and without the query string and the
+    headers of the request that shows it."""
+    message = finding.message
+    if finding.request:
+        request = finding.request.partition(" (")[0].partition("?")[0]
+        message = message.replace(finding.request, request)
+    for rule in finding.rules:
+        message = message.replace(
+            f"Mount({rule!r}) at {rule.where}", f"{_shown(rule)} ({short(rule.where)})"
+        )
+        message = message.replace(f"Mount({rule!r})", _shown(rule))
+    return FindingStatus(finding.code, message, finding.is_note)
 
 
 def explained(found: Explanation) -> dict[str, Any]:
