@@ -163,6 +163,14 @@ def rule_problems(mounts: Iterable[MountConfig]) -> list[Problem]:
     return problems
 
 
+def own_problems(config: MountConfig) -> Iterator[Problem]:
+    """What a mount and its layers refuse, whatever other mounts there are."""
+    try:
+        _checked(config)
+    except MountkitError as exc:
+        yield from _refused(config, exc)
+
+
 def _refused(config: MountConfig, error: MountkitError) -> Iterator[Problem]:
     """The keys that are refused by themselves, else the whole mount."""
     found = False

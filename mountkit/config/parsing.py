@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from glob import has_magic
 from itertools import takewhile
@@ -31,7 +32,7 @@ from mountkit.config.models import (
     StatusConfig,
     ValidationError,
 )
-from mountkit.config.options import rule_problems
+from mountkit.config.options import own_problems, rule_problems
 from mountkit.config.problems import ConfigError, Problem, key_of, near
 from mountkit.config.sources import PYPROJECT, Source, include_patterns, table_of
 from mountkit.config.variables import Given, scalar_of
@@ -53,6 +54,7 @@ class _File:
     environ: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
     refused: set[Path] = field(default_factory=set)
+    parts: list[tuple[BaseModel, Place]] = field(default_factory=list)
     lines: dict[Path, int] = field(default_factory=dict)
     table: dict[str, Any] = field(default_factory=dict)
     top: Path = ()
@@ -79,7 +81,8 @@ class _File:
         self.problems.append(Problem(self.name, line, key_of(path), message))
 
     def read(self, model: type[_M], path: Path, value: Any) -> tuple[_M, Place] | None:
-        """A table of the file; `None` if it has problems."""
+        """A table of the file; `None` if it has problems. Then what is left of it without them is
+        in `parts`."""
         before = len(self.problems)
         given = Given(value, path, self.environ, self.refuse)
         place = Place(self.name, (*self.top, *path), self.lines, {
@@ -95,9 +98,15 @@ class _File:
                 except ValidationError as again:
                     exc = again
             if found is None:
-                for keys, message in messages(model, given.value, exc, path):
+                wrong = list(messages(model, given.value, exc, path))
+                for keys, message in wrong:
                     if (*path, *keys) not in self.refused:
                         self.problems.append(place.problem(message, *keys))
+                if isinstance(given.value, dict):
+                    bad = {keys[0] for keys, _ in wrong if keys}
+                    left = {key: one for key, one in given.value.items() if key not in bad}
+                    with suppress(ValidationError):
+                        self.parts.append((model.model_validate(left), place))
         return None if found is None or len(self.problems) > before else (found, place)
 
 
@@ -128,7 +137,7 @@ def parse(source: Source, environ: Mapping[str, str] = os.environ) -> SiteConfig
     problems += [*_target_problems(mounts), *_env_problems(mounts)]
     names = list(_name_problems(mounts))
     if problems or names:
-        rules = rule_problems(mounts)
+        rules = rule_problems(mounts) + [one for file in files for one in _part_problems(file)]
         known = {(one.file, one.line) for one in rules}  # conflicts say it better
         problems += rules + [one for one in names if (one.file, one.line) not in known]
         raise error_of(problems, source.texts)
@@ -235,6 +244,13 @@ def _label(mount: MountConfig) -> str:
     except PatternError:
         return mount.path
     return ("" if rule.host is None else rule.host.pattern) + (rule.path.text or "/")
+
+
+def _part_problems(file: _File) -> Iterator[Problem]:
+    """What the rules say of mounts that have other problems."""
+    for part, place in file.parts:
+        if isinstance(part, MountConfig):
+            yield from own_problems(_placed(part, place))
 
 
 def _check_top(main: _File, included: Sequence[_File]) -> None:

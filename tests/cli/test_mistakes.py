@@ -265,6 +265,58 @@ mountkit: Module 'broken' cannot be imported: SyntaxError at broken.py:1; mend i
         "or mend the import.",
         {"needy.py": "\nimport not_installed.part\n"},
     ),
+    # A site's file.
+    "no such site": Mistake(
+        "check nope.toml",
+        """\
+nope.toml:1: The file cannot be read: No such file or directory; name another, or run mountkit init.
+mountkit: 1 problem found; mend the file.""",
+    ),
+    "a site with mistakes": Mistake(
+        "routes",
+        """\
+mountkit.toml:2: path = 1 is not a text; write e.g. path = "/shop".
+mountkit.toml:4: The key 'pat' is not known; write 'path'.
+mountkit: 2 problems found; mend the file.""",
+        {"mountkit.toml": '[[mount]]\npath = 1\n[[mount]]\npat = "/a"\n'},
+    ),
+    "a site whose app raises": Mistake(
+        "explain site.toml /",
+        """\
+Traceback (most recent call last):
+  File "{folder}/boom.py", line 1, in <module>
+    raise ValueError
+ValueError
+site.toml:2: Module 'boom' cannot be imported: ValueError at boom.py:1; mend it first.
+mountkit: 1 problem found; mend the file.""",
+        {"site.toml": '[[mount]]\napp = "boom:app"\n', "boom.py": "raise ValueError\n"},
+    ),
+    "a site without mounts": Mistake(
+        "check site.toml",
+        "'site.toml' has no mounts, so there is nothing to check; mount an app in it, or name "
+        "another.",
+        {"site.toml": ""},
+    ),
+    "a factory that is a file": Mistake(
+        "check site.toml --factory",
+        "'site.toml' is no app; leave --factory out, or write factory = true in it.",
+        {"site.toml": ""},
+    ),
+    "a file where a URL is missing": Mistake(
+        "request site.toml",
+        "The URL is missing; write mountkit request site.toml http://localhost/path.",
+        {"site.toml": ""},
+    ),
+    "a file that exists": Mistake(
+        "init", "'mountkit.toml' exists; edit it, or remove it first.", {"mountkit.toml": ""}
+    ),
+    "a folder that does not exist": Mistake(
+        "init nope", "Folder 'nope' does not exist; name another."
+    ),
+    "a folder that cannot be written": Mistake(
+        "init /proc/self", "'/proc/self/mountkit.toml' cannot be written: No such file or "
+        "directory; name another folder.",
+    ),
     # The request.
     "no URL": Mistake(
         "explain shop:site",

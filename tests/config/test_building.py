@@ -230,7 +230,10 @@ def test_a_split(folder: Path) -> None:
         assert client.get("/a/").text == "canary"
 
 
-@pytest.mark.parametrize("table", ["[status]\nlisten = '127.0.0.1:0'", "[status]\nlisten = 'unix:x'\n[metrics]\nroutes = true"])
+@pytest.mark.parametrize(
+    "table",
+    ["[status]\nlisten = '127.0.0.1:0'", "[status]\nlisten = 'unix:x'\n[metrics]\nroutes = true"],
+)
 def test_meters(table: str, folder: Path) -> None:
     """Where somebody reads them, each mount has one, outermost."""
     text = f'{table}\n[[mount]]\npath = "/a"\napp = "shop:app"\nmax_body_size = 3\n'
@@ -252,7 +255,11 @@ def test_no_meters(folder: Path) -> None:
 def test_the_server(folder: Path) -> None:
     """Its defaults, and what variables say."""
     config = config_of(Path(), "")
-    assert (config.server.server, config.server.port, config.server.proxies) == ("uvicorn", 8000, [])
+    assert (config.server.server, config.server.port, config.server.proxies) == (
+        "uvicorn",
+        8000,
+        [],
+    )
     assert (config.status, config.metrics, config.mounts) == (None, None, ())
     text = """
     [server]
@@ -296,7 +303,9 @@ def test_pyproject(folder: Path) -> None:
         Site.build(parse(read_source(found)))
 
 
-@pytest.mark.parametrize(("target", "is_factory", "says"), [("shop:app", False, "app"), ("shop:make", True, "made")])
+@pytest.mark.parametrize(
+    ("target", "is_factory", "says"), [("shop:app", False, "app"), ("shop:make", True, "made")]
+)
 def test_a_site_of_one_app(target: str, is_factory: bool, says: str, folder: Path) -> None:
     """It takes everything."""
     site = Site.build(parse(source_of_app(target, is_factory=is_factory)))

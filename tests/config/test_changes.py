@@ -128,7 +128,8 @@ async def test_an_app_at_another_path(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", ['args = ["new"]', 'args = ["new"]\nfactory = false', 'env = { NEW = "1" }\nargs = ["new"]']
+    "keys",
+    ['args = ["new"]', 'args = ["new"]\nfactory = false', 'env = { NEW = "1" }\nargs = ["new"]'],
 )
 async def test_a_factory_with_other_arguments(keys: str, folder: Path) -> None:
     """The new app is up before the old one leaves."""

@@ -398,6 +398,7 @@ status = 200
 """\
 3: redirect = 'new' is neither a path nor a URL; write '/new/' or 'https://example.com/new/'.
 6: redirect = '//evil.com' is neither a path nor a URL; write '/new/' or 'https://example.com/new/'.
+9: redirect = '/c?x' has a query or a fragment; leave it out: the query of the request is kept.
 10: status = 200 is not one of 301, 302, 303, 307 or 308; write one.
 """,
     ),
@@ -941,4 +942,6 @@ def test_no_text_raises_anything_else(text: str) -> None:
     except ConfigError as exc:
         problems = exc.problems
         lines = [one.line for one in problems]
-    assert not problems or (lines == sorted(lines) and 1 <= lines[0] <= lines[-1] <= text.count("\n") + 1)
+    assert not problems or (
+        lines == sorted(lines) and 1 <= lines[0] <= lines[-1] <= text.count("\n") + 1
+    )

@@ -57,10 +57,14 @@ def test_a_websocket(folder: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("target", ["new", "//evil.com", "/\\evil.com", "http://", "ftp://a", "http://[", "/a\nb", ""])
+@pytest.mark.parametrize(
+    "target", ["new", "//evil.com", "/\\evil.com", "http://", "ftp://a", "http://[", "/a\nb", ""]
+)
 def test_a_target_that_is_none(target: str) -> None:
     """Neither a path nor a URL."""
-    with pytest.raises(PatternError, match=r"is neither a path nor a URL; write '/new/' or 'https:"):
+    with pytest.raises(
+        PatternError, match=r"is neither a path nor a URL; write '/new/' or 'https:"
+    ):
         Redirect(target)
 
 

@@ -69,10 +69,12 @@ CONSOLE = [page for page in PAGES if blocks(page, "console")]
 
 @pytest.mark.parametrize("page", CONSOLE, ids=lambda page: page.name)
 def test_commands_print_what_is_shown(page: Path, tmp_path: Path) -> None:
-    """In a folder with the modules of the page, those blocks that have a title."""
-    for _, options, text in blocks(page, "python"):
-        if title := re.search(r'title="([^"]+)"', options):
-            (tmp_path / title[1]).write_text(text, encoding="utf-8")
+    """In a folder with the files of the page, those blocks that have a title."""
+    for language in ("python", "toml", "html"):
+        for _, options, text in blocks(page, language):
+            if title := re.search(r'title="([^"]+)"', options):
+                (tmp_path / title[1]).parent.mkdir(exist_ok=True)
+                (tmp_path / title[1]).write_text(text, encoding="utf-8")
     for _, _, text in blocks(page, "console"):
         command, _, expected = text.partition("\n")
         assert printed(command, tmp_path) == expected

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: Hides what the extra `cli` installs.
+#: Hides what the extras `cli` and `serve` install.
 PLAIN = (
-    "import sys; sys.modules.update({'rich': None, 'rich.console': None, 'shtab': None}); "
+    "import sys; sys.modules.update(dict.fromkeys(('rich', 'rich.console', 'shtab', 'pydantic'))); "
     "from mountkit.cli import main; sys.exit(main())"
 )
 
