@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mountkit.config.problems import ConfigError
-from mountkit.exceptions import MountkitError, measured
+from mountkit.exceptions import MountkitError, measured, shown
 from mountkit.logs import serve as logger
 from mountkit.server import logs, sockets
 from mountkit.server.banners import lines_of
@@ -147,11 +147,13 @@ class Parent:
                 what = "Nothing has changed"
             else:
                 what = await self._apply(plan, is_code)
-        except MountkitError as exc:
+        except Exception as exc:  # whatever it is, the site must not end by it
             if isinstance(exc, ConfigError):
                 self._watch.seen = await asyncio.to_thread(self._look)
-            logger.error("Not changed; what was served is served on.\n%s", exc)
-            self._source.note(str(exc))
+            is_known = isinstance(exc, MountkitError)
+            text = "Not changed; what was served is served on.\n%s"
+            logger.error(text, exc, exc_info=None if is_known else exc)
+            self._source.note(str(exc) if is_known else shown(exc))
         else:
             logger.info("%s (%s).", what, measured(time.monotonic() - started))
             self._source.note(None)
@@ -193,7 +195,7 @@ class Parent:
             sockets.close(self._listeners)
         self._plan, self._listeners = plan, listeners
         log = plan.config.server.log
-        logs.set_up(log.level, log.format, log.access, "parent")
+        logs.set_up(log.level, log.format, False, "parent")
         if pages is not self._page_listeners:
             await self._close_page()
             self._page_listeners = pages
@@ -279,7 +281,7 @@ def serve(options: Options) -> int:
     if options.reloads or plan.config.server.watch:
         check_watching()
     log = plan.config.server.log
-    logs.set_up(log.level, log.format, log.access, "parent")
+    logs.set_up(log.level, log.format, False, "parent")
     return asyncio.run(run(plan))
 
 

@@ -31,13 +31,14 @@ class Process:
         job: what it serves; a change puts another in its place.
         fds: of the sockets that it accepts from.
         answer: what it may ask the parent.
-        on_gone: called with its last snapshot.
+        on_gone: called with the last snapshot, when it has ended.
 
     Attributes:
         state: see `WorkerStatus`.
         since: when it got ready, or was started, in seconds since the epoch.
         modules: the files that it has imported, if the job asks for them, and when each was
             changed, in nanoseconds.
+        last: the last snapshot that it gave.
         ended: its exit status, once it has one.
     """
 
@@ -55,7 +56,7 @@ class Process:
         self.since: float = time.time()
         self.pid: int = 0
         self.modules: dict[str, int] = {}
-        self.last: Snapshot | None = None  # what it answered last
+        self.last: Snapshot | None = None
         self._fds = fds
         self._answer = answer
         self._on_gone = on_gone
@@ -160,6 +161,8 @@ class Process:
         await asyncio.wait([listening], timeout=_LAST_WORDS)
         listening.cancel()
         self.state = "gone"
+        if self.last is not None:  # it has ended without a word
+            self._on_gone(self.last)
         return status
 
     def _fail(self, error: WorkerError) -> None:
@@ -176,7 +179,7 @@ class Process:
         elif kind == "failed" and not self._is_ready.done():
             self._fail(WorkerError(values["error"], values["status"]))
         elif kind == "gone":
-            self._on_gone(Snapshot.from_dict(values["snapshot"]))
+            self.last = Snapshot.from_dict(values["snapshot"])
         else:
             return await self._answer(kind, values)
         return None

@@ -46,6 +46,8 @@ class FleetSource:
     def part(self, last: Snapshot) -> None:
         """Keep the counters of a worker that ends."""
         known = [] if self._departed is None else [self._departed]
+        mounts = tuple(replace(one, in_flight=0) for one in last.mounts)
+        last = replace(last, mounts=mounts, workers=(), tenants=(), findings=None)
         self._departed = merge_snapshots([*known, last])
 
     async def snapshot(self) -> Snapshot:
@@ -63,15 +65,20 @@ class FleetSource:
         )
         found = [replace(one, workers=()) for one in answers if one is not None]
         departed = [] if self._departed is None else [self._departed]
+        if not found:  # none is up
+            found, departed = departed, []
         return merge_snapshots([own, *found], departed)
 
     async def _ask(self, process: Process) -> Snapshot | None:
-        if process.state in ("serving", "stopping"):
-            try:
-                async with asyncio.timeout(_PATIENCE):
-                    process.last = Snapshot.from_dict(await process.ask("snapshot"))
-            except (TimeoutError, WorkerError):  # it is blocked, or has just ended
-                pass
+        if process.state not in ("serving", "stopping"):
+            return None
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                process.last = Snapshot.from_dict(await process.ask("snapshot"))
+        except TimeoutError:
+            pass  # it is blocked
+        except WorkerError:
+            return None  # it has just ended
         return process.last
 
     async def explain(self, method: str, url: str, headers: Headers = ()) -> dict[str, Any]:
