@@ -37,7 +37,10 @@ def set_up(level: str, form: Literal["text", "json"], access: bool, who: str) ->
     if least > logging.DEBUG:
         handler.addFilter(_is_worth_it)
     for name in _ACCESS:
-        _attach(logging.getLogger(name), handler if access else logging.NullHandler(), logging.INFO)
+        requests = logging.getLogger(name)
+        _attach(requests, handler if access else logging.NullHandler(), logging.INFO)
+        if access:
+            requests.addFilter(AccessFilter())
     spare = logging.StreamHandler(sys.stderr)
     spare.setFormatter(handler.formatter)
     spare.setLevel(logging.WARNING)
@@ -51,8 +54,6 @@ def _attach(logger: logging.Logger, handler: logging.Handler, level: int) -> Non
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
-    if logger.name in _ACCESS:
-        logger.addFilter(AccessFilter())
 
 
 def _is_worth_it(record: logging.LogRecord) -> bool:

@@ -88,7 +88,7 @@ def listen_on(host: str, port: int) -> list[Listener]:
     except OSError as exc:
         for one in opened:
             one.close()
-        raise ServeError(_reason(host, port, exc)) from exc
+        raise ServeError(reason_of(host, port, exc)) from exc
     return opened
 
 
@@ -106,7 +106,8 @@ def _listen_on(family: int, address: Any, *, is_alone: bool) -> Listener:
     return Listener(listening)
 
 
-def _reason(host: str, port: int, exc: OSError) -> str:
+def reason_of(host: str, port: int, exc: OSError) -> str:
+    """Why nothing can listen there, and what to do."""
     if exc.errno == errno.EADDRINUSE:
         return (
             f"Port {port} of {host or 'this machine'} is in use; end what listens there, or write "

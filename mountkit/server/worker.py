@@ -46,7 +46,10 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _IGNORED)
     number, fd, *fds = map(int, sys.argv[1:])
     end = socket.socket(fileno=fd)
-    job = Job.from_json(_first(end))
+    text = _first(end)
+    if not text:
+        return FAILED  # the parent has gone
+    job = Job.from_json(text)
     sockets = [socket.socket(fileno=one) for one in fds]
     for one in (end, *sockets):
         one.set_inheritable(False)  # programs that apps start must not hold them
@@ -62,7 +65,7 @@ def main() -> int:
 def _first(end: socket.socket) -> bytes:
     """What the parent says first: a number of bytes in a line, and these bytes."""
     with end.makefile("rb", buffering=0) as lines:
-        size = int(lines.readline())
+        size = int(lines.readline() or 0)
     return end.recv(size, socket.MSG_WAITALL)
 
 

@@ -278,3 +278,88 @@ def test_mistakes(tmp_path: Path, arguments: list[str], reason: str) -> None:
     with start(tmp_path, None, *arguments) as site:
         assert site.end(None) == 2
         assert reason in site.output
+
+
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys({!r}))
+from mountkit.cli import main
+sys.exit(main())
+"""
+MISSING = {
+    "pydantic": (["pydantic"], [], "needs pydantic, which is not installed; run pip install"),
+    "uvicorn": (
+        ["uvicorn"],
+        [],
+        "'uvicorn' is not installed (uvicorn); run pip install 'mountkit[serve]'",
+    ),
+    "hypercorn": (["hypercorn"], ["--server", "hypercorn"], "run pip install 'hypercorn'"),
+    "granian": (["granian"], ["--server", "granian"], "run pip install 'granian'"),
+    "watchfiles": (
+        ["watchfiles"],
+        ["--watch"],
+        "watchfiles, which is not installed; run pip install",
+    ),
+    "the page": (
+        ["uvicorn"],
+        ["--status", "0", "--server", "granian"],
+        "needs uvicorn, which is not",
+    ),
+}
+
+
+@pytest.mark.parametrize(("modules", "arguments", "reason"), MISSING.values(), ids=MISSING)
+def test_what_is_not_installed(
+    tmp_path: Path, modules: list[str], arguments: list[str], reason: str
+) -> None:
+    """One sentence with what to install."""
+    program = ["-c", WITHOUT.format(modules), "serve"]
+    with start(tmp_path, SITE, *arguments, program=program) as site:
+        assert site.end(None) == 2
+        assert reason in site.output.splitlines()[-1]
+        assert "Traceback" not in site.output
+
+
+def test_granian_takes_one_address(tmp_path: Path) -> None:
+    """A name may have several."""
+    with start(tmp_path, of(host=""), "--server", "granian") as site:
+        assert site.end(None) == 1
+        assert "granian listens on one address" in site.output
+
+
+def test_it_can_be_stopped_while_it_starts(tmp_path: Path) -> None:
+    """Nobody is served yet."""
+    (tmp_path / "late.py").write_text(
+        "import time\n\nprint('importing', flush=True)\ntime.sleep(60)\n"
+    )
+    with start(tmp_path, SITE.replace("one:app", "late:app")) as site:
+        site.says("importing")
+        [worker] = site.workers
+        assert site.end() == 0
+        assert not is_alive(worker)
+
+
+def test_a_worker_whose_parent_has_gone_does_not_start(tmp_path: Path) -> None:
+    """It gets no job."""
+    ours, theirs = socket.socketpair()
+    ours.close()
+    fd = theirs.fileno()
+    program = ["-m", "mountkit.server.worker", "1", str(fd)]
+    with theirs, start(tmp_path, None, program=program, pass_fds=[fd]) as worker:
+        assert worker.end(None) == 3
+        assert worker.output == ""
+
+
+def test_many_mounts_are_not_all_named(tmp_path: Path) -> None:
+    """When the site is up."""
+    kinds = [
+        'redirect = "/one/"',
+        'static = "."',
+        'split = {apps = {a = {app = "one:app", weight = 1}, b = {app = "one:app", weight = 1}}}',
+    ]
+    texts = [f'[[mount]]\npath = "/{n}"\n{kind}\n' for n, kind in enumerate(kinds * 8)]
+    with serve(tmp_path, SITE + "".join(texts)) as site:
+        assert "/0 -> redirect to /one/\n" in site.output
+        assert "/1 -> static folder .\n" in site.output
+        assert "/2 -> one:app | one:app\n" in site.output
+        assert "and 5 more\n" in site.output

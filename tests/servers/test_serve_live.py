@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.support.serving import APP, Site, is_alive, serve
@@ -416,3 +417,30 @@ def test_old_workers_end(folder: Path) -> None:
             site.says("served by new workers")
             assert site.end() == 0
         assert re.search("lifespan one shutdown.*\n(.*\n)*.*lifespan one shutdown", site.output)
+
+
+def test_a_websocket_at_a_rolling_restart(folder: Path) -> None:
+    """uvicorn closes it with 1012; the client connects again, to the new worker."""
+    with serve(folder, of()) as site:
+        [old] = site.workers
+        with connect(f"ws://127.0.0.1:{site.port}/one/ws") as ws:
+            site.send(signal.SIGUSR2)
+            with pytest.raises(ConnectionClosed) as caught:
+                ws.recv(timeout=60)
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1012
+        assert old not in site.workers or len(site.workers) == 2
+        with connect(f"ws://127.0.0.1:{site.port}/one/ws") as ws:
+            ws.send("a")
+            assert ws.recv() == "one a"
+
+
+def test_what_goes_wrong_in_the_parent_ends_nothing(folder: Path) -> None:
+    """Whatever it is: here the file is a folder, which is an error of the system."""
+    with serve(folder, of()) as site:
+        path = folder / "mountkit.toml"
+        path.rename(folder / "old.toml")
+        path.mkdir()
+        site.reload()
+        site.says("Not changed")
+        assert site.get("/one/").status_code == 200
