@@ -15,6 +15,8 @@ from mountkit.logs import serve as logger
 #: Answers what the other side asks, or hears what it tells: the kind, and what goes with it.
 Handler: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
+Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 _LONGEST = 2**30  # bytes of a line; 64 KiB by default
 _GONE = "The other process has ended."
 
@@ -41,7 +43,7 @@ class Channel:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer: asyncio.StreamWriter | None = None
 
-    async def open(self, end: socket.socket, first: bytes = b"") -> asyncio.StreamReader:
+    async def open(self, end: socket.socket, first: bytes = b"") -> Streams:
         """Connect it; `run` reads what this returns.
 
         Args:
@@ -49,24 +51,20 @@ class Channel:
         """
         reader, self._writer = await asyncio.open_unix_connection(sock=end, limit=_LONGEST)
         self._writer.write(first)
-        return reader
+        return reader, self._writer
 
-    async def run(self, reader: asyncio.StreamReader) -> None:
+    async def run(self, streams: Streams) -> None:
         """Read until the other side has gone. Each request is worked on in a task of its own."""
+        reader, writer = streams
         try:
             while line := await reader.readline():
                 self._take(json.loads(line))
         except ConnectionError:
             pass
         finally:
-            self._close()
-
-    def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+            writer.close()
             self._writer = None
-        for future in self._asked.values():
-            if not future.done():
+            for future in filter(_is_open, self._asked.values()):
                 future.set_exception(ChannelClosed(_GONE))
 
     async def ask(self, kind: str, **values: Any) -> Any:
@@ -126,3 +124,7 @@ class Channel:
             reply["error"] = shown(exc)
         if "number" in message:
             self._send(reply)
+
+
+def _is_open(future: asyncio.Future[Any]) -> bool:
+    return not future.done()

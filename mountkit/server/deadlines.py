@@ -36,10 +36,12 @@ def arm(seconds: float) -> None:
 
     It works while the event loop is blocked. The last resort is the parent, which kills it.
     """
-    start_new_thread(_end, (seconds,))
+    # Not `threading.Thread`: a handler of signals may interrupt the main thread in its locks.
+    start_new_thread(end_after, (seconds,))
 
 
-def _end(seconds: float) -> None:
+def end_after(seconds: float) -> None:
+    """Wait, and end the process."""
     sleep(seconds)
     text = "Still running %s after it was told to stop; it ends now.\n%s"
     logger.error(text, spelled(seconds), "".join(stacks()))

@@ -58,6 +58,7 @@ class Fleet:
         self._keepers: dict[int, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._hurry = asyncio.Event()
+        self._spawning = asyncio.Lock()
 
     @property
     def processes(self) -> list[Process]:
@@ -158,7 +159,7 @@ class Fleet:
         return new
 
     def _spawn(self, job: Job, fds: Sequence[int], number: int) -> Process:
-        process = Process(job, number, fds, self._answer, self._on_gone)
+        process = Process(job, number, fds, self._answer, self._on_gone, self._spawning)
         self._alive.add(process)
         process.ended.add_done_callback(lambda _: self._alive.discard(process))
         return process

@@ -32,6 +32,7 @@ class Process:
         fds: of the sockets that it accepts from.
         answer: what it may ask the parent.
         on_gone: called with the last snapshot, when it has ended.
+        spawning: one process is started at a time, as signals are held back meanwhile.
 
     Attributes:
         state: see `WorkerStatus`.
@@ -49,6 +50,7 @@ class Process:
         fds: Sequence[int],
         answer: Handler,
         on_gone: Callable[[Snapshot], None],
+        spawning: asyncio.Lock,
     ) -> None:
         self.job = job
         self.number = number
@@ -60,6 +62,7 @@ class Process:
         self._fds = fds
         self._answer = answer
         self._on_gone = on_gone
+        self._spawning = spawning
         self._channel = Channel(self._hear)
         self._process: asyncio.subprocess.Process | None = None
         self._is_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -141,17 +144,18 @@ class Process:
             fds = [theirs.fileno(), *self._fds]
             command = [sys.executable, "-m", "mountkit.server.worker", str(self.number)]
             # It inherits what is blocked, until it has handlers of its own.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-            try:
-                self._process = await asyncio.create_subprocess_exec(
-                    *command, *map(str, fds), pass_fds=fds
-                )
-            except OSError as exc:  # no memory, or too many processes
-                ours.close()
-                self._fail(WorkerError(f"{self} cannot be started: {exc.strerror}."))
-                return 1
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            async with self._spawning:
+                before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+                try:
+                    self._process = await asyncio.create_subprocess_exec(
+                        *command, *map(str, fds), pass_fds=fds
+                    )
+                except OSError as exc:  # no memory, or too many processes
+                    ours.close()
+                    self._fail(WorkerError(f"{self} cannot be started: {exc.strerror}."))
+                    return 1
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.pid = self._process.pid
         first = f"{len(text)}\n".encode() + text
         reader = await self._channel.open(ours, first)
@@ -173,8 +177,7 @@ class Process:
         if kind == "ready" and not self._is_ready.done():
             self.modules = values["modules"]
             self.since = time.time()
-            if self.state == "starting":
-                self.state = "serving"
+            self.state = "serving" if self.state == "starting" else self.state
             self._is_ready.set_result(None)
         elif kind == "failed" and not self._is_ready.done():
             self._fail(WorkerError(values["error"], values["status"]))

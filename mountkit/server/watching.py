@@ -114,9 +114,10 @@ async def batches(folders: Sequence[Path], *, are_deep: bool) -> AsyncIterator[s
                     yield {path for _, path in changes}
                     if any(folder.is_dir() for folder in folders if folder not in there):
                         break  # one is back
-        except OSError:  # one has just gone
-            yield set()
-        await asyncio.sleep(_RETRY if not there else 0)
+        except OSError:  # one has just gone, or the system follows too many
+            there = []
+        yield set()
+        await asyncio.sleep(0 if there else _RETRY)
 
 
 def folders_of(files: Iterable[str]) -> list[Path]:

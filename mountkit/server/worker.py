@@ -112,7 +112,6 @@ class Worker:
         """Serve; the exit status."""
         server = self.site.config.server
         app: Any = self.site.dispatcher
-        await self._mount_page()
         if server.proxies:
             app = ForwardedMiddleware(app, trusted=server.proxies)
         self._duty = Duty(app, server, self._sockets, self._ready, _log_busy)
@@ -121,6 +120,7 @@ class Worker:
         reader = await self._channel.open(end)
         listening = asyncio.create_task(self._listen(reader))
         try:
+            await self._mount_page()
             await SERVERS[server.server](self._duty)
             self._channel.tell("gone", snapshot=(await self._source.snapshot()).as_dict())
             status = 0

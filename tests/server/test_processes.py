@@ -35,7 +35,7 @@ def test_a_process_that_cannot_be_started() -> None:
     """Here because a socket that it should have is not open."""
 
     async def run() -> None:
-        process = Process(JOB, 1, [_CLOSED], nothing, lambda snapshot: None)
+        process = Process(JOB, 1, [_CLOSED], nothing, lambda snapshot: None, asyncio.Lock())
         with pytest.raises(WorkerError, match=r"^Worker 1 cannot be started: Bad file descriptor"):
             await process.ready()
         with pytest.raises(WorkerError, match=r"^Worker 1 has ended\.$"):

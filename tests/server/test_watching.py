@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from contextlib import aclosing
 from pathlib import Path
 
@@ -45,6 +46,24 @@ def test_stamps(tmp_path: Path) -> None:
     os.utime(tmp_path / "one", ns=(5, 7))
     found = watching.stamps([str(tmp_path / "one"), str(tmp_path / "two")])
     assert [*found.values()] == [7, 0]
+
+
+def test_the_system_follows_no_more(tmp_path: Path) -> None:
+    """Files are compared now and then, until it does."""
+
+    async def run() -> None:
+        found = watching.batches([tmp_path], are_deep=False)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        async with asyncio.timeout(60), aclosing(found):  # type: ignore[type-var]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, hard))
+            try:
+                assert await anext(found) == set()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            while not any("new" in path for path in await anext(found)):
+                (tmp_path / "new").write_text("x")
+
+    asyncio.run(run())
 
 
 def test_a_folder_that_goes_and_comes_back(tmp_path: Path) -> None:

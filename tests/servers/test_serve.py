@@ -136,6 +136,18 @@ def test_a_worker_that_is_blocked_ends_itself(tmp_path: Path) -> None:
         assert "time.sleep(60)" in site.output
 
 
+@pytest.mark.slow
+def test_a_worker_that_hears_nothing_is_killed(tmp_path: Path) -> None:
+    """Here it is stopped, as by a debugger."""
+    with serve(tmp_path, SITE.replace("grace = 5", "grace = 0")) as site:
+        [worker] = site.workers
+        os.kill(worker, signal.SIGSTOP)
+        site.send(signal.SIGTERM)
+        assert ended_within(site, 15)
+        assert "it is killed" in site.output
+        assert not is_alive(worker)
+
+
 def test_ctrl_c_is_graceful_and_twice_is_not(tmp_path: Path) -> None:
     """The terminal sends it to all processes of the group."""
     with serve(tmp_path, SITE) as site:
@@ -224,6 +236,26 @@ FAILURES = {
     "an app that fails to start": (SITE.replace("one:app", "failing:app"), 3, "no database"),
     "a worker that dies": (SITE.replace("one:app", "dying:app"), 3, "with status 7 while"),
     "no certificate": (of(tls={"cert": "a.pem", "key": "b.pem"}), 3, "cannot be used"),
+    "no certificate for hypercorn": (
+        of(tls={"cert": "a.pem", "key": "b.pem"}, server="hypercorn"),
+        3,
+        "cannot be used",
+    ),
+    "no certificate for granian": (
+        of(tls={"cert": "a.pem", "key": "b.pem"}, server="granian"),
+        3,
+        "a.pem",
+    ),
+    "an app that fails in hypercorn": (
+        of(SITE.replace("one:app", "failing:app"), server="hypercorn"),
+        3,
+        "no database",
+    ),
+    "an app that fails in granian": (
+        of(SITE.replace("one:app", "failing:app"), server="granian"),
+        3,
+        "no database",
+    ),
     "a host of others": (of(host="192.0.2.1"), 1, "is not an address of this machine"),
 }
 

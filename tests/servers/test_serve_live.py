@@ -148,12 +148,11 @@ def test_a_refused_file_changes_nothing(folder: Path, text: str, reason: str) ->
         site.says("Not changed; what was served is served on.")
         wait_until(lambda: reason in site.output)
         assert site.get("/one/").status_code == 200
-        found = reload_of(site)
-        assert not found["ok"]
-        assert reason in found["error"]
+        wait_until(lambda: not reload_of(site)["ok"])
+        assert reason in reload_of(site)["error"]
         site.reload(of())
         site.says("Nothing has changed")
-        assert reload_of(site)["ok"]
+        wait_until(lambda: reload_of(site)["ok"])
         wait_until(lambda: site.workers == pids)
 
 
@@ -291,6 +290,76 @@ def swap(path: Path, text: str) -> None:
     if not path.is_symlink():
         path.unlink()
         path.symlink_to(Path("..data") / path.name)
+
+
+WAITING = """
+import asyncio, os
+from pathlib import Path
+
+
+async def app(scope, receive, send):
+    await receive()
+    print("waiting", flush=True)
+    while not Path("go").exists():
+        await asyncio.sleep(0.02)
+    if {once}:
+        try:
+            Path("first").touch(exist_ok=False)
+        except FileExistsError:
+            raise RuntimeError("I am the second") from None
+    await send({{"type": "lifespan.startup.complete"}})
+    await receive()
+    await send({{"type": "lifespan.shutdown.complete"}})
+"""
+
+
+@pytest.mark.parametrize("once", [False, True], ids=["starts", "does not start"])
+def test_a_worker_that_comes_up_during_a_change(folder: Path, once: bool) -> None:
+    """It has the text of before, and is replaced at once; later, if that cannot be."""
+    (folder / "waiting.py").write_text(WAITING.format(once=once))
+    (folder / "late.py").write_text(
+        "import time\nfrom pathlib import Path\nfrom one import app\n\n"
+        "while Path('stop').exists():\n    time.sleep(0.02)\n"
+    )
+    text = of(2).replace("one:app", "late:app")
+    with serve(folder, text) as site:
+        (folder / "stop").touch()
+        os.kill(site.workers[1], signal.SIGKILL)
+        site.says("another is started now")
+        site.reload(text + MORE.replace("two:app", "waiting:app"))
+        site.says("waiting")
+        (folder / "stop").unlink()
+        site.says("is ready.", 3)
+        (folder / "go").touch()
+        site.says("Generation 2 is served: added /two")
+        if once:
+            site.says("I am the second")
+            site.says("it is replaced")
+            (folder / "first").unlink()
+        site.says("is ready.", 4)
+        assert {site.get("/two/").status_code for _ in range(10)} != {404}
+        wait_until(lambda: len(site.workers) == 2)
+
+
+def test_a_worker_that_cannot_commit(folder: Path) -> None:
+    """Here because an app has changed the site meanwhile: another takes its place."""
+    (folder / "waiting.py").write_text(WAITING.format(once=False))
+    (folder / "meddling.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    router = scope['mountkit.site'][0]\n"
+        "    await router.remove(router.routes[-1])\n"
+        "    await send({'type': 'http.response.start', 'status': 204, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': b''})\n"
+    )
+    text = of().replace("one:app", "meddling:app")
+    with serve(folder, text + MORE) as site:
+        site.reload(text + MORE.replace("/two", "/three").replace("two:app", "waiting:app"))
+        site.says("waiting")
+        assert site.get("/one/").status_code == 204
+        (folder / "go").touch()
+        site.says("it is replaced")
+        wait_until(lambda: site.output.count("is ready.") == 2)
+        assert site.get("/two/").status_code == 404
 
 
 SAVES = {"in place": Path.write_text, "rename": rename, "gone": gone, "link": swap}

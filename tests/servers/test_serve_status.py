@@ -70,6 +70,8 @@ def test_a_worker_that_is_killed_leaves_its_counters(tmp_path: Path) -> None:
         (tmp_path / "one.py").rename(tmp_path / "away.py")
         os.kill(site.workers[0], signal.SIGKILL)
         wait_until(lambda: snapshot(site)["workers"][0]["state"] == "gone")
+        asked = httpx.get(f"{site.page}/explain", params={"url": "/one/x"}, headers=JSON)
+        assert "No worker is up to answer" in asked.text
         wait_until(lambda: mount(site)["answered"].get("2xx") == 3)
         (tmp_path / "away.py").rename(tmp_path / "one.py")
         site.reload(SITE + "# healed\n")
@@ -81,7 +83,7 @@ def test_a_worker_that_does_not_answer(tmp_path: Path) -> None:
     """It counts with its last answer; the page does not wait for it."""
     (tmp_path / "one.py").write_text(
         "import time\n\n\nasync def app(scope, receive, send):\n"
-        "    if scope['type'] == 'http':\n        time.sleep(4)\n"
+        "    if scope['type'] == 'http':\n        print(' busy', flush=True)\n        time.sleep(60)\n"
     )
     with (
         serve(tmp_path, SITE, "--workers", "1") as site,
@@ -89,7 +91,8 @@ def test_a_worker_that_does_not_answer(tmp_path: Path) -> None:
     ):
         assert mount(site)["in_flight"] == 0
         client.sendall(b"GET /one/ HTTP/1.1\r\nHost: a\r\n\r\n")
-        wait_until(lambda: mount(site)["status"] == "serving")
+        wait_until(lambda: " busy" in site.output)
+        assert mount(site)["answered"] == {}
         os.kill(site.workers[0], signal.SIGKILL)
 
 
@@ -170,12 +173,22 @@ class Guard:
             return await self.app(scope, receive, send)
         await send({"type": "http.response.start", "status": 401, "headers": []})
         await send({"type": "http.response.body", "body": b""})
+
+
+class Bad:
+    def __init__(self): ...
+
+
+class Raises:
+    def __init__(self, app):
+        raise ValueError("oh no")
 """
 
 
 def test_the_page_on_a_path_of_the_site(tmp_path: Path) -> None:
     """Behind the guard of the file; it shows all workers."""
     (tmp_path / "guards.py").write_text(GUARD)
+    (tmp_path / "broken.py").write_text("1 / 0\n")
     text = SITE.replace('listen = "127.0.0.1:0"', 'path = "/-"\nguard = "guards:Guard"').replace(
         "[metrics]\n", ""
     )
@@ -187,8 +200,12 @@ def test_the_page_on_a_path_of_the_site(tmp_path: Path) -> None:
         found = site.get("/-/explain?url=/one/x", headers=JSON | key)
         assert found.status_code == 200
         assert site.get("/-/explain?url=ftp//x", headers=JSON | key).status_code == 400
-        site.reload(text.replace("guards:Guard", "guards:Gone"))
-        site.says("'Gone'")
+        for name, reason in {"Gone": "'Gone'", "Bad": "TypeError: ", "Raises": "oh no"}.items():
+            site.reload(text.replace("guards:Guard", f"guards:{name}"))
+            site.says(reason)
+            assert site.get("/-/").status_code == 401
+        site.reload(text.replace("guards:Guard", "broken:Guard"))
+        site.says("ZeroDivisionError: division by zero")
         assert site.get("/-/").status_code == 401
 
 

@@ -90,6 +90,7 @@ class Site:
     @property
     def page(self) -> str:
         """The URL of the status page."""
+        self.says("Status page on")
         return f"http://127.0.0.1:{_PAGE.findall(self.output)[-1]}"
 
     @property
