@@ -15,7 +15,7 @@ from mountkit.serving.access import AccessFilter
 _SERVERS = ("uvicorn", "hypercorn.error", "_granian")
 _ACCESS = ("uvicorn.access", "hypercorn.access", "granian.access")
 #: The folders of the servers' own code, which says in several lines that a worker has started.
-_CODE = {"uvicorn", "hypercorn", "granian"}
+_CODE = {"uvicorn", "hypercorn"}
 _MORE = ("mount", "host", "tenant")
 
 
@@ -61,8 +61,10 @@ def _is_worth_it(record: logging.LogRecord) -> bool:
     knows that granian calls its embedded server experimental."""
     if record.levelno > logging.WARNING or record.name in _ACCESS:
         return True
+    if record.name.startswith("_granian"):
+        return False
     is_own = not _CODE.isdisjoint(PurePath(record.pathname).parts)
-    return not is_own or (record.levelno == logging.WARNING and record.name != "_granian")
+    return not is_own or record.levelno == logging.WARNING
 
 
 class TextFormatter(logging.Formatter):

@@ -220,17 +220,20 @@ async def serve_granian(duty: Duty) -> None:
             self._shd: Any = holder(accepting.detach(), is_unix, _BACKLOG)
 
     tls = duty.config.tls
-    server = Shared(
-        duty,
-        interface=Interfaces.ASGI,
-        url_path_prefix=duty.config.root_path or None,
-        log_dictconfig={"incremental": True, "handlers": {}, "loggers": {}},
-        log_access=duty.config.log.access,
-        log_access_format='%(addr)s "%(method)s %(path)s %(protocol)s" %(status)d',
-        ssl_cert=Path(tls.cert) if tls else None,
-        ssl_key=Path(tls.key) if tls else None,
-        ssl_protocol_min=SSLProtocols.tls12,
-    )
+    try:
+        server = Shared(
+            duty,
+            interface=Interfaces.ASGI,
+            url_path_prefix=duty.config.root_path or None,
+            log_dictconfig={"incremental": True, "handlers": {}, "loggers": {}},
+            log_access=duty.config.log.access,
+            log_access_format='%(addr)s "%(method)s %(path)s %(protocol)s" %(status)d',
+            ssl_cert=Path(tls.cert) if tls else None,
+            ssl_key=Path(tls.key) if tls else None,
+            ssl_protocol_min=SSLProtocols.tls12,
+        )
+    except OSError as exc:
+        raise _no_tls(duty.config, exc) from exc
 
     async def end() -> None:
         await duty.stopped.wait()

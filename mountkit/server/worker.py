@@ -25,7 +25,7 @@ from mountkit.exceptions import MountkitError
 from mountkit.logs import serve as logger
 from mountkit.middleware.forwarded import ForwardedMiddleware
 from mountkit.server import deadlines, logs, watching
-from mountkit.server.channels import Channel
+from mountkit.server.channels import Channel, Streams
 from mountkit.server.failures import FAILED, WorkerError
 from mountkit.server.jobs import Job
 from mountkit.server.servers import SERVERS, Duty, loop_factory
@@ -117,8 +117,8 @@ class Worker:
         self._duty = Duty(app, server, self._sockets, self._ready, _log_busy)
         self._loop = asyncio.get_running_loop()
         signal.signal(signal.SIGTERM, self._on_term)
-        reader = await self._channel.open(end)
-        listening = asyncio.create_task(self._listen(reader))
+        streams = await self._channel.open(end)
+        listening = asyncio.create_task(self._listen(streams))
         try:
             await self._mount_page()
             await SERVERS[server.server](self._duty)
@@ -147,8 +147,8 @@ class Worker:
     def _ready(self) -> None:
         self._channel.tell("ready", modules=_own_modules() if self._job.is_watched else {})
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        await self._channel.run(reader)
+    async def _listen(self, streams: Streams) -> None:
+        await self._channel.run(streams)
         if not self._duty.stopped.is_set():
             logger.warning("The parent has gone; the worker ends too.")
             self._stop(self._grace, self._grace + deadlines.SPARE)

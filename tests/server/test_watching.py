@@ -52,6 +52,7 @@ def test_the_system_follows_no_more(tmp_path: Path) -> None:
     """Files are compared now and then, until it does."""
 
     async def run() -> None:
+        watching.check_watching()  # it is imported
         found = watching.batches([tmp_path], are_deep=False)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         async with asyncio.timeout(60), aclosing(found):  # type: ignore[type-var]

@@ -354,7 +354,10 @@ def test_what_is_not_installed(
 
 def test_granian_takes_one_address(tmp_path: Path) -> None:
     """A name may have several."""
-    with start(tmp_path, of(host=""), "--server", "granian") as site:
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = ["--server", "granian", "--port", str(port)]
+    with start(tmp_path, of(host=""), *arguments) as site:
         assert site.end(None) == 1
         assert "granian listens on one address" in site.output
 
