@@ -16,6 +16,7 @@ from mountkit.config.models import MountConfig, SiteConfig
 from mountkit.config.options import mount_of, rule_problems
 from mountkit.config.orders import out_of_order
 from mountkit.config.parsing import error_of
+from mountkit.config.problems import ConfigError
 from mountkit.exceptions import ConflictError, MountkitError
 from mountkit.matching.rules import Rule
 from mountkit.serving.changes import PreparedChange
@@ -43,6 +44,12 @@ def check_rules(config: SiteConfig) -> None:
     problems = rule_problems(config.mounts)
     if problems:
         raise error_of(problems, map(str, config.files))
+
+
+def _conflicts(config: SiteConfig, error: ConflictError) -> ConfigError:
+    """All conflicts, where one is known."""
+    problems = rule_problems(config.mounts) or [config.mounts[0].place.problem(str(error))]
+    return error_of(problems, map(str, config.files))
 
 
 class Site:
@@ -78,9 +85,8 @@ class Site:
         loaded = _load(config, {}, {}, {})
         try:
             return cls(config, loaded)
-        except ConflictError:
-            check_rules(config)  # for all of them
-            raise
+        except ConflictError as exc:
+            raise _conflicts(config, exc) from exc
 
     async def prepare(self, config: SiteConfig) -> SiteChange:
         """Make ready what a changed file says: import and start what is new. What is the same
@@ -104,7 +110,7 @@ class Site:
         except BaseException as exc:
             reset_environment(loaded.environment)
             if isinstance(exc, ConflictError):
-                check_rules(config)
+                raise _conflicts(config, exc) from exc
             raise
         return SiteChange(self, config, loaded, change, prepared)
 

@@ -113,9 +113,9 @@ class Loader:
         found = []
         for at, layer in enumerate(mount.middleware):
             try:
-                cls = self._imported(_name_of(layer.class_, mount.place.folder, self._folder))
+                cls: Any = self._imported(_name_of(layer.class_, mount.place.folder, self._folder))
                 options = layer.model_extra or {}
-                if not callable(cls) or is_built(cls):
+                if not _makes_layers(cls):
                     raise MountkitError(f"{layer.class_!r} is {shown(cls)}, not a class; name one.")
                 if reason := _not_called(cls, None, **options):
                     raise MountkitError(
@@ -132,6 +132,10 @@ class Loader:
     def traceback(self) -> str:
         """Of what code of the user's has raised."""
         return "".join(text_of(one.error) for one in self.errors)
+
+
+def _makes_layers(value: Any) -> bool:
+    return callable(value) and not is_built(value)
 
 
 def _not_called(function: Any, /, *args: Any, **options: Any) -> str:

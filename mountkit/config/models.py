@@ -333,8 +333,9 @@ class MountConfig(_Served):
 
     @property
     def options(self) -> dict[str, Any]:
-        """All that it says, comparable; where it says so does not count."""
-        return {**self.__dict__, "folder": self.place.folder}
+        """All that it says of the mount, comparable. Where it says so does not count, nor what is
+        in `env`, which apps read."""
+        return {**self.__dict__, "folder": self.place.folder, "env": None}
 
 
 class FileConfig(_Table):

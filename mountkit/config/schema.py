@@ -39,8 +39,6 @@ def _older(value: dict[str, Any]) -> dict[str, Any]:
     for key, inner in value.items():
         if key == "properties":
             made[key] = {name: _older(one) for name, one in inner.items()}
-        elif key == "const":
-            made["enum"] = [inner]
         elif key == "exclusiveMinimum":
             made |= {"minimum": inner, "exclusiveMinimum": True}
         elif key == "$ref":

@@ -72,8 +72,7 @@ class Given:
                     "'${NAME}', or '$${' for the characters themselves."
                 )
             self._refuse(path, reason)
-        if filled != value:
-            self.raw[path] = [(filled, value), *pairs]
+        self.raw[path] = [(filled, value), *pairs]
         return filled
 
 

@@ -245,6 +245,23 @@ def test_meters(table: str, folder: Path) -> None:
     assert type(layer.app).__name__ == "RequestBodyLimitMiddleware"
 
 
+def test_an_error_names_the_line(folder: Path) -> None:
+    """In the note of the exception."""
+    write(folder, {"raises.py": RAISES})
+    site = site_of(Path(), '# a comment\n[[mount]]\npath = "/r"\napp = "raises:app"\n')
+    with pytest.raises(ValueError, match="no") as caught:
+        get(site, "/r/")
+    assert caught.value.__notes__ == [
+        "mountkit: raised by the app mounted at '/r' (mountkit.toml:2)."
+    ]
+
+
+RAISES = """
+async def app(scope, receive, send):
+    raise ValueError("no")
+"""
+
+
 def test_no_meters(folder: Path) -> None:
     """Nothing is on the way of a mount that did not ask for it."""
     site = site_of(Path(), '[[mount]]\napp = "shop:app"\n')

@@ -143,7 +143,7 @@ async def test_a_factory_under_another_environment(folder: Path) -> None:
     """It is asked again; other apps are not."""
     async with served(A + C) as site:
         env = 'env = { NEW = "1" }\n'
-        assert await change(site, A + env + C + env) == ([], [], ["/a", "/c"])
+        assert await change(site, A + env + C + env) == ([], [], ["/c"])
         assert os.environ["NEW"] == "1"
         assert events() == ["made up", "made down"]
 
@@ -155,6 +155,42 @@ async def test_what_left_is_drained_and_stopped(folder: Path) -> None:
         assert await get(site, "/b/") == "Not Found"
         assert events() == ["other down"]
 
+
+async def test_a_commit_that_is_cancelled_while_mounts_drain(folder: Path) -> None:
+    """The site is the new one, as its requests are."""
+    write(folder, {"hangs.py": HANGS})
+    async with served(A + '[[mount]]\npath = "/hangs"\napp = "hangs:app"\n') as site:
+        import hangs  # type: ignore[import-not-found]
+
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(get, site, "/hangs/")
+            await until(lambda: hangs.waiting)
+            prepared = await site.prepare(config_of(Path(), A + B))
+            with anyio.CancelScope() as scope:
+
+                async def end() -> None:
+                    await prepared.changed.wait()
+                    scope.cancel()
+                    hangs.go_on.set()
+
+                task_group.start_soon(end)
+                await prepared.commit()
+        assert [one.name for one in site.config.mounts] == ["/a", "/b"]
+        assert list(mounts_of(site)) == ["/a", "/b"]
+
+
+HANGS = """
+import anyio
+waiting = []
+go_on = anyio.Event()
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    waiting.append(1)
+    await go_on.wait()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+"""
 
 BAD = {
     "a module that raises": (
@@ -305,6 +341,8 @@ async def test_the_order_of_the_file(folder: Path) -> None:
         assert await get(site, "/", **BOTH) == "other"
         assert await change(site, ONE + TWO + B) == ([], [], ["one", "two"])
         assert await get(site, "/", **BOTH) == "app"
+        assert await change(site, f"{TWO}{ONE}check = true\n{B}") == ([], [], ["two", "one"])
+        assert await get(site, "/", **BOTH) == "other"
         assert events() == []
 
 

@@ -243,6 +243,37 @@ response = -1
 14: response=-1.0 is not a number above 0; write e.g. 10.
 """,
     ),
+    "keys that do not go together": Mistake(
+"""\
+[[mount]]
+path = "/{tenant}"
+host = "{tenant}.com"
+app = "shop:app"
+""",
+"""\
+1: The placeholder 'tenant' stands in the host '{tenant}.com' and in the path '/{tenant}'; rename one.
+""",
+    ),
+    "a date": Mistake(
+"""\
+[server]
+port = 1979-05-27
+host = {}
+""",
+"""\
+2: port = 1979-05-27 is not a whole number; write e.g. port = 8000.
+3: host = {} is not a text; write e.g. host = "0.0.0.0".
+""",
+    ),
+    "a long value": Mistake(
+"""\
+[server]
+port = "a text that is far longer than a message should be, and has no end"
+""",
+"""\
+2: port = "a text that is far longer than a message should be, and ha… is not a whole number; write e.g. port = 8000.
+""",
+    ),
     "conflict": Mistake(
 """\
 [[mount]]
@@ -512,6 +543,21 @@ def fails():
 
 
 def wsgi(environ, start_response): ...
+
+
+def failing(app):
+    raise ValueError
+
+
+class Hidden:
+    @property
+    def __signature__(self):
+        raise ValueError
+
+    def __call__(self): ...
+
+
+hidden = Hidden()
 """,
     "boom.py": """\
 def load():
@@ -738,6 +784,28 @@ middleware = [{ class = "shop:app" }]
 4: 'shop:app' is <starlette.applications.Starlette object at 0x…>, not a class; name one.
 """,
     ),
+    "middleware that fails": Mistake(
+"""\
+[[mount]]
+path = "/a"
+app = "shop:app"
+middleware = [{ class = "raising:failing" }]
+""",
+"""\
+1: Its middleware failed: ValueError at raising.py:23; mend it first.
+""",
+    ),
+    "a factory that hides its parameters": Mistake(
+"""\
+[[mount]]
+path = "/a"
+app = "raising:hidden"
+args = [1, 2]
+""",
+"""\
+3: Factory 'raising:hidden' failed: TypeError; mend it first.
+""",
+    ),
     "unclear": Mistake(
 """\
 [[mount]]
@@ -883,17 +951,22 @@ def test_values_of_variables_are_not_shown(folder: Path) -> None:
     text = """
     [server]
     port = "${SECRET}"
+    host = "${SHORT}"
+    workers = "${SHORT}"
+    grace = "${LOW}"
     [[mount]]
     path = "${SECRET}"
     host = "http://${SECRET}.com"
     app = "shop:app"
     """
     with pytest.raises(ConfigError) as caught:
-        config_of(Path(), text, {"SECRET": "tr0ub4dor"})
+        config_of(Path(), text, {"SECRET": "tr0ub4dor", "SHORT": "x", "LOW": "-1"})
     assert str(caught.value) == (
         'mountkit.toml:3: port = "${SECRET}" is not a whole number; write e.g. port = 8000.\n'
-        "mountkit.toml:5: Mount path '${SECRET}' must start with '/'; write '/${SECRET}'.\n"
-        "mountkit.toml:6: Host pattern 'http://${SECRET}.com' contains a scheme; write "
+        'mountkit.toml:5: workers = "${SHORT}" is not a whole number; write e.g. workers = 2.\n'
+        "mountkit.toml:6: grace = -1 is not a number from 0; write e.g. grace = 10.\n"
+        "mountkit.toml:8: Mount path '${SECRET}' must start with '/'; write '/${SECRET}'.\n"
+        "mountkit.toml:9: Host pattern 'http://${SECRET}.com' contains a scheme; write "
         "'${SECRET}.com'."
     )
 
@@ -905,6 +978,7 @@ def test_mistakes_in_files_that_are_included(folder: Path) -> None:
         {
             "sites/a.toml": "[server]\nport = 1\n[[mount]]\npath = 3\n",
             "sites/b.toml": "x = \n",
+            "sites/d.toml": "servers = 1",
             "sites/c.toml": 'include = "d.toml"\n[default]\nnothing = 1\n[[mount]]\napp="shop:app"\n',
         },
     )
@@ -919,6 +993,7 @@ def test_mistakes_in_files_that_are_included(folder: Path) -> None:
         "sites/b.toml:1: Invalid value in 'x ='; put texts into quotes.",
         "sites/c.toml:1: 'include' is in a file that is included; write it in mountkit.toml.",
         "sites/c.toml:2: 'default' is in a file that is included; write it in mountkit.toml.",
+        "sites/d.toml:1: The key 'servers' is not known; write [[mount]] here.",
     ]
 
 
