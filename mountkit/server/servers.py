@@ -204,40 +204,14 @@ async def serve_granian(duty: Duty) -> None:
     """Raises:
     WorkerError: it did not start.
     """
-    from granian._granian import SocketHolder
-    from granian.constants import Interfaces, SSLProtocols
-    from granian.server.embed import Server
-
-    [accepting] = duty.sockets
-
-    class Shared(Server):
-        """Takes the socket of the parent, as granian's own workers do (`granian/server/mp.py`);
-        else several would share the port, and one that ends would lose what waits for it."""
-
-        def _init_shared_socket(self) -> None:
-            is_unix = accepting.family.name == "AF_UNIX"
-            holder: Any = SocketHolder  # its stub knows no arguments
-            self._shd: Any = holder(accepting.detach(), is_unix, _BACKLOG)
-
-    tls = duty.config.tls
     try:
-        server = Shared(
-            duty,
-            interface=Interfaces.ASGI,
-            url_path_prefix=duty.config.root_path or None,
-            log_dictconfig={"incremental": True, "handlers": {}, "loggers": {}},
-            log_access=duty.config.log.access,
-            log_access_format='%(addr)s "%(method)s %(path)s %(protocol)s" %(status)d',
-            ssl_cert=Path(tls.cert) if tls else None,
-            ssl_key=Path(tls.key) if tls else None,
-            ssl_protocol_min=SSLProtocols.tls12,
-        )
+        server = _granian(duty)
     except OSError as exc:
         raise _no_tls(duty.config, exc) from exc
 
     async def end() -> None:
         await duty.stopped.wait()
-        server.stop()  # type: ignore[no-untyped-call]
+        server.stop()
 
     ending = asyncio.create_task(end())
     try:
@@ -248,6 +222,35 @@ async def serve_granian(duty: Duty) -> None:
         ending.cancel()
     if not duty.stopped.is_set():
         raise duty.failed("The server has ended.")
+
+
+def _granian(duty: Duty) -> Any:
+    """granian, embedded, with the socket of the parent, as its own workers have it
+    (`granian/server/mp.py`): several that share a port lose what waits for one that ends."""
+    from granian._granian import SocketHolder
+    from granian.constants import Interfaces, SSLProtocols
+    from granian.server.embed import Server
+
+    [accepting] = duty.sockets
+    holder: Any = SocketHolder  # its stub knows no arguments
+
+    class Shared(Server):
+        def _init_shared_socket(self) -> None:
+            is_unix = accepting.family.name == "AF_UNIX"
+            self._shd: Any = holder(accepting.detach(), is_unix, _BACKLOG)
+
+    tls = duty.config.tls
+    return Shared(
+        duty,
+        interface=Interfaces.ASGI,
+        url_path_prefix=duty.config.root_path or None,
+        log_dictconfig={"incremental": True, "handlers": {}, "loggers": {}},
+        log_access=duty.config.log.access,
+        log_access_format='%(addr)s "%(method)s %(path)s %(protocol)s" %(status)d',
+        ssl_cert=Path(tls.cert) if tls else None,
+        ssl_key=Path(tls.key) if tls else None,
+        ssl_protocol_min=SSLProtocols.tls12,
+    )
 
 
 SERVERS: dict[str, Callable[[Duty], Awaitable[None]]] = {

@@ -114,7 +114,7 @@ async def batches(folders: Sequence[Path], *, are_deep: bool) -> AsyncIterator[s
                     yield {path for _, path in changes}
                     if any(folder.is_dir() for folder in folders if folder not in there):
                         break  # one is back
-        except OSError:  # one has just gone, or the system follows too many
+        except (OSError, RuntimeError):  # one has just gone, or the system follows too many
             there = []
         yield set()
         await asyncio.sleep(0 if there else _RETRY)

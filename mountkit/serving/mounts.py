@@ -202,7 +202,7 @@ class Mount(starlette.routing.Mount):
 
     @error.setter
     def error(self, error: str | None) -> None:
-        self._error, self.error_at = error, time.time()
+        self._error, self.error_at = error, None if error is None else time.time()
 
     @property
     def label(self) -> str:

@@ -130,7 +130,7 @@ class Status:
 
 def _asked(scope: Scope) -> Asked:
     """What the query string asks for."""
-    pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
+    pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"))
     given = {name: value[:_MOST] for name, value in pairs}
     return Asked(
         filter=given.get("q", ""),

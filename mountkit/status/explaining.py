@@ -9,6 +9,11 @@ from typing import Any, NamedTuple
 from mountkit.status.markup import row, table
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_OUTCOMES = {
+    "chosen": '<span class="state chosen"><span aria-hidden="true">✓</span> chosen</span>',
+    "outranked": "outranked",
+    "refused": "refused",
+}
 _COLUMNS = ("Outcome", "Mount or route", "Reason", "Defined at")
 
 
@@ -63,7 +68,7 @@ def explanation(found: dict[str, Any]) -> str:
             "",
             _COLUMNS,
             (
-                escape(one["outcome"]),
+                _OUTCOMES[one["outcome"]],
                 f"<code>{escape(one['route'])}</code>",
                 escape(one["reason"]),
                 f"<code>{escape(one['where'])}</code>",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
+from time import monotonic
 from typing import NamedTuple, TypeAlias
 
 import anyio
@@ -53,10 +53,10 @@ class View:
     async def look(self) -> tuple[Snapshot, Rates]:
         """The site, and the rates since the look before, if that was not long ago."""
         async with self._lock:
-            began = time.monotonic()
+            began = monotonic()
             if self._last is None or began - self._taken >= self.pause * 0.9:
                 snapshot = await self.source.snapshot()
-                self._taken = time.monotonic()
+                self._taken = monotonic()
                 self.pause = min(max(_FRESH, (self._taken - began) / _SHARE), _LONGEST)
                 if self._last is not None:
                     work = partial(rates_of, self._last, snapshot)
@@ -71,16 +71,21 @@ def rates_of(before: Snapshot, after: Snapshot) -> Rates:
     seconds = after.taken - before.taken
     if not _LEAST <= seconds <= _MOST:
         return {}
-    counts = {(mount.name, mount.label): mount for mount in before.mounts}
-    rates = {}
-    for mount in after.mounts:
-        key = (mount.name, mount.label)
-        if key in counts:
-            ended = _total(mount) - _total(counts[key])
-            failed = mount.answered.get("5xx", 0) - counts[key].answered.get("5xx", 0)
-            rates[key] = Rate(max(ended, 0) / seconds, max(failed, 0) / seconds)
+    past, rates = _totals(before.mounts), {}
+    for key, (ended, failed) in _totals(after.mounts).items():
+        if key in past:
+            had_ended, had_failed = past[key]
+            gained = (max(ended - had_ended, 0), max(failed - had_failed, 0))
+            rates[key] = Rate(gained[0] / seconds, gained[1] / seconds)
     return rates
 
 
-def _total(mount: MountStatus) -> int:
-    return sum(mount.answered.values())
+def _totals(mounts: Iterable[MountStatus]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Requests and failures; a mount that leaves counts with the one that takes its place."""
+    totals: dict[tuple[str, str], tuple[int, int]] = {}
+    for mount in mounts:
+        key = (mount.name, mount.label)
+        ended, failed = totals.get(key, (0, 0))
+        ended += sum(mount.answered.values())
+        totals[key] = (ended, failed + mount.answered.get("5xx", 0))
+    return totals

@@ -13,7 +13,7 @@ from mountkit.status.rates import View
 
 # Seconds after which a stream ends by itself, and the browser asks anew: no server that stops
 # gracefully, and waits for its responses, waits longer.
-_LONGEST = 10.0
+_LONGEST = 5.0
 # Milliseconds that browsers wait before that.
 _RETRY = 500
 # Seconds between looks whether the server stops.

@@ -152,7 +152,7 @@ def _candidate(candidate: Candidate, chosen: BaseRoute | None) -> dict[str, str]
     reason = candidate.reason
     for matcher in getattr(getattr(candidate.route, "rule", None), "conditions", ()):
         reason = reason.replace(
-            f"condition: {matcher!r} does not hold", f"wants {in_words(matcher)}"
+            f"condition: {matcher!r} does not hold", f"wants: {in_words(matcher)}"
         )
     if chosen is not None:
         reason = reason.replace(describe(chosen), route_in_words(chosen))

@@ -137,7 +137,15 @@ def test_the_same_as_json(client: ClientFactory) -> None:
             assert response.headers["vary"] == "accept"
 
 
-PATHS = [("/", 200), ("/explain?url=/", 200), ("/x", 404), ("/explain/x", 404), ("/events/x", 404)]
+PATHS = [
+    ("/", 200),
+    ("/?" + "a=1&" * 50, 200),
+    ("/?q=%ff%00", 200),
+    ("/explain?url=/", 200),
+    ("/x", 404),
+    ("/explain/x", 404),
+    ("/events/x", 404),
+]
 
 
 @pytest.mark.parametrize(("path", "status"), PATHS)
@@ -481,11 +489,20 @@ def test_requests_per_second() -> None:
     assert rate_of({}, {"2xx": 1}, 1000.0) == {}
 
 
+def test_requests_per_second_of_two_mounts_of_one_name() -> None:
+    """As while one takes the other's place: what both have answered counts."""
+    old, new = mount(answered={"2xx": 10}), mount(answered={"2xx": 4})
+    before = of(old, taken=1000.0)
+    leaving = replace(old, status="draining", answered={"2xx": 12})
+    after = of(new, leaving, taken=1002.0)
+    assert rates_of(before, after) == {("shop", "/shop"): Rate(3.0, 0.0)}
+
+
 @pytest.mark.anyio
 async def test_all_who_look_see_one_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that many readers cost no more than one."""
     now = [100.0]
-    monkeypatch.setattr(rates_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rates_module, "monotonic", lambda: now[0])
     source = Fixed(of(mount()))
     view = View(source)
     async with anyio.create_task_group() as tasks:
@@ -503,7 +520,7 @@ async def test_all_who_look_see_one_snapshot(monkeypatch: pytest.MonkeyPatch) ->
 async def test_large_sites_are_looked_at_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it costs is a small part of the time."""
     now = [100.0]
-    monkeypatch.setattr(rates_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rates_module, "monotonic", lambda: now[0])
 
     class Slow(Fixed):
         seconds = 0.25
@@ -525,7 +542,7 @@ async def test_large_sites_are_looked_at_less_often(monkeypatch: pytest.MonkeyPa
 def test_rates_are_shown(client: ClientFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each mount, and of all; the second look knows them."""
     now = [100.0]
-    monkeypatch.setattr(rates_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(rates_module, "monotonic", lambda: now[0])
     source = Fixed(of(mount()))
     with client(Dispatcher(default=Status(source))) as session:
         assert "Per second – not known yet" in text_of(session.get("/").text)

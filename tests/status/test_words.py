@@ -113,8 +113,8 @@ def test_an_explanation_in_words() -> None:
         "GET /api/v1/item/3",
         "is taken by /api, Dispatcher",
     ]
-    assert "refused: /api, header x-key is '…': wants header x-key is '…'" in text
-    assert "refused: /api, Internal(…): wants Internal(…)" in text
+    assert "refused: /api, header x-key is '…': wants: header x-key is '…'" in text
+    assert "refused: /api, Internal(…): wants: Internal(…)" in text
     assert found["below"]["takes"] == "/v1"
     assert found["below"]["child"]["path"] == "/api/v1/item/3"
     assert SECRET not in str(found)
