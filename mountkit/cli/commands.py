@@ -17,6 +17,7 @@ import anyio
 from mountkit.cli.finding import find
 from mountkit.cli.printing import Column, Printer, Row, use_what_can_be_shown
 from mountkit.cli.requests import ask
+from mountkit.cli.serving import add_serve, serve
 from mountkit.cli.trees import count_mounts, print_tree, tree_of
 from mountkit.config.drafting import draft, find_mounts
 from mountkit.config.failures import UserError, text_of
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
             add("--depth", type=_count, default=99, help="how many levels of mounts; default: all")
         if name in ("explain", "request"):
             _add_request(add, is_sent=name == "request")
+    add_serve(commands)
     help_text = "write a first mountkit.toml from what is found in a folder"
     commands.add_parser("init", help=help_text, description=help_text).add_argument(
         "folder", nargs="?", default=".", help="default: the current one"
@@ -369,4 +371,4 @@ def _schema(options: argparse.Namespace) -> int:
 _AIMS = {"routes": "print", "explain": "explain", "check": "check"}
 _COMMANDS = {"routes": _routes, "explain": _explain, "check": _check, "request": _request}
 #: Those that look at no app.
-_ALONE = {"init": _init, "schema": _schema}
+_ALONE = {"serve": serve, "init": _init, "schema": _schema}
