@@ -39,22 +39,22 @@ class Channel:
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reader = asyncio.StreamReader()
         self._writer: asyncio.StreamWriter | None = None
 
-    async def open(self, end: socket.socket, first: bytes = b"") -> None:
-        """Connect it.
+    async def open(self, end: socket.socket, first: bytes = b"") -> asyncio.StreamReader:
+        """Connect it; `run` reads what this returns.
 
         Args:
             first: what is sent before any message.
         """
-        self._reader, self._writer = await asyncio.open_unix_connection(sock=end, limit=_LONGEST)
+        reader, self._writer = await asyncio.open_unix_connection(sock=end, limit=_LONGEST)
         self._writer.write(first)
+        return reader
 
-    async def run(self) -> None:
+    async def run(self, reader: asyncio.StreamReader) -> None:
         """Read until the other side has gone. Each request is worked on in a task of its own."""
         try:
-            while line := await self._reader.readline():
+            while line := await reader.readline():
                 self._take(json.loads(line))
         except ConnectionError:
             pass

@@ -151,8 +151,8 @@ class Process:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.pid = self._process.pid
         first = f"{len(text)}\n".encode() + text
-        await self._channel.open(ours, first)
-        listening = asyncio.create_task(self._channel.run())
+        reader = await self._channel.open(ours, first)
+        listening = asyncio.create_task(self._channel.run(reader))
         status = await self._process.wait()
         # What it said last; a process that it has forked may hold the other end.
         await asyncio.wait([listening], timeout=_LAST_WORDS)

@@ -112,8 +112,8 @@ class Worker:
         self._duty = Duty(app, server, self._sockets, self._ready, _log_busy)
         self._loop = asyncio.get_running_loop()
         signal.signal(signal.SIGTERM, self._on_term)
-        await self._channel.open(end)
-        listening = asyncio.create_task(self._listen())
+        reader = await self._channel.open(end)
+        listening = asyncio.create_task(self._listen(reader))
         try:
             await SERVERS[server.server](self._duty)
             self._channel.tell("gone", snapshot=(await self._source.snapshot()).as_dict())
@@ -142,8 +142,8 @@ class Worker:
         files = _files_of_modules() if self._job.is_watched else []
         self._channel.tell("ready", modules=files)
 
-    async def _listen(self) -> None:
-        await self._channel.run()
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        await self._channel.run(reader)
         if not self._duty.stopped.is_set():
             logger.warning("The parent has gone; the worker ends too.")
             self._stop(self._grace, self._grace + deadlines.SPARE)
