@@ -26,7 +26,7 @@ grace = 5
 path = "/one"
 app = "one:app"
 """
-WSGI = '''
+WSGI = """
 import time
 
 
@@ -35,7 +35,7 @@ def app(environ, start_response):
         time.sleep(60)
     start_response("200 OK", [])
     return [b"wsgi"]
-'''
+"""
 every_server = pytest.mark.parametrize("server", SERVERS)
 
 
@@ -229,7 +229,9 @@ FAILURES = {
 @pytest.mark.parametrize(("text", "status", "reason"), FAILURES.values(), ids=FAILURES)
 def test_what_cannot_be_served(tmp_path: Path, text: str, status: int, reason: str) -> None:
     """One sentence and a status of its own."""
-    text = text.replace('tls = {"cert": "a.pem", "key": "b.pem"}', 'tls = {cert="a.pem", key="b.pem"}')
+    text = text.replace(
+        'tls = {"cert": "a.pem", "key": "b.pem"}', 'tls = {cert="a.pem", key="b.pem"}'
+    )
     (tmp_path / "broken.py").write_text("1 / 0\n")
     (tmp_path / "dying.py").write_text("import os\n\nos._exit(7)\n")
     (tmp_path / "failing.py").write_text(

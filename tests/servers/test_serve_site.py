@@ -162,7 +162,9 @@ app = Starlette(lifespan=lifespan)
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     for name, text in {**APPS, "broken": BROKEN, "failing": FAILING}.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")

@@ -26,7 +26,7 @@ _PAGE = re.compile(r"Status page on http://[^ ]+:(\d+)\.")
 
 #: An app that says which process serves it, and what it is. `/stream` sends a number every 20 ms
 #: until its mount is told to stop, at most `?n=`; a websocket echoes.
-APP = '''
+APP = """
 import asyncio, os, sys
 
 NAME = "one"
@@ -53,7 +53,7 @@ async def app(scope, receive, send):
             await asyncio.sleep(0.02)
     body = f"{NAME} {os.getpid()} {scope['root_path']}".encode()
     await send({"type": "http.response.body", "body": body})
-'''
+"""
 
 
 @dataclass
