@@ -33,7 +33,8 @@ _APP = """
 async def app(scope, receive, send):
     if scope["type"] != "http":
         raise NotImplementedError
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    headers = [(b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body"})
 """
 _SERVING = re.compile(r"Serving on http://[^:]+:(\d+)")
