@@ -126,7 +126,7 @@ class Tree:
         prefix = self._rules[number].path.path
         found: Resolution[Any] = _new(Resolution)
         found.mount, found.root_path = self._mounts[number], root_path
-        found.prefix, found.rest, found.params = prefix, rest[len(prefix) :], {}
+        found.prefix, found.rest, found.params = prefix, rest.removeprefix(prefix), {}
         return found
 
     def walk(self, scope: Scope, root_path: str, rest: str) -> Resolution[Any] | None:

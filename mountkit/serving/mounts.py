@@ -262,7 +262,8 @@ class Mount(starlette.routing.Mount):
         run = holder.run
         if holder.others:
             run = holder.run_for(scope, getattr(router, "_lifespans", None))
-        child = self._build_scope(self, found, scope, run.state, router)
+        build, app = self._build_scope, self.app  # see `Flight.send`
+        child = build(self, found, scope, run.state, router)
         scope["route"] = Route(self, child)
         if run.retry_at is not None:
             if run.phase != "new":
@@ -281,9 +282,9 @@ class Mount(starlette.routing.Mount):
         traffic.flights[flight] = None
         try:
             if flight.task is not None:
-                await self.app(child, receive, flight.send)
+                await app(child, receive, flight.send)
             else:
-                await flight.carry(self.app, child, receive)
+                await flight.carry(app, child, receive)
             if flight.cuts or not flight.status:
                 await end(self, None, flight, scope, child, receive, router)
         except BaseException as exc:
