@@ -3,7 +3,7 @@ the connection, end the process, or send it as it is, so that one response becom
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, TypeAlias
 
@@ -63,10 +63,11 @@ class CheckMiddleware:
         self._has_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        turns = _TURNS.get(scope["type"])
+        if turns is None:
             await self.app(scope, receive, send)
             return
-        checked = Checked(scope, receive, send)
+        checked = Checked(turns, scope, receive, send)
         root_path = scope.get("root_path", "")
         try:
             await self.app(scope, checked.receive, checked.send)
@@ -80,7 +81,7 @@ class CheckMiddleware:
                 logger.warning("%s returned without an answer and answers 500.", app)
             with suppress(Exception):  # the client may have gone
                 await answer(500, scope, receive, send, was_called=True)
-        elif state in (STARTED, ACCEPTED) and scope["type"] == "websocket":
+        elif scope["type"] == "websocket" and state in (STARTED, ACCEPTED):
             await close(state, send)
 
 
@@ -95,20 +96,25 @@ class Checked:
 
     __slots__ = ("_asked", "_receive", "_send", "_turns", "has_trailers", "left", "scope", "state")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, turns: dict[str, dict[str, _Turn]], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         self.scope: Scope = scope
         self.state: str = UNANSWERED
         self.left: int | None = None
         self.has_trailers: bool = False
-        self._asked: list[Message] = []  # what the app has yet to receive
+        self._asked: Sequence[Message] = ()  # what the app has yet to receive
         self._receive = receive
         self._send = send
-        self._turns = _TURNS[scope["type"]]
+        self._turns = turns
 
     async def receive(self) -> Message:
         """Receive a message; give this to the app as its `receive`. Some servers tell only once
         that the client has gone."""
-        message = self._asked.pop(0) if self._asked else await self._receive()
+        if self._asked:
+            message, *self._asked = self._asked
+        else:
+            message = await self._receive()
         if self.state != ENDED and message["type"].endswith(".disconnect"):
             self.scope[GONE] = True
         return message
@@ -126,9 +132,10 @@ class Checked:
         check, after = turn
         if check is not None:
             message = check(self, message)
-        if after != ENDED or not message.get("more_body"):
+        if after is not ENDED or not message.get("more_body"):
             self.state = after
-        return self._send(message)
+        send = self._send
+        return send(message)
 
     async def _send_unexpected(self, message: Message) -> None:
         kind = message["type"]
@@ -169,7 +176,7 @@ class Checked:
 
     async def _ask(self) -> Message:
         message = await self._receive()
-        self._asked.append(message)
+        self._asked = (*self._asked, message)
         return message
 
 
@@ -177,7 +184,8 @@ def _check_start(checked: Checked, message: Message) -> Message:
     message, length = checked_start(message)
     if length is not None and (length < 0 or checked.scope.get("method") != "HEAD"):
         checked.left = length
-    checked.has_trailers = bool(message.get("trailers"))
+    if message.get("trailers"):
+        checked.has_trailers = True
     return message
 
 
