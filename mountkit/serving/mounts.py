@@ -29,7 +29,6 @@ from mountkit.matching.conditions import Wanted
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.matchers import Matcher
 from mountkit.matching.rules import Rule
-from mountkit.middleware.watchdogs import SERVING
 from mountkit.serving.errors import end
 from mountkit.serving.escapes import TELLING, note
 from mountkit.serving.exposures import Exposure, checked_exposures, exposures_of
@@ -47,6 +46,7 @@ from mountkit.serving.pipelines import (
 from mountkit.serving.routes import TRACING, Route, watch
 from mountkit.serving.scopes import Convention
 from mountkit.serving.tables import MountTable
+from mountkit.tasks import SERVING
 from mountkit.types import Application, ASGI3Application
 from mountkit.wsgi.detection import Interface
 
@@ -365,4 +365,4 @@ def _compiled(mount: Mount) -> tuple[Any, ...]:
     return compile_path(mount.path + "/{path:path}")
 
 
-SERVING[Mount.serve.__code__] = "self"  # for the watchdog
+SERVING[Mount.serve.__code__] = "self"
