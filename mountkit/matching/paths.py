@@ -30,6 +30,7 @@ from mountkit.matching.segments import (
 from mountkit.matching.views import has_control
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/]*)(.*)", re.DOTALL)
+_NONE: dict[str, Any] = {}  # never written to
 _ENCODED_SLASH = re.compile(r"(%2f)", re.IGNORECASE)
 
 
@@ -72,7 +73,7 @@ class PathPattern:
         self.path: str = decoded.rstrip("/")
         self.text: str = (decoded or "/") if exact else self.path
         self.segments: tuple[str | Segment, ...] = tuple(self.text.split("/")[1:])
-        self.convertors: dict[str, Convertor[Any]] = {}
+        self.convertors: dict[str, Convertor[Any]] = _NONE
         self.bare_names: tuple[tuple[int, str], ...] = ()
         self.bare_length: int = len(self.path)
         self.multi: int | None = None
@@ -89,7 +90,7 @@ class PathPattern:
             segments.append(segment)
             if isinstance(segment, Segment):
                 names += segment.names
-                self.convertors |= segment.convertors
+                self.convertors = self.convertors | segment.convertors
                 if segment.bare is not None:
                     self.bare_names += ((at, segment.bare),)
                     self.bare_length -= len(text)
