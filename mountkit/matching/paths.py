@@ -62,7 +62,7 @@ class PathPattern:
     """
 
     __slots__ = (
-        *("_tail", "bare_length", "bare_names", "convertors", "exact", "key", "multi"),
+        *("_behind", "_tail", "bare_length", "bare_names", "convertors", "exact", "key", "multi"),
         *("path", "rank", "segments", "text", "written"),
     )
 
@@ -125,12 +125,17 @@ class PathPattern:
                     "placeholder that may hold slashes; write one placeholder a segment there."
                 )
         texts = [s if isinstance(s, str) else s.text for s in self.segments[self.multi :]]
-        regex = regex_of("".join("/" + text for text in texts))
+        tail = "".join("/" + text for text in texts)
+        regex = regex_of(tail)
         # All of the path; or, as Starlette, as much as it can with a "/" left behind it.
         self._tail: tuple[re.Pattern[str], re.Pattern[str]] = (
             re.compile(regex, re.DOTALL),
             re.compile(f"{regex}(?=/)", re.DOTALL),
         )
+        # What must stand behind the placeholder that holds slashes. If it is nowhere, that is found
+        # much sooner than by the regular expressions.
+        _, _, _, behind, *others = PARAM_REGEX.split(tail)
+        self._behind: str = behind if others else f"{behind}/"
 
     def _rank(self) -> tuple[Any, ...]:
         kinds = tuple(
@@ -179,6 +184,8 @@ class PathPattern:
             return None
         params = match_each(self.segments[:multi], parts)
         if params is None:
+            return None
+        if self._behind not in f"{rest}/":
             return None
         start = sum(len(part) + 1 for part in parts[:multi])
         whole, below = self._tail
