@@ -11,7 +11,7 @@ import anyio
 from anyio.lowlevel import current_token
 from starlette.types import Message, Receive, Scope, Send
 
-from mountkit.exceptions import LifespanError, MountkitError, spelled
+from mountkit.exceptions import LifespanError, MountkitError, several, spelled
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.registers import Job
@@ -173,8 +173,6 @@ class LifespanRunner:
             for failure in failures.values():
                 logger.error("%s", failure, exc_info=failure.raised)
         if failures and is_told:
-            from mountkit.lifespans.supervisors import several
-
             error = several(failures.values())
             outcome.answer = {"type": "lifespan.shutdown.failed", "message": str(error)}
             outcome.error = _to_raise(error) if [*failures] == [self._wrapped] else error

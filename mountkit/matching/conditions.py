@@ -106,8 +106,6 @@ class Header(_Value):
                 found = value
         if found is None or wanted.__class__ is bool:
             return (found is not None) is wanted
-        if wanted.__class__ is str:
-            return found == self.raw_wanted
         return self._fits(found.decode("latin-1"))
 
     def values(self, scope: Scope) -> list[str] | None:

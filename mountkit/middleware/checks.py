@@ -3,7 +3,7 @@ the connection, end the process, or send it as it is, so that one response becom
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
 
@@ -96,14 +96,12 @@ class Checked:
 
     __slots__ = ("_asked", "_receive", "_send", "_turns", "has_trailers", "left", "scope", "state")
 
-    def __init__(
-        self, turns: dict[str, dict[str, _Turn]], scope: Scope, receive: Receive, send: Send
-    ) -> None:
+    def __init__(self, turns: _Turns, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope: Scope = scope
         self.state: str = UNANSWERED
         self.left: int | None = None
         self.has_trailers: bool = False
-        self._asked: Sequence[Message] = ()  # what the app has yet to receive
+        self._asked: list[Message] = []  # what the app has yet to receive
         self._receive = receive
         self._send = send
         self._turns = turns
@@ -111,10 +109,7 @@ class Checked:
     async def receive(self) -> Message:
         """Receive a message; give this to the app as its `receive`. Some servers tell only once
         that the client has gone."""
-        if self._asked:
-            message, *self._asked = self._asked
-        else:
-            message = await self._receive()
+        message = self._asked.pop(0) if self._asked else await self._receive()
         if self.state != ENDED and message["type"].endswith(".disconnect"):
             self.scope[GONE] = True
         return message
@@ -134,8 +129,7 @@ class Checked:
             message = check(self, message)
         if after is not ENDED or not message.get("more_body"):
             self.state = after
-        send = self._send
-        return send(message)
+        return self._send(message)
 
     async def _send_unexpected(self, message: Message) -> None:
         kind = message["type"]
@@ -176,7 +170,7 @@ class Checked:
 
     async def _ask(self) -> Message:
         message = await self._receive()
-        self._asked = (*self._asked, message)
+        self._asked.append(message)
         return message
 
 
@@ -184,8 +178,7 @@ def _check_start(checked: Checked, message: Message) -> Message:
     message, length = checked_start(message)
     if length is not None and (length < 0 or checked.scope.get("method") != "HEAD"):
         checked.left = length
-    if message.get("trailers"):
-        checked.has_trailers = True
+    checked.has_trailers = bool(message.get("trailers"))
     return message
 
 
@@ -225,8 +218,8 @@ def _check_close(checked: Checked, message: Message) -> Message:
 
 # What may come in a state: how it is checked, and the state after it.
 _Turn: TypeAlias = tuple[Callable[[Checked, Message], Message] | None, str]
-
-_TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
+_Turns: TypeAlias = dict[str, dict[str, _Turn]]
+_TURNS: Final[dict[str, _Turns]] = {
     "http": {
         UNANSWERED: {_START: (_check_start, STARTED)},
         STARTED: dict.fromkeys((_BODY, *_FILES), (_check_body, ENDED)),

@@ -123,10 +123,16 @@ class Dispatcher:
             await found.mount.serve(found, scope, receive, send, self)
 
     def _serve_default(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """The app underneath, if there is one."""
-        if self.default is not None:
-            return self.default.serve_as_it_came(scope, receive, send, self)
-        if scope["type"] in ("http", "websocket"):
+        """The app underneath, if there is one; it also gets scope types that mountkit does not
+        know."""
+        default, is_request = self.default, scope["type"] in ("http", "websocket")
+        if default is not None:
+            if not is_request:
+                return default.app(scope, receive, send)
+            root_path, rest = split_root_path(scope)
+            found = Resolution(default, root_path, "", rest, {})
+            return default.serve(found, scope, receive, send, self)
+        if is_request:
             return refuse(_UNTAKEN, self.table, scope, receive, send, self)
         raise MountkitError(
             f"Scope type {scope['type']!r} is not 'http', 'websocket' or 'lifespan'; give the "
@@ -302,15 +308,6 @@ class Underneath(Mount):
     @property
     def where(self) -> str:
         return f"The default app ({self.rule.where})"
-
-    def serve_as_it_came(
-        self, scope: Scope, receive: Receive, send: Send, router: Any
-    ) -> Awaitable[None]:
-        """Serve what no mount takes; scope types that mountkit does not know included."""
-        if scope["type"] not in ("http", "websocket"):
-            return self.app(scope, receive, send)
-        root_path, rest = split_root_path(scope)
-        return self.serve(Resolution(self, root_path, "", rest, {}), scope, receive, send, router)
 
 
 class DispatchMiddleware(Dispatcher):
