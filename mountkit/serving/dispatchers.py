@@ -30,7 +30,7 @@ from mountkit.serving.names import url_path_for, url_path_of
 from mountkit.serving.pipelines import check_one_of
 from mountkit.serving.refusals import refuse
 from mountkit.serving.scopes import same_scope
-from mountkit.serving.sites import SITE, site_of
+from mountkit.serving.sites import SITE, new_site
 from mountkit.types import Application, ASGI3Application
 
 _UNTAKEN = Refusal(404, "No mount takes the request, and there is no default app.")
@@ -357,7 +357,8 @@ class DispatchMiddleware(Dispatcher):
 
     def _serve_default(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if SITE not in scope and scope["type"] in ("http", "websocket"):
-            scope[SITE] = site_of(scope, scope.get("root_path", "").rstrip("/"), self)
+            root_path = scope.get("root_path", "").rstrip("/")
+            scope[SITE] = new_site(scope, root_path, self, scope.get("app"))
         return self.app(scope, receive, send)
 
     def _roots(self, scope: Scope) -> Iterable[Any]:

@@ -34,13 +34,13 @@ Convention: TypeAlias = Literal["spec", "strip", "none", "whole"]
 PARAMS = "mountkit.params"
 # What servers may leave out (ASGI spec, "HTTP"), and some frameworks fail without.
 _DEFAULTS: dict[str, Any] = {
+    "raw_path": None,
     "http_version": "1.1",
     "query_string": b"",
-    "raw_path": None,
     "client": None,
     "server": None,
 }
-_given = itemgetter("type", "asgi", "raw_path", "scheme", *_DEFAULTS)
+_given = itemgetter("type", "asgi", "scheme", *_DEFAULTS)
 _SCHEMES = {"http": "http", "websocket": "ws"}
 
 
@@ -54,7 +54,7 @@ def spec_scope(
 ) -> dict[str, Any]:
     """`path` and `root_path` are full (ASGI spec, "HTTP"; Starlette since 0.35)."""
     try:
-        kind, asgi, raw_path, _, _, _, _, _, _ = _given(scope)
+        kind, asgi, _, raw_path, _, _, _, _ = _given(scope)
     except KeyError:
         more = {"asgi": {"version": "3.0"}, "scheme": _SCHEMES[scope["type"]]}
         return spec_scope(mount, found, {**_DEFAULTS, **more, **scope}, state, router)
