@@ -84,10 +84,10 @@ def test_declaration_decides_last() -> None:
 @pytest.mark.parametrize("exact", [False, True])
 def test_very_many_mounts_at_one_path(exact: bool) -> None:
     """A table of them takes time that is linear in their number."""
-    entries = [Named("/x", exact=exact, priority=number) for number in range(20_000)]
+    entries = [Named("/x", exact=exact, priority=number) for number in range(40_000)]
     began = process_time()
     table = Table(entries)
-    assert process_time() - began < 1.5  # 0.2 s here; what is quadratic takes 3
+    assert process_time() - began < 3  # 0.4 s here; what is quadratic takes 8
     assert mount_of(table.decide(scope_of("/x"))) is entries[-1]
     table.apply(remove=entries[-1:])
     assert mount_of(table.decide(scope_of("/x"))) is entries[-2]
