@@ -109,10 +109,9 @@ class Header(_Value):
         return self._fits(found.decode("latin-1"))
 
     def values(self, scope: Scope) -> list[str] | None:
-        if len(scope["headers"]) > MAX_HEADERS:
-            return None
-        wanted = self.raw_name
-        return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+        wanted, headers = self.raw_name, scope["headers"]
+        is_read = len(headers) <= MAX_HEADERS
+        return [v.decode("latin-1") for k, v in headers if k == wanted] if is_read else None
 
 
 class Cookie(_Value):
