@@ -17,7 +17,6 @@ from mountkit.exceptions import (
     PatternError,
     ResolutionError,
 )
-from mountkit.lifespans.middleware import LifespanMiddleware
 from mountkit.lifespans.options import Lifespan
 from mountkit.matching.accept import Accept
 from mountkit.matching.conditions import (
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from mountkit.inspection.alone import only
     from mountkit.inspection.audits import check
     from mountkit.inspection.explanations import Candidate, Explanation, explain
+    from mountkit.lifespans.middleware import LifespanMiddleware
     from mountkit.lifespans.probes import Liveness, Readiness
     from mountkit.lifespans.protocol import running
     from mountkit.lifespans.runs import Health
@@ -140,6 +140,7 @@ _MODULES = {
     "Finding": "matching.findings",
     "ForwardedMiddleware": "middleware.forwarded",
     "Health": "lifespans.runs",
+    "LifespanMiddleware": "lifespans.middleware",
     "LimitMiddleware": "middleware.limits",
     "Liveness": "lifespans.probes",
     "LocationMiddleware": "middleware.redirects",

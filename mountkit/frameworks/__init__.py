@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from inspect import ismemberdescriptor
-from pkgutil import iter_modules
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 #: The conventions that only a framework asks for; see `mountkit.serving.scopes.Convention`.
@@ -214,6 +213,8 @@ def unless_told(told: Callable[[Any], str | None], text: str) -> Callable[[Any, 
 @cache
 def all_frameworks() -> tuple[Framework, ...]:
     """The frameworks that have a file here, in the order of the files."""
+    from pkgutil import iter_modules
+
     files = [import_module(file.name) for file in iter_modules(__path__, f"{__name__}.")]
     values = (value for file in files for value in vars(file).values())
     return tuple(value for value in values if isinstance(value, Framework))

@@ -31,13 +31,7 @@ from mountkit.matching.paths import split_root_path
 from mountkit.matching.preflights import announced
 from mountkit.matching.rules import Rule
 from mountkit.matching.trees import UNDECIDED
-from mountkit.matching.views import (
-    has_control,
-    has_fragment,
-    is_odd,
-    other_views,
-    target_refusal,
-)
+from mountkit.matching.views import has_control, has_fragment, is_odd, other_views, target_refusal
 from mountkit.tasks import reraise
 
 __all__ = ["Refusal", "Resolution", "Ruled", "Table"]

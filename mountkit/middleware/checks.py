@@ -63,10 +63,11 @@ class CheckMiddleware:
         self._has_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        turns = _TURNS.get(scope["type"])
+        if turns is None:
             await self.app(scope, receive, send)
             return
-        checked = Checked(scope, receive, send)
+        checked = Checked(turns, scope, receive, send)
         root_path = scope.get("root_path", "")
         try:
             await self.app(scope, checked.receive, checked.send)
@@ -80,7 +81,7 @@ class CheckMiddleware:
                 logger.warning("%s returned without an answer and answers 500.", app)
             with suppress(Exception):  # the client may have gone
                 await answer(500, scope, receive, send, was_called=True)
-        elif state in (STARTED, ACCEPTED) and scope["type"] == "websocket":
+        elif scope["type"] == "websocket" and state in (STARTED, ACCEPTED):
             await close(state, send)
 
 
@@ -95,7 +96,7 @@ class Checked:
 
     __slots__ = ("_asked", "_receive", "_send", "_turns", "has_trailers", "left", "scope", "state")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, turns: _Turns, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope: Scope = scope
         self.state: str = UNANSWERED
         self.left: int | None = None
@@ -103,7 +104,7 @@ class Checked:
         self._asked: list[Message] = []  # what the app has yet to receive
         self._receive = receive
         self._send = send
-        self._turns = _TURNS[scope["type"]]
+        self._turns = turns
 
     async def receive(self) -> Message:
         """Receive a message; give this to the app as its `receive`. Some servers tell only once
@@ -126,7 +127,7 @@ class Checked:
         check, after = turn
         if check is not None:
             message = check(self, message)
-        if after != ENDED or not message.get("more_body"):
+        if after is not ENDED or not message.get("more_body"):
             self.state = after
         return self._send(message)
 
@@ -217,8 +218,8 @@ def _check_close(checked: Checked, message: Message) -> Message:
 
 # What may come in a state: how it is checked, and the state after it.
 _Turn: TypeAlias = tuple[Callable[[Checked, Message], Message] | None, str]
-
-_TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
+_Turns: TypeAlias = dict[str, dict[str, _Turn]]
+_TURNS: Final[dict[str, _Turns]] = {
     "http": {
         UNANSWERED: {_START: (_check_start, STARTED)},
         STARTED: dict.fromkeys((_BODY, *_FILES), (_check_body, ENDED)),

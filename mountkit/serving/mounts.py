@@ -29,7 +29,6 @@ from mountkit.matching.conditions import Wanted
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.matchers import Matcher
 from mountkit.matching.rules import Rule
-from mountkit.middleware.watchdogs import SERVING
 from mountkit.serving.errors import end
 from mountkit.serving.escapes import TELLING, note
 from mountkit.serving.exposures import Exposure, checked_exposures, exposures_of
@@ -47,6 +46,7 @@ from mountkit.serving.pipelines import (
 from mountkit.serving.routes import TRACING, Route, watch
 from mountkit.serving.scopes import Convention
 from mountkit.serving.tables import MountTable
+from mountkit.tasks import SERVING
 from mountkit.types import Application, ASGI3Application
 from mountkit.wsgi.detection import Interface
 
@@ -272,7 +272,8 @@ class Mount(starlette.routing.Mount):
         run = holder.run
         if holder.others:
             run = holder.run_for(scope, getattr(router, "_lifespans", None))
-        child = self._build_scope(self, found, scope, run.state, router)
+        build, app = self._build_scope, self.app  # see `Flight.send`
+        child = build(self, found, scope, run.state, router)
         scope["route"] = Route(self, child)
         if run.retry_at is not None:
             if run.phase != "new":
@@ -291,9 +292,9 @@ class Mount(starlette.routing.Mount):
         traffic.flights[flight] = None
         try:
             if flight.task is not None:
-                await self.app(child, receive, flight.send)
+                await app(child, receive, flight.send)
             else:
-                await flight.carry(self.app, child, receive)
+                await flight.carry(app, child, receive)
             if flight.cuts or not flight.status:
                 await end(self, None, flight, scope, child, receive, router)
         except BaseException as exc:
@@ -374,4 +375,4 @@ def _compiled(mount: Mount) -> tuple[Any, ...]:
     return compile_path(mount.path + "/{path:path}")
 
 
-SERVING[Mount.serve.__code__] = "self"  # for the watchdog
+SERVING[Mount.serve.__code__] = "self"

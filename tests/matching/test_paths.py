@@ -629,6 +629,15 @@ def test_long_paths_take_linear_time(pattern: str, exact: bool) -> None:
             assert process_time() - began < 0.25, (evil, end)
 
 
+def test_a_long_path_is_soon_known_to_lack_what_follows_a_placeholder() -> None:
+    """No regular expression is tried on it, so that a table may have many such mounts."""
+    compiled = PathPattern("/{a:path}/x1")
+    path = "/x" * (LONG // 2)
+    began = process_time()
+    assert not any(compiled.match(path) for _ in range(2_000))
+    assert process_time() - began < 0.8  # 0.2 s here; 1.8 s with the regular expressions
+
+
 def test_long_host_labels_are_refused_at_once() -> None:
     """A host has a length, and a label one placeholder."""
     pattern = HostPattern("a{x}b.{y:int}.com")
