@@ -111,7 +111,7 @@ class Process:
         if self.state == "serving":
             self.state = "stopping"
             self._channel.tell("stop", seconds=seconds, deadline=deadline)
-        else:  # it serves nobody, and may not listen yet
+        elif not self._is_ready.done():  # it serves nobody, and may not listen yet
             self.signal(signal.SIGTERM)
         await self._outlive(deadline)
 
