@@ -75,9 +75,13 @@ class FleetSource:
 
     async def _ask(self, process: Process) -> None:
         if process.state in _UP:
-            with suppress(TimeoutError, WorkerError):  # it is blocked, or has just ended
-                async with asyncio.timeout(_PATIENCE):
-                    process.last = Snapshot.from_dict(await process.ask("snapshot"))
+            with suppress(WorkerError):  # it has just ended
+                try:
+                    async with asyncio.timeout(_PATIENCE):
+                        process.last = Snapshot.from_dict(await process.ask("snapshot"))
+                    process.is_silent = False
+                except TimeoutError:
+                    process.is_silent = True
 
     async def explain(self, method: str, url: str, headers: Headers = ()) -> dict[str, Any]:
         """Who would take a request, and why, as any of the workers says."""
