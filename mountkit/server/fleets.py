@@ -55,7 +55,7 @@ class Fleet:
         self._on_gone = on_gone
         self._workers: dict[int, Process] = {}
         self._alive: set[Process] = set()
-        self._keepers: dict[int, asyncio.Task[None]] = {}
+        self._keepers: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._hurry = asyncio.Event()
         self._spawning = asyncio.Lock()
@@ -97,27 +97,19 @@ class Fleet:
             await _all(one.ask("abort") for one in able)
             raise
         self.job, self._server = job, server
-        for worker in able:
-            worker.job = job
         for worker, answer in zip(able, await _all(one.ask("commit") for one in able), strict=True):
             if isinstance(answer, WorkerError):
-                logger.error("%s has not changed (%s); it is replaced.", worker, answer)
-                worker.kill()
+                logger.error("%s has not changed: %s", worker, answer)
+            else:
+                worker.job = job
         self._put(new)
         self._remove_beyond(server.workers)
         self._hurry.set()  # what did not start may do so now
-        await self._renew(able)
+        for number, worker in self._workers.items():
+            # Those that could not, and those that came up meanwhile, with the text of before.
+            if worker.state == "serving" and worker.job is not job:
+                self._keepers.append(asyncio.create_task(self._refill(number, worker, 0)))
         return found[0] if found else {}
-
-    async def _renew(self, able: Sequence[Process]) -> None:
-        """Replace those that came up while the others changed, with the text of before."""
-        for number, worker in [*self._workers.items()]:
-            if worker.state == "serving" and worker.job is not self.job and worker not in able:
-                try:
-                    self._put(await self._started(self.job, self._fds, [number]))
-                except WorkerError as exc:
-                    logger.error("%s has not changed (%s); it is replaced.", worker, exc)
-                    worker.kill()
 
     async def roll(self, job: Job, server: ServerConfig, fds: Sequence[int]) -> None:
         """Put new workers in the place of all, once all of them are up.
@@ -132,7 +124,7 @@ class Fleet:
 
     async def end(self, grace: float) -> None:
         """Stop all of them, at the latest `grace` and two seconds from now."""
-        for task in self._keepers.values():
+        for task in self._keepers:
             task.cancel()
         await asyncio.gather(*(one.end(grace) for one in self._alive))
 
@@ -172,12 +164,11 @@ class Fleet:
             logger.info("%s is ready.", process)
             if old is not None:
                 self._retire(old)
-            if number not in self._keepers:
-                self._keepers[number] = asyncio.create_task(self._keep(number))
+            else:
+                self._keepers.append(asyncio.create_task(self._keep(number)))
 
     def _remove_beyond(self, count: int) -> None:
         for number in [number for number in self._workers if number > count]:
-            self._keepers.pop(number).cancel()
             self._retire(self._workers.pop(number))
 
     def _retire(self, process: Process) -> None:
@@ -195,19 +186,18 @@ class Fleet:
     async def _keep(self, number: int) -> None:
         """Start a worker again whenever it ends."""
         failures = 0
-        while True:
-            process = self._workers[number]
+        while process := self._workers.get(number):
             status = await asyncio.shield(process.ended)
-            if self._workers[number] is not process:
+            if self._workers.get(number) is not process:
                 failures = 0
-                continue  # another was put in its place
+                continue  # another was put in its place, or none
             failures = 0 if time.time() - process.since >= _STEADY else failures + 1
             await self._pause(f"{process} has ended {how(status)}", failures)
             await self._refill(number, process, failures)
 
     async def _refill(self, number: int, old: Process, failures: int) -> None:
         """Start a worker until one is up that serves what is committed."""
-        while self._workers[number] is old:
+        while self._workers.get(number) is old:
             try:
                 job = self.job
                 new = await self._started(job, self._fds, [number])
@@ -215,7 +205,7 @@ class Fleet:
                 failures += 1
                 await self._pause(str(exc), failures)
                 continue
-            if job is self.job and self._workers[number] is old:
+            if job is self.job and self._workers.get(number) is old:
                 self._put(new)
             else:  # the site has changed meanwhile
                 self._retire(new[number])

@@ -40,6 +40,7 @@ class Process:
         modules: the files that it has imported, if the job asks for them, and when each was
             changed, in nanoseconds.
         last: the last snapshot that it gave.
+        is_silent: it has not answered lately.
         ended: its exit status, once it has one.
     """
 
@@ -59,6 +60,7 @@ class Process:
         self.pid: int = 0
         self.modules: dict[str, int] = {}
         self.last: Snapshot | None = None
+        self.is_silent: bool = False
         self._fds = fds
         self._answer = answer
         self._on_gone = on_gone
@@ -99,7 +101,9 @@ class Process:
     @property
     def status(self) -> WorkerStatus:
         """For the page."""
-        return WorkerStatus(self.pid, self.job.generation, self.since, self.state)
+        is_silent = self.is_silent and self.state == "serving"
+        state: WorkerState = "silent" if is_silent else self.state
+        return WorkerStatus(self.pid, self.job.generation, self.since, state)
 
     async def stop(self, seconds: float, deadline: float) -> None:
         """Have it accept no more, and wait for its end.
@@ -111,7 +115,7 @@ class Process:
         if self.state == "serving":
             self.state = "stopping"
             self._channel.tell("stop", seconds=seconds, deadline=deadline)
-        else:  # it serves nobody, and may not listen yet
+        elif not self._is_ready.done():  # it serves nobody, and may not listen yet
             self.signal(signal.SIGTERM)
         await self._outlive(deadline)
 

@@ -216,8 +216,6 @@ async def serve_granian(duty: Duty) -> None:
     ending = asyncio.create_task(end())
     try:
         await server.serve()
-    except Exception as exc:
-        raise duty.failed(exc) from exc
     finally:
         ending.cancel()
     if not duty.stopped.is_set():

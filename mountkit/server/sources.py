@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +23,7 @@ Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
 #: Seconds that a worker has to answer.
 _PATIENCE = 1.0
+_UP = ("serving", "stopping")
 
 
 class FleetSource:
@@ -54,7 +56,7 @@ class FleetSource:
         """All workers at this moment. One that does not answer within a second counts with its
         last answer."""
         processes = self._fleet.processes
-        answers = await asyncio.gather(*map(self._ask, processes))
+        await asyncio.gather(*map(self._ask, processes))
         own = Snapshot(
             version("mountkit"),
             self._started,
@@ -63,23 +65,23 @@ class FleetSource:
             tuple(one.status for one in processes),
             taken=time.time(),
         )
-        found = [replace(one, workers=()) for one in answers if one is not None]
+        # Of this moment: the counters of those that have ended meanwhile are in `_departed`.
+        last = [one.last for one in processes if one.state in _UP]
+        found = [replace(one, workers=()) for one in last if one is not None]
         departed = [] if self._departed is None else [self._departed]
         if not found:  # none is up
             found, departed = departed, []
         return merge_snapshots([own, *found], departed)
 
-    async def _ask(self, process: Process) -> Snapshot | None:
-        if process.state not in ("serving", "stopping"):
-            return None
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                process.last = Snapshot.from_dict(await process.ask("snapshot"))
-        except TimeoutError:
-            pass  # it is blocked
-        except WorkerError:
-            return None  # it has just ended
-        return process.last
+    async def _ask(self, process: Process) -> None:
+        if process.state in _UP:
+            with suppress(WorkerError):  # it has just ended
+                try:
+                    async with asyncio.timeout(_PATIENCE):
+                        process.last = Snapshot.from_dict(await process.ask("snapshot"))
+                    process.is_silent = False
+                except TimeoutError:
+                    process.is_silent = True
 
     async def explain(self, method: str, url: str, headers: Headers = ()) -> dict[str, Any]:
         """Who would take a request, and why, as any of the workers says."""

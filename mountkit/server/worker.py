@@ -105,7 +105,7 @@ class Worker:
         self._sockets = sockets
         self._source = LocalSource(self.site.dispatcher)
         self._channel = Channel(self._answer)
-        self._pending: tuple[Job, SiteChange] | None = None
+        self._pending: list[tuple[Job, SiteChange]] = []
         self._draining: set[asyncio.Task[None]] = set()
 
     async def run(self, end: socket.socket) -> int:
@@ -145,13 +145,12 @@ class Worker:
         await self.site.dispatcher.add(Mount(config.status.path, page, middleware=layers))
 
     def _ready(self) -> None:
-        self._channel.tell("ready", modules=_own_modules() if self._job.is_watched else {})
+        self._channel.tell("ready", modules=own_modules() if self._job.is_watched else {})
 
     async def _listen(self, streams: Streams) -> None:
         await self._channel.run(streams)
-        if not self._duty.stopped.is_set():
-            logger.warning("The parent has gone; the worker ends too.")
-            self._stop(self._grace, self._grace + deadlines.SPARE)
+        logger.warning("The parent has gone; the worker ends too.")
+        self._stop(self._grace, self._grace + deadlines.SPARE)
 
     @property
     def _grace(self) -> float:
@@ -185,27 +184,25 @@ class Worker:
             change = await self.site.prepare(await asyncio.to_thread(new.config))
         except Exception as exc:
             raise WorkerError(_told(exc)) from exc
-        self._pending = (new, change)
+        self._pending.append((new, change))
         return {name: getattr(change, name) for name in ("added", "removed", "replaced")}
 
     async def _commit(self) -> None:
         """The second half; what has left is drained after the answer."""
-        if self._pending is None:
-            raise WorkerError("There is no change to commit.")
-        (job, change), self._pending = self._pending, None
+        job, change = self._pending.pop()
         draining = asyncio.create_task(change.commit())
         changed = asyncio.create_task(change.changed.wait())
         await asyncio.wait([draining, changed], return_when=asyncio.FIRST_COMPLETED)
         changed.cancel()
-        if draining.done():
-            draining.result()
+        if not change.changed.is_set():
+            await draining  # it raises
         self._draining.add(draining)
         draining.add_done_callback(self._draining.discard)
         self._job = job
 
     async def _abort(self) -> None:
-        if self._pending is not None:
-            (_, change), self._pending = self._pending, None
+        while self._pending:
+            _, change = self._pending.pop()
             await change.abort()
 
     async def _snapshot(self) -> dict[str, Any]:
@@ -217,7 +214,7 @@ def _log_busy() -> None:
         logger.warning("Threads that are busy when their time is up:\n%s", stacks)
 
 
-def _own_modules() -> dict[str, int]:
+def own_modules() -> dict[str, int]:
     """The files of modules that are not installed, and when each was changed."""
     found = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
     files = {file for file in found if isinstance(file, str) and os.path.isabs(file)}

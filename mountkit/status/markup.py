@@ -12,7 +12,7 @@ from html import escape
 
 # A state is told by a word, a sign and a colour.
 _SIGNS = {"serving": "✓", "failed": "✗", "starting": "…", "draining": "↓", "stopping": "↓"}
-_SIGNS |= {"gone": "✗"}
+_SIGNS |= {"gone": "✗", "silent": "?"}
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 _CLASSES = {"1xx": "101", "client_gone": "client gone", "none": "no answer"}
 _MOST_TEXT = 300

@@ -91,6 +91,8 @@ def _problems(snapshot: Snapshot) -> Iterator[str]:
     for worker in snapshot.workers:
         if worker.state == "gone":
             yield f"Process {worker.pid} has ended."
+        elif worker.state == "silent":
+            yield f"Process {worker.pid} does not answer."
         elif worker.state == "serving" and _lags(worker, snapshot):
             yield f"Process {worker.pid} still serves generation {worker.generation}."
 

@@ -11,7 +11,7 @@ from mountkit.middleware.meters import Meter, quantiles
 
 R = TypeVar("R", bound="Record")
 
-WorkerState: TypeAlias = Literal["starting", "serving", "stopping", "gone"]
+WorkerState: TypeAlias = Literal["starting", "serving", "silent", "stopping", "gone"]
 #: The worst first: what several processes say of a mount becomes one of these.
 _WORST: tuple[Status, ...] = ("failed", "starting", "draining", "serving")
 
@@ -108,7 +108,8 @@ class WorkerStatus(Record):
         pid: of the process.
         generation: of the configuration that it serves; 0 if there is none.
         since: when it began to serve, in seconds since the epoch.
-        state: whether it serves; `"gone"` is one that has ended and was not replaced yet.
+        state: whether it serves; `"silent"` is one that does not answer its parent, `"gone"` one
+            that has ended and was not replaced yet.
     """
 
     pid: int

@@ -61,7 +61,7 @@ def test_every_address() -> None:
 
 def test_a_port_in_use() -> None:
     """None of the addresses is left open."""
-    with opened(listen_on("127.0.0.1", 0)) as [one]:
+    with opened(listen_on("::1", 0)) as [one]:
         port = one.socket.getsockname()[1]
         with pytest.raises(ServeError, match=f"Port {port} of this machine is in use; end what"):
             listen_on("", port)

@@ -58,6 +58,14 @@ def test_a_site_is_served_and_stopped(tmp_path: Path, server: str) -> None:
         assert "ERROR" not in site.output
 
 
+def test_proxies_that_are_trusted(tmp_path: Path) -> None:
+    """What they say is applied; of others it is not."""
+    for trusted, prefix in {"127.0.0.1": "/outer/one", "10.0.0.1": "/one"}.items():
+        with serve(tmp_path, of(trusted=[trusted])) as site:
+            answer = site.get("/one/", headers={"x-forwarded-prefix": "/outer"})
+            assert answer.text.split()[-1] == prefix
+
+
 def test_an_app_is_served_without_a_file(tmp_path: Path) -> None:
     """As by a server's own command; options are those of `[server]`."""
     with serve(tmp_path, None, "one:app", "--port", "0", "--root-path", "/below") as site:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,8 @@ def test_a_worker_that_does_not_answer(tmp_path: Path) -> None:
         assert mount(site)["in_flight"] == 0
         client.sendall(b"GET /one/ HTTP/1.1\r\nHost: a\r\n\r\n")
         wait_until(lambda: " busy" in site.output)
+        wait_until(lambda: snapshot(site)["workers"][0]["state"] == "silent")
+        assert "does not answer." in httpx.get(site.page, timeout=30).text
         assert mount(site)["answered"] == {}
         os.kill(site.workers[0], signal.SIGKILL)
 
@@ -273,26 +277,46 @@ def test_a_socket_of_systemd(tmp_path: Path) -> None:
             assert systemd.recv(1000) == b"STOPPING=1"
 
 
-def test_the_end_of_the_terminal(tmp_path: Path) -> None:
+#: Opens a terminal, which becomes that of its session, and starts the command.
+IN_TERMINAL = """
+import os, signal, sys
+os.open(os.environ["TERMINAL"], os.O_RDWR)
+if "NOHUP" in os.environ:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+os.execv(sys.executable, [sys.executable, "-m", "mountkit", "serve"])
+"""
+
+
+@pytest.mark.parametrize("nohup", [False, True], ids=["stops", "nohup"])
+def test_the_end_of_the_terminal(tmp_path: Path, nohup: bool) -> None:
     """It sends SIGHUP, too: then the site stops. With `nohup` it is served on."""
-    (tmp_path / "mountkit.toml").write_text(SITE)
-    (tmp_path / "one.py").write_text("async def app(scope, receive, send): ...\n")
-    for ignores in (False, True):
-        log = tmp_path / f"{ignores}.log"
-        log.touch()
-        pid, terminal = pty.fork()
-        if pid == 0:  # pragma: no cover
-            os.chdir(tmp_path)
-            with log.open("w") as output:
-                os.dup2(output.fileno(), 1)
-                os.dup2(output.fileno(), 2)
-            if ignores:
-                signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            os.execv(sys.executable, [sys.executable, "-m", "mountkit", "serve"])
-        wait_until(lambda log=log: "Stop: Ctrl-C" in log.read_text())  # type: ignore[misc]
-        os.close(terminal)
-        if ignores:
-            wait_until(lambda log=log: "Nothing has changed" in log.read_text())  # type: ignore[misc]
-            os.kill(pid, signal.SIGTERM)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        assert ("its terminal is gone" in log.read_text()) is not ignores
+    master, slave = pty.openpty()
+    env = {"TERMINAL": os.ttyname(slave)} | ({"NOHUP": "1"} if nohup else {})
+    with start(tmp_path, SITE, env=env, program=["-c", IN_TERMINAL]) as site:
+        site.says("Stop: Ctrl-C")
+        os.close(slave)
+        os.close(master)
+        if nohup:
+            site.says("Nothing has changed")
+        assert site.end(signal.SIGTERM if nohup else None) == 0
+        assert ("its terminal is gone" in site.output) is not nohup
+
+
+def test_process_1(tmp_path: Path) -> None:
+    """As in a container."""
+    namespace = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*namespace, "true"], check=False).returncode
+    ):
+        pytest.skip("There are no namespaces for processes here.")
+    command = [*namespace, sys.executable, "-m", "mountkit", "serve"]
+    program = ["-c", f"import os; os.execvp('unshare', {command})"]
+    with start(tmp_path, SITE, program=program) as site:
+        site.says("parent (1): Serving on")
+        [parent] = site.workers  # the child of `unshare`
+        os.kill(parent, signal.SIGHUP)
+        site.says("Nothing has changed")
+        os.kill(parent, signal.SIGTERM)
+        assert site.end(None) == 0
+        assert site.output.count("lifespan one shutdown") == 2
