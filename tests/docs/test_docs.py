@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -115,8 +116,17 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     """And nothing else is."""
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
-    named = [path for entry in config["nav"] for path in entry.values()]
-    assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md"))
+    assert sorted(pages_in(config["nav"])) == sorted(page.name for page in DOCS.glob("*.md"))
+
+
+def pages_in(nav: list[dict[str, Any]]) -> Iterator[str]:
+    """The pages of a navigation with groups."""
+    for entry in nav:
+        for what in entry.values():
+            if isinstance(what, str):
+                yield what
+            else:
+                yield from pages_in(what)
 
 
 def test_api_page_is_up_to_date() -> None:
