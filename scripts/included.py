@@ -38,10 +38,10 @@ class _Include(Preprocessor):
 
 
 class _IncludeExtension(Extension):
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+    def extendMarkdown(self, md: Markdown) -> None:
         md.preprocessors.register(_Include(md), "included", 100)  # before fences are read
 
 
-def makeExtension(**options: object) -> _IncludeExtension:  # noqa: N802
+def makeExtension(**options: object) -> _IncludeExtension:
     """What Python-Markdown calls."""
     return _IncludeExtension(**options)

@@ -21,6 +21,7 @@ from benchmarks.measuring import read
 from mountkit import Dispatcher, check
 from mountkit.matching.findings import Code
 from scripts import api_page
+from tests.support.pages import OF_FILES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -47,8 +48,9 @@ def blocks(page: Path, language: str) -> list[tuple[int, str, str]]:
 
 
 TESTING = DOCS / "testing.md"
-#: `tests/matrix/test_recipes.py` runs those of the page on frameworks, each in a process of its own.
-APART = (DOCS / "frameworks.md", TESTING)
+#: `tests/matrix/test_recipes.py` runs those of the page on frameworks, each in a process of its own; the
+#: files of other pages have tests of their own.
+APART = {DOCS / "frameworks.md", *(DOCS / name for name in OF_FILES)}
 #: What the pages show that `check` finds; all else is clean.
 FAULTS = {"matching.md": {"unreachable"}, "explain.md": {"unreachable", "overlap"}}
 RUN = [page for page in PAGES if page not in APART and blocks(page, "python")]
