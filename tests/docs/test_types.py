@@ -48,6 +48,8 @@ def write_examples(folder: Path) -> None:
             elif page.name in OF_FILES:
                 file = folder / name / block[1].split('"')[1]
                 file.parent.mkdir(exist_ok=True)
+                if name != "testing":  # whose files import each other
+                    (file.parent / "__init__.py").touch()
                 file.write_text("\n" * line + block[2], "utf-8")
             else:
                 program += "\n" * (line - program.count("\n")) + block[2]
