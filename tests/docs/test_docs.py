@@ -21,6 +21,7 @@ from benchmarks.measuring import read
 from mountkit import Dispatcher, check
 from mountkit.matching.findings import Code
 from scripts import api_page
+from scripts.included import included
 from tests.support.pages import OF_FILES
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +99,8 @@ def printed(command: str, folder: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    html = markdown(page.read_text(encoding="utf-8"), extensions=["toc", "fenced_code", "tables"])
+    text = _BLOCK.sub("", included(page.read_text(encoding="utf-8")))
+    html = markdown(text, extensions=["toc", "tables"])
     return set(re.findall(r' id="([^"]+)"', html))
 
 
