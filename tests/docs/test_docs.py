@@ -48,6 +48,11 @@ def blocks(page: Path, language: str) -> list[tuple[int, str, str]]:
     ]
 
 
+def commands_of_mountkit(page: Path) -> list[str]:
+    """Its commands with what they print."""
+    return [text for _, _, text in blocks(page, "console") if text.startswith("$ mountkit ")]
+
+
 TESTING = DOCS / "testing.md"
 #: `tests/matrix/test_recipes.py` runs those of the page on frameworks, each in a process of its own; the
 #: files of other pages have tests of their own.
@@ -68,7 +73,8 @@ def test_code_runs(page: Path) -> None:
     assert {found.code for app in apps for found in check(app)} == FAULTS.get(page.name, set())
 
 
-CONSOLE = [page for page in PAGES if blocks(page, "console")]
+#: `test_quickstart.py` runs those that are of other programs.
+CONSOLE = [page for page in PAGES if commands_of_mountkit(page)]
 
 
 @pytest.mark.parametrize("page", CONSOLE, ids=lambda page: page.name)
@@ -77,7 +83,7 @@ def test_commands_print_what_is_shown(page: Path, tmp_path: Path) -> None:
     for _, options, text in blocks(page, "python"):
         if title := re.search(r'title="([^"]+)"', options):
             (tmp_path / title[1]).write_text(text, encoding="utf-8")
-    for _, _, text in blocks(page, "console"):
+    for text in commands_of_mountkit(page):
         command, _, expected = text.partition("\n")
         assert printed(command, tmp_path) == expected
 
@@ -210,6 +216,17 @@ def test_rows_of_the_readme_are_tested() -> None:
     tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     missing = [name for name in ROWS.values() if f"def {name}(" not in tests]
     assert missing == []
+
+
+def test_the_home_page_has_the_table_of_the_readme() -> None:
+    """The same rows, whose links are right there."""
+    readme, home = ((path / name).read_text("utf-8") for path, name in HOMES)
+    table = re.search(r"^\|  \| mountkit \|.*?\n\n", readme, re.MULTILINE | re.DOTALL)
+    assert table is not None
+    assert table[0].replace("](docs/", "](") in home
+
+
+HOMES = [(ROOT, "README.md"), (DOCS, "index.md")]
 
 
 def test_scripts_of_the_readme_are_there() -> None:
