@@ -120,7 +120,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
+        assert target.suffix != ".md" or not anchor or anchor in anchors(target), link
 
 
 def test_every_page_is_in_the_navigation() -> None:
