@@ -55,9 +55,14 @@ TYPES = {
     "mountkit.matching.conditions": "Wanted",
 }
 #: What a section of a docstring is called on the page.
-SECTIONS = {"Args": "Arguments", "Attributes": "Attributes", "Raises": "Raises"}
+SECTIONS = {
+    "Args": "Arguments",
+    "Attributes": "Attributes",
+    "Raises": "Raises",
+    "Returns": "Returns",
+}
 _SECTION = re.compile(rf"({'|'.join(SECTIONS)}):")
-_ITEM = re.compile(r"([\w*]+(?:, [\w*]+)*): (.*)")
+_ITEM = re.compile(r"([\w*…]+(?:, [\w*…]+)*): (.*)")
 
 
 def page() -> str:
@@ -131,7 +136,8 @@ def _result(found: object, signature: inspect.Signature) -> str:
 
 
 def _type(annotation: object) -> str:
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    found = getattr(annotation, "__forward_arg__", annotation)
+    return found if isinstance(found, str) else inspect.formatannotation(found)
 
 
 def _markdown(lines: list[str]) -> Iterator[str]:
@@ -161,13 +167,18 @@ def _blocks(lines: list[str]) -> Iterator[list[str]]:
 
 def _items(lines: list[str]) -> Iterator[str]:
     """Each item of a section as one of a list."""
+    is_item = False
     for line in textwrap.dedent("\n".join(lines)).splitlines():
         found = _ITEM.fullmatch(line)
         if found:
-            names = ", ".join(f"`{name}`" for name in found[1].split(", "))
+            names = ", ".join(f"`{name}`" for name in found[1].split(", ")).replace("`…`", "…")
             yield f"- {names}: {found[2]}"
+            is_item = True
+        elif is_item and line[:1] != " ":  # of all of them
+            yield from ("", line)
+            is_item = False
         else:  # goes on
-            yield f"  {line.strip()}"
+            yield f"  {line.strip()}" if is_item else line.strip()
 
 
 if __name__ == "__main__":

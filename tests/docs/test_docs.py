@@ -186,7 +186,9 @@ def test_pages_fit_a_terminal() -> None:
     """Lines are broken, but for tables and output."""
     for page in PAGES:
         text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
-        long = [line for line in text.splitlines() if len(line) > 120 and line[:1] not in ("|", "!")]
+        long = [
+            line for line in text.splitlines() if len(line) > 120 and line[:1] not in ("|", "!")
+        ]
         assert long == [], page.name
 
 

@@ -1,17 +1,15 @@
-"""The first things that a reader does: the quick start to the letter, and the table of the home page."""
+"""The quick start to the letter, in an environment of its own line."""
 
 from __future__ import annotations
 
 import os
 import re
-import runpy
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
 
 from tests.support.pages import DOCS, ROOT, commands, files
 from tests.support.servers import free_port
@@ -98,29 +96,3 @@ def test_the_command_line(installed: Path) -> None:
     )  # fmt: skip
     assert run.stderr == ""
     assert [line.rstrip() for line in run.stdout.splitlines()] == expected.splitlines()
-
-
-def test_the_first_example_of_the_home_page(tmp_path: Path) -> None:
-    """What the table below it says of the requests."""
-    home = (DOCS / "index.md").read_text("utf-8")
-    (tmp_path / "main.py").write_text(blocks(home, "python")[0], "utf-8")
-    found = runpy.run_path(str(tmp_path / "main.py"))
-    code = [line for line in blocks(home, "python")[0].splitlines() if line]
-    assert len(code) == 5
-
-    @found["legacy"].get("/")
-    def index() -> str:
-        from flask import url_for
-
-        return url_for("index")
-
-    @found["site"].get("/shopping")
-    def shopping() -> str:
-        return "the app underneath"
-
-    requests = re.findall(r"^\| `(/[^`]*)` \|", home, re.MULTILINE)
-    assert requests == ["/shop/docs", "/legacy/", "/shopping"]
-    with TestClient(found["app"]) as client:
-        docs, legacy, underneath = (client.get(path).text for path in requests)
-    assert "'/shop/openapi.json'" in docs
-    assert (legacy, underneath) == ("/legacy/", '"the app underneath"')
