@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 #: Pages whose blocks of Python are files: each of them runs when it is copied alone.
-OF_FILES = {"testing.md", "migrating.md", "strangler-fig.md", "deploying.md"}
+OF_FILES = {"testing.md", "migrating.md", "strangler-fig.md", "deploying.md", "guards.md"}
 
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
