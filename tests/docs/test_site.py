@@ -175,7 +175,7 @@ def test_in_a_browser(
     contrast = (ROOT / "tests" / "support" / "contrast.js").read_text("utf-8")
     start = VIEWS.index((scheme, width))
     for name in {"": None, **dict.fromkeys(sorted(pages)[start :: len(VIEWS)])}:
-        page.goto(origin + name)
+        page.goto(origin + name, wait_until="domcontentloaded")
         page.locator(".md-content").wait_for()
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             wrong.append((name, "is wider than the window"))
