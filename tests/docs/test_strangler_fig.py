@@ -85,13 +85,17 @@ def test_the_command(folder: Path) -> None:
 
 DJANGO = """
 from starlette.testclient import TestClient
-from django_to_fastapi import app
+from django_to_fastapi import User, app
 
 with TestClient(app) as client:
     assert client.get("/orders/7").status_code == 401
     assert client.get("/login").text == "go to /orders/7"
     assert client.get("/orders/7").json() == {"order": 7, "user": "ada"}
     assert client.post("/orders/7").text == "the old order 7"
+    user = User.objects.get(username="ada")
+    user.set_password("another")
+    user.save()
+    assert client.get("/orders/7").status_code == 401
 """
 
 
