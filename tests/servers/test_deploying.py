@@ -141,6 +141,8 @@ def test_a_command(command: str, folder: Path) -> None:
         with connect(f"ws://{host}/shop/live") as websocket:
             assert websocket.recv() == f"ws://{host}/shop/live"
         assert "Traceback" not in output()
+        is_shown = "mounted /shop → FastAPI" in output()
+        assert is_shown == (not command.startswith("hypercorn"))  # as the page says
         if "--workers 2" in command and "uvicorn" in command:
             assert output().count("mounted /shop → FastAPI") == 2
 
