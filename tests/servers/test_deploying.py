@@ -141,10 +141,10 @@ def test_a_command(command: str, folder: Path) -> None:
         with connect(f"ws://{host}/shop/live") as websocket:
             assert websocket.recv() == f"ws://{host}/shop/live"
         assert "Traceback" not in output()
-        is_shown = "mounted /shop → FastAPI" in output()
-        assert is_shown == (not command.startswith("hypercorn"))  # as the page says
-        if "--workers 2" in command and "uvicorn" in command:
-            assert output().count("mounted /shop → FastAPI") == 2
+        # gunicorn forgets a SIGTERM that comes while a worker starts.
+        expected = 0 if "hypercorn" in command else 2 if "--workers 2" in command else 1
+        wait_until(lambda: output().count("mounted /shop → FastAPI") >= expected)
+        assert output().count("mounted /shop → FastAPI") == expected  # as the page says
 
 
 ON_SOCKETS = [command for command in COMMANDS if "site.sock" in command]
