@@ -42,7 +42,7 @@ _ORDER = {
 
 
 class CheckMiddleware:
-    """Lets nothing out that would make a response another than it says, or two of one.
+    """Lets no message out that contradicts the response so far, or that would start a second one.
 
     Checks status, headers, the length of the body and the order of messages, also of tasks that
     send at the same time, and the same for websockets. A fault raises `ImproperResponseError` in
@@ -53,7 +53,8 @@ class CheckMiddleware:
 
     If the app returns without an answer, the client gets 500, and one warning is logged; an open
     websocket is closed with 1011. A response that has started is left to the server, which breaks
-    the connection. What a task sends that the app has left behind is refused.
+    the connection. What a task sends after the app has returned is
+    refused.
 
     If the client has gone, a message that may not come now is dropped and nothing is logged.
     """

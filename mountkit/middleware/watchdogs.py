@@ -21,7 +21,7 @@ class Watchdog:
 
         app = Watchdog(dispatcher, seconds=0.5)
 
-    An app does that by work without an `await`, or by a call that blocks; WSGI apps run in threads.
+    Work without an `await` does that, and so does a call that blocks; WSGI apps run in threads.
     A thread watches the loop while the lifespan runs, and requests cost nothing. It only reports:
     nothing can interrupt the app.
 

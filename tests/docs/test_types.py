@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import mountkit
+from tests.support.pages import OF_FILES
 
 pytest.importorskip("mypy")
 pytest.importorskip("pyright")
@@ -34,9 +35,8 @@ Errors = dict[tuple[str, int], str]
 def write_examples(folder: Path) -> None:
     """The blocks of each page as one program, on the lines where they stand. Each recipe of the
     page on frameworks is a program of its own, as in `tests/matrix/test_recipes.py`, and so is
-    each file of the page on testing."""
+    each file of the pages that have files."""
     (folder / "recipes").mkdir()
-    (folder / "testing").mkdir()
     (folder / "recipes" / "__init__.py").touch()
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         text = page.read_text("utf-8")
@@ -47,8 +47,11 @@ def write_examples(folder: Path) -> None:
             if name == "frameworks":
                 recipe = folder / "recipes" / f"line_{line + 1}.py"
                 recipe.write_text("\n" * line + block[2], "utf-8")
-            elif name == "testing":
-                file = folder / "testing" / block[1].split('"')[1]
+            elif page.name in OF_FILES:
+                file = folder / name / block[1].split('"')[1]
+                file.parent.mkdir(exist_ok=True)
+                if name != "testing":  # whose files import each other
+                    (file.parent / "__init__.py").touch()
                 file.write_text("\n" * line + block[2], "utf-8")
             else:
                 program += "\n" * (line - program.count("\n")) + block[2]

@@ -205,3 +205,10 @@ def _wait_until_it_answers(server: Server) -> None:
             pass
         time.sleep(0.05)
     raise AssertionError(f"The server did not answer in time.\n{server.output}")
+
+
+def free_port() -> int:
+    """A port that the operating system chose, for programs that take no open socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
