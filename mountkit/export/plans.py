@@ -1,0 +1,236 @@
+"""A table as one list of rows, the first of which decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from mountkit.exceptions import MountkitError, PatternError
+from mountkit.export.conditions import PREFLIGHT, Alternatives, Conditions, Test, both
+from mountkit.export.spellings import (
+    CLIMBING,
+    HOST,
+    LONG_HOST,
+    PATH,
+    QUERY,
+    check_path,
+    odd_path_regex,
+    odd_start_regex,
+    path_regex,
+)
+from mountkit.export.upstreams import Upstream
+from mountkit.inspection.layers import Layer, describe_app, layers_of
+from mountkit.matching.callers import short
+from mountkit.matching.conditions import Header, Method
+from mountkit.matching.matchers import And, Matcher, Not, Or
+from mountkit.matching.rules import Rule
+
+#: What a request may never have, whatever mounts there are: 400.
+REFUSED = (
+    Test("path", PATH, True, "not a path"),
+    Test("path", CLIMBING, about="climbing"),
+    Test("query", QUERY, True, "not a query"),
+    Test("host", HOST, True, "not a host"),
+    Test("host", LONG_HOST, about="long host"),
+)
+
+
+class ExportError(MountkitError, ValueError):
+    """A router cannot decide as a table does; the message names the mount, the condition and the
+    reason."""
+
+
+class Row(NamedTuple):
+    """A request for which all tests hold goes there.
+
+    Attributes:
+        to: an upstream, or a status.
+        about: the mount, for a comment; equal for all rows of one mount.
+        is_odd: it refuses what other readers may read as another mount's.
+    """
+
+    tests: tuple[Test, ...]
+    to: Upstream | int
+    about: str
+    is_odd: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a router has to do.
+
+    Attributes:
+        rows: the last takes every request.
+        mounts: what each router may look at: the rules in their order, where each is to go.
+    """
+
+    rows: tuple[Row, ...]
+    mounts: tuple[tuple[Rule, Upstream], ...]
+    default: Upstream | int
+
+    @property
+    def refusals(self) -> list[Row]:
+        """The rows of what is refused whatever mounts there are; they are the first."""
+        return [row for row in self.rows if row.about == "refused"]
+
+    @property
+    def upstreams(self) -> list[Upstream]:
+        """Each one once, in the order of their names."""
+        found = {row.to for row in self.rows if isinstance(row.to, Upstream)}
+        return sorted(found, key=lambda one: one.name)
+
+    @property
+    def tests(self) -> list[Test]:
+        """Each one once, in the order in which they are first asked."""
+        return list(dict.fromkeys(test for row in self.rows for test in row.tests))
+
+
+def table_of(app: Any) -> Layer:
+    """The outermost place where an app chooses between mounts.
+
+    Raises:
+        ExportError: it tries routes in their order there.
+    """
+    layer = next(layers_of(app))
+    if layer.table is None:
+        raise ExportError(
+            f"{describe_app(app)} tries its mounts among its routes, in their order, which no "
+            "router can be told; put them into a Dispatcher, or a DispatchMiddleware."
+        )
+    return layer
+
+
+def plan_of(
+    layer: Layer,
+    upstream_of: Any,
+    *,
+    has_preflights: bool = True,
+    default_port: int = 80,
+) -> Plan:
+    """Compile a table.
+
+    Args:
+        upstream_of: where a mount is; of `None`, where the app underneath is.
+        has_preflights: whether there may be any.
+        default_port: of a request whose Host has none.
+
+    Raises:
+        ExportError: no router can decide as the table does.
+    """
+    entries: Sequence[Any] = () if layer.table is None else layer.table.mounts
+    rules = [entry.rule for entry in entries]
+    is_asked = has_preflights and any(map(_is_announced, rules))
+    conditions = Conditions(has_preflights=is_asked, default_port=default_port)
+    refusals: list[tuple[Test, ...]] = [(test,) for test in REFUSED]
+    if is_asked:
+        # Such a path may be refused for the sake of a mount that takes preflights of another.
+        deepest = max(len(rule.path.segments) for rule in rules)
+        odd = Test("path", odd_start_regex(deepest + 1), about="odd preflight")
+        refusals.append((*PREFLIGHT, odd))
+    rows = [Row(tests, 400, "refused") for tests in refusals]
+    mounts = []
+    for position, entry in enumerate(entries):
+        mount = getattr(entry, "mount", entry)
+        upstream = upstream_of(mount)
+        mounts.append((entry.rule, upstream))
+        rows += _rows_of(entry.rule, upstream, conditions)
+        if is_asked:
+            _check_preflights(entry.rule, rules[:position])
+    default = 404 if layer.underneath is None else upstream_of(None)
+    rows += _rows_below(layer, rules, default, conditions)
+    return Plan(tuple(rows), tuple(mounts), default)
+
+
+def refused(rule: Rule, what: str, reason: object) -> ExportError:
+    """What a router cannot say of a mount, and why."""
+    return ExportError(f"{_about(rule)} cannot be exported: {what}: {reason}.")
+
+
+def _about(rule: Rule) -> str:
+    return f"Mount({rule!r})" + (f" at {short(rule.where)}" if rule.where else "")
+
+
+def _rows_of(rule: Rule, upstream: Upstream, conditions: Conditions) -> Iterator[Row]:
+    about = _about(rule)
+    host: tuple[Test, ...] = ()
+    try:
+        if rule.host is not None:
+            host = (conditions.host_test(rule.host),)
+    except PatternError as exc:
+        raise refused(rule, f"host {rule.host.pattern!r}", exc) from None  # type: ignore[union-attr]
+    try:
+        check_path(rule.path)
+    except PatternError as exc:
+        raise refused(rule, f"path {rule.path.text!r}", exc) from None
+    alternatives = _alternatives(rule, conditions)
+    text = rule.path.text or "/"
+    taken = Test("path", path_regex(rule.path), about=f"path {text}{' alone' * rule.path.exact}")
+    odd = Test("path", odd_path_regex(rule.path), about=f"odd {text}")
+    is_all = not rule.path.segments
+    for tests in alternatives:
+        yield Row((*host, *(() if is_all else (taken,)), *tests), upstream, about)
+    if not is_all:
+        for tests in alternatives:
+            yield Row((*host, odd, *tests), 400, about, is_odd=True)
+
+
+def _alternatives(rule: Rule, conditions: Conditions) -> Alternatives:
+    parts = []
+    for matcher in rule.conditions:
+        try:
+            parts.append(conditions.of(matcher))
+        except PatternError as exc:
+            raise refused(rule, repr(matcher), exc) from None
+    try:
+        return both(*parts)
+    except PatternError as exc:
+        raise refused(rule, "its conditions", exc) from None
+
+
+def _rows_below(
+    layer: Layer, rules: Sequence[Rule], default: Upstream | int, conditions: Conditions
+) -> Iterator[Row]:
+    """What no mount takes."""
+    status = layer.unknown_host
+    if isinstance(status, int) and status != default:
+        hosts = {rule.host.key: rule.host for rule in rules if rule.host is not None}
+        for host in hosts.values():
+            yield Row((conditions.host_test(host),), default, "default")
+        yield Row((), status, "no mount has the host")
+    else:
+        yield Row((), default, "default")
+
+
+def _matchers(parts: Iterable[Matcher]) -> Iterator[Matcher]:
+    for one in parts:
+        if isinstance(one, (And, Or)):
+            yield from _matchers(one.parts)
+        elif isinstance(one, Not):
+            yield from _matchers([one.part])
+        else:
+            yield one
+
+
+def _is_announced(rule: Rule) -> bool:
+    """Whether a mount's conditions are on something that a preflight announces."""
+    return any(
+        isinstance(one, Method) or (isinstance(one, Header) and isinstance(one.wanted, bool))
+        for one in _matchers(rule.conditions)
+    )
+
+
+def _check_preflights(rule: Rule, before: Sequence[Rule]) -> None:
+    """A mount that asks for OPTIONS takes preflights by their own method, before any other is
+    asked for what they announce: one list cannot say both."""
+    asks = (one for one in _matchers(rule.conditions) if isinstance(one, Method))
+    own = next((one for one in asks if "OPTIONS" in one.methods), None)
+    other = next((one for one in before if _is_announced(one)), None)
+    if own is not None and other is not None:
+        raise refused(
+            rule,
+            repr(own),
+            f"it takes preflights by OPTIONS, unless Mount({other!r}) is tried before it for what "
+            "they announce; leave OPTIONS out, which each mount gets for its own methods, or "
+            "assume that there are no preflights",
+        )
