@@ -5,6 +5,7 @@ A condition becomes alternatives, each of which is a list of tests that must all
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
@@ -34,6 +35,11 @@ class Test(NamedTuple):
     def header(self) -> str:
         """The name of the header, or `""`."""
         return self.subject.removeprefix("header ") if self.subject[:7] == "header " else ""
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether the empty text matches."""
+        return re.fullmatch(self.regex, "") is not None
 
 
 #: Alternatives; none: never; one without tests: always.

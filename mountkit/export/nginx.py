@@ -6,7 +6,6 @@ yields a tag, and one `map` of regular expressions over all tags and the target 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from mountkit.export.conditions import PRESENT, Test
@@ -81,8 +80,7 @@ def _subject(test: Test) -> tuple[str, str]:
     if test.subject == "path":
         return "$request_uri", rf"{regex}(?:\?.*)?"
     if test.subject == "query":  # `$args` ends before a fragment
-        is_optional = re.fullmatch(test.regex, "") is not None
-        return "$request_uri", rf"[^?]*(?:\?{regex})" + "?" * is_optional
+        return "$request_uri", rf"[^?]*(?:\?{regex})" + "?" * test.takes_nothing
     if test.subject in _VARIABLES:
         return _VARIABLES[test.subject], regex
     # It is never absent, but empty.

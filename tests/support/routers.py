@@ -35,7 +35,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    include {folder}/exported;
+    include {folder}/exported.yaml;
 }}
 """
 
@@ -48,7 +48,7 @@ def executable(name: str) -> str | None:
 
 def command(name: str, folder: Path, *, is_check: bool = False) -> list[str]:
     """What starts a router with the file `exported` in a folder, or checks the file."""
-    program, file = executable(name) or name, f"{folder}/exported"
+    program, file = executable(name) or name, f"{folder}/exported.yaml"
     if name == "nginx":
         (folder / "nginx.conf").write_text(_NGINX.format(folder=folder))
         return [program, "-p", str(folder), "-c", f"{folder}/nginx.conf", *["-t"] * is_check]
@@ -64,7 +64,7 @@ def command(name: str, folder: Path, *, is_check: bool = False) -> list[str]:
 
 def checked(name: str, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A router's own check of a file."""
-    (folder / "exported").write_text(text)
+    (folder / "exported.yaml").write_text(text)
     return subprocess.run(
         command(name, folder, is_check=True), capture_output=True, text=True, timeout=60, check=False,
         env={**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)},
@@ -74,7 +74,7 @@ def checked(name: str, text: str, folder: Path) -> subprocess.CompletedProcess[s
 @contextmanager
 def running(name: str, text: str, port: int, folder: Path) -> Iterator[None]:
     """A router with this file, which has it listen on this port."""
-    (folder / "exported").write_text(text)
+    (folder / "exported.yaml").write_text(text)
     env = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     with TemporaryFile() as output:
         process = subprocess.Popen(
