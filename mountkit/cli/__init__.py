@@ -1,4 +1,4 @@
-"""The command line: `mountkit routes`, `explain`, `check` and `request`.
+"""The command line: `mountkit routes`, `explain`, `check`, `request` and `export`.
 
 `config.finding` finds the app that is meant. `trees` is what `routes` shows, `requests` sends what
 `request` sends, `printing` lays out tables, and `commands` puts them together. rich and shtab are

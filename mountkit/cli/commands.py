@@ -18,6 +18,8 @@ from mountkit.cli.trees import count_mounts, print_tree, tree_of
 from mountkit.config.failures import UserError, text_of
 from mountkit.config.finding import Found, find_app
 from mountkit.exceptions import MountkitError
+from mountkit.export.names import ASSUMPTIONS, Options, read_listen
+from mountkit.export.routers import ROUTERS, export
 from mountkit.inspection.audits import check
 from mountkit.inspection.explanations import (
     Candidate,
@@ -105,14 +107,20 @@ def _parser() -> argparse.ArgumentParser:
         ("explain", "say which mount takes a request, what its app sees, and why no other"),
         ("check", "report mounts that hide others, overlap, or cannot work; exit 1 if any"),
         ("request", "send a request to the app in this process, and show what comes back"),
+        ("export", "print the mounts as the configuration of a router that decides as they do"),
     ):
         command = commands.add_parser(name, help=help_text, description=help_text)
         add = command.add_argument
+        if name == "export":
+            add("router", choices=sorted(ROUTERS), help="which one")
         app = add(
             "app", nargs="?", help="module:attribute, a module or a file; else it is looked for"
         )
         app.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}  # type: ignore[attr-defined]
         add("--factory", action="store_true", help="call the attribute first")
+        if name == "export":
+            _add_export(add)
+            continue
         add("--root-path", default="", help="as the server's --root-path")
         add("--json", action="store_true", help="for machines")
         if name == "routes":
@@ -136,6 +144,16 @@ def _add_request(add: Callable[..., Any], *, is_sent: bool) -> None:
     add("--max-time", type=float, default=5.0, help=seconds)
     add("--max-bytes", type=_count, default=65536, help="how much of the body is read")
     add("--trio", action="store_true", help="run the app on trio, not on asyncio")
+
+
+def _add_export(add: Callable[..., Any]) -> None:
+    several: Any = {"action": "append", "default": []}
+    help_text = "where a mount is, by path, name or host and path; http://… for all; @FILE"
+    add("--upstream", metavar="MOUNT=URL", help=help_text, **several)
+    add("--listen", default=":8080", help="where the router listens; default: :8080")
+    help_text = "what is taken to be true of all requests; may be repeated"
+    add("--assume", choices=ASSUMPTIONS, help=help_text, **several)
+    add("--gateway", default="mountkit", help="the name of the Gateway, for gateway-api")
 
 
 def _count(text: str) -> int:
@@ -314,5 +332,19 @@ def _data(text: str | None) -> bytes | None:
         raise MountkitError(f"Data {text!r} cannot be read: {exc.strerror}; name a file.") from exc
 
 
-_AIMS = {"routes": "print", "explain": "explain", "check": "check"}
-_COMMANDS = {"routes": _routes, "explain": _explain, "check": _check, "request": _request}
+def _export(found: Found, options: argparse.Namespace) -> int:
+    host, port = read_listen(options.listen)
+    assumed = frozenset(options.assume)
+    how = Options(found.name, host, port, assumed, options.gateway)
+    print(export(found.app, options.router, options.upstream, how), end="")
+    return 0
+
+
+_AIMS = {"routes": "print", "explain": "explain", "check": "check", "export": "export"}
+_COMMANDS = {
+    "routes": _routes,
+    "explain": _explain,
+    "check": _check,
+    "request": _request,
+    "export": _export,
+}

@@ -55,9 +55,9 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
 
 def _row(row: Row) -> Iterator[str]:
     matcher = "*"
-    if row.tests:
-        matcher = f"@{digest_of(row.tests)}"
-        yield f"{matcher} `{' && '.join(map(_expression, row.tests))}`"
+    if row.all:
+        matcher = f"@{digest_of(row.all)}"
+        yield f"{matcher} `{' && '.join(map(_expression, row.all))}`"
     if isinstance(row.to, Upstream):
         yield f"import mountkit_{row.to.name} {matcher}"
     else:

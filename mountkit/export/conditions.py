@@ -24,12 +24,16 @@ class Test(NamedTuple):
             `"host"`, the Host header; or a header, as `"header x-version"`: one of its lines.
         negated: no line of it matches; it may not be there at all.
         about: in a few words, for comments and names.
+        name, decoded: of a query, the parameter, and a regular expression of one of its decoded
+            values.
     """
 
     subject: str
     regex: str
     negated: bool = False
     about: str = ""
+    name: str = ""
+    decoded: str = ""
 
     @property
     def header(self) -> str:
@@ -97,11 +101,15 @@ class Conditions:
     Args:
         has_preflights: whether a preflight goes where the request goes that it announces; see
             `matching.preflights`.
+        has_websockets: whether there may be any.
         default_port: of the scheme.
     """
 
-    def __init__(self, *, has_preflights: bool, default_port: int = 80) -> None:
+    def __init__(
+        self, *, has_preflights: bool, has_websockets: bool = True, default_port: int = 80
+    ) -> None:
         self.has_preflights = has_preflights
+        self.has_websockets = has_websockets
         self.default_port = default_port
         self._makers: dict[type[Any], Callable[[Any], Alternatives]] = {
             Header: self._header, Cookie: _cookie, Query: _query, Host: self._host,
@@ -122,9 +130,9 @@ class Conditions:
         make = self._makers.get(type(matcher))
         if make is None:
             raise PatternError(_REASONS.get(type(matcher).__name__, _OWN))
-        if isinstance(matcher, Method) and "OPTIONS" in matcher.methods and not is_true:
-            if self.has_preflights:
-                raise PatternError("it excludes OPTIONS, and so preflights, but not all of them")
+        excluded = matcher.methods if isinstance(matcher, Method) and not is_true else ()
+        if "OPTIONS" in excluded and self.has_preflights:
+            raise PatternError("it excludes OPTIONS, and so preflights, but not all of them")
         found = make(matcher)
         return found if is_true else inverted(found)
 
@@ -138,7 +146,9 @@ class Conditions:
         """A websocket has none; a preflight has that of the request that it announces."""
         names = sorted(matcher.methods)
         regex, shown = "|".join(map(literal, names)), " ".join(names)
-        own = (Test("method", regex, about=shown), _WEBSOCKET._replace(negated=True))
+        own: tuple[Test, ...] = (Test("method", regex, about=shown),)
+        if self.has_websockets and "GET" in names:  # as which they begin
+            own += (_WEBSOCKET._replace(negated=True),)
         if "CONNECT" in names:
             raise PatternError("CONNECT asks for a tunnel, which is never forwarded")
         if not self.has_preflights:
@@ -226,12 +236,15 @@ def _query(matcher: Query) -> Alternatives:
         raise PatternError(f"routers read the name {name!r} in several ways")
     regex = "(?:.*&)?" + "".join(_in_query(char, "&+#= ") for char in name)
     if isinstance(matcher.wanted, bool):
-        found: Alternatives = ((Test("query", f"{regex}(?:[=&].*)?", about=f"query {name}"),),)
+        test = Test("query", f"{regex}(?:[=&].*)?", about=f"query {name}")
+        found = ((test._replace(name=name, decoded=PRESENT),),)
         return found if matcher.wanted else inverted(found)
     value = _value(matcher, "%")
-    wanted = "".join(_in_query(char, "&+# ") for char in value)
+    wanted = f"{regex}={''.join(_in_query(char, '&+# ') for char in value)}(?:&.*)?"
     other = f"{regex}(?:&.*|={_other_in_query(value)}(?:&.*)?)?"
-    return _all_equal("query", f"{regex}={wanted}(?:&.*)?", other, f"query {name}={value}")
+    ((is_there, is_alone),) = _all_equal("query", wanted, other, f"query {name}={value}")
+    is_there = is_there._replace(name=name, decoded=literal(value))
+    return ((is_there, is_alone._replace(name=name, decoded=other_than([value], ""))),)
 
 
 def _in_query(char: str, never: str) -> str:

@@ -32,7 +32,7 @@ static_resources:
     - filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
-          '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          '@type': type.googleapis.com/%s.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: mountkit
           use_remote_address: true
           normalize_path: false
@@ -66,7 +66,8 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
     yield f"# {options.title}"
     removed = json.dumps([name.lower() for name in ("Forwarded", *UNTRUSTED)])
     host = options.host.strip("[]") or "0.0.0.0"
-    yield (_HEAD % (host, options.port, removed)).rstrip("\n")
+    package = "envoy.extensions.filters.network"
+    yield (_HEAD % (host, options.port, package, removed)).rstrip("\n")
     for line in commented(plan.rows, _route):
         yield f"              {line}"
     yield "  clusters:" + " []" * (not plan.upstreams)
@@ -83,26 +84,18 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
 
 
 def _route(row: Row) -> Iterator[str]:
-    path, *tests = _own_path_first(row)
-    yield f"- match: {{{path}}}" if not tests else "- match:"
-    if tests:
+    path = "prefix: ''"
+    if row.path is not None:
+        path = f"safe_regex: {{regex: '{row.path.regex}'}}"
+    yield f"- match: {{{path}}}" if not row.tests else "- match:"
+    if row.tests:
         yield f"    {path}"
         yield "    headers:"
-        for test in tests:
-            yield f"    - {test}"
+        yield from (f"    - {_header(test)}" for test in row.tests)
     if isinstance(row.to, Upstream):
         yield f"  route: {{cluster: {row.to.name}, timeout: 0s}}"
     else:
         yield f"  direct_response: {{status: {row.to}}}"
-
-
-def _own_path_first(row: Row) -> Iterator[str]:
-    own = next((t for t in row.tests if t.subject == "path" and not t.negated), None)
-    if own is None:
-        yield "prefix: ''"
-    else:
-        yield f"safe_regex: {{regex: '{own.regex}'}}"
-    yield from (_header(test) for test in row.tests if test is not own)
 
 
 def _header(test: Test) -> str:

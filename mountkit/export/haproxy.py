@@ -33,7 +33,6 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
     yield f"    bind {options.host or '*'}:{options.port}"
     yield "    # Conditions."
     tests = {test._replace(negated=False) for row in plan.rows for test in row.tests}
-    tests -= {test for row in plan.rows for test in row.tests if _is_path(row, test)}
     names = names_of(sorted(tests, key=lambda test: (test.about, test)))
     for test, name in sorted(names.items(), key=lambda item: item[1]):
         yield f"    acl {name} {_acl(test)}"
@@ -49,10 +48,6 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
         yield from _backend(upstream)
 
 
-def _is_path(row: Row, test: Test) -> bool:
-    return test.subject == "path" and row.about != "refused"
-
-
 def _acl(test: Test) -> str:
     if test.header and test.regex == PRESENT:
         return f"req.fhdr({test.header}) -m found"
@@ -66,14 +61,10 @@ def _acl(test: Test) -> str:
 
 
 def _row(row: Row, names: dict[Test, str]) -> Iterator[str]:
-    terms = []
-    for test in row.tests:
-        if _is_path(row, test):
-            name = f"path_{digest_of([test])}"
-            yield f"acl {name} {_acl(test)}"
-        else:
-            name = names[test._replace(negated=False)]
-        terms.append("!" * test.negated + name)
+    terms = ["!" * test.negated + names[test._replace(negated=False)] for test in row.tests]
+    if row.path is not None:
+        terms.append(f"path_{digest_of([row.path])}")
+        yield f"acl {terms[-1]} {_acl(row.path)}"
     backend = row.to.name if isinstance(row.to, Upstream) else f"mountkit_{row.to}"
     yield f"use_backend {backend}" + (f" if {' '.join(terms)}" if terms else "")
 

@@ -18,7 +18,7 @@ UNTRUSTED = (
     *("X-Forwarded_Prefix", "X_Forwarded-Prefix"),
 )
 #: Assumptions that can be made of all requests.
-ASSUMPTIONS = ("no-preflights", "well-formed")
+ASSUMPTIONS = ("no-preflights", "no-websockets", "plain-paths", "well-formed")
 #: Headers that make a preflight or a websocket: no browser repeats one or leaves it empty.
 _OWN = ("access-control-request-headers", "access-control-request-method", "origin", "upgrade")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})")
@@ -32,12 +32,14 @@ class Options:
         name: of the app, for comments.
         host: it listens there; `""` for all addresses.
         assumed: some of `ASSUMPTIONS`.
+        gateway: the name of the Gateway, for the Gateway API.
     """
 
     name: str
     host: str = ""
     port: int = 8080
     assumed: frozenset[str] = frozenset()
+    gateway: str = "mountkit"
 
     @property
     def is_well_formed(self) -> bool:
@@ -99,10 +101,20 @@ def digest_of(tests: Iterable[Test]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
+_PARTS = {
+    "refused": "== What no mount gets, as routers and servers read it in several ways.",
+    "plain": "== The mounts, the first of which wins.",
+    "every": "== The same, for all other paths: encoded, with dots, or with empty segments.",
+}
+
+
 def commented(rows: Iterable[Row], written: Callable[[Row], Iterable[str]]) -> Iterator[str]:
     """The lines of all rows, those of each mount below a comment."""
-    about = ""
+    part, about = "", ""
     for row in rows:
+        if row.part != part:
+            part, about = row.part, ""
+            yield f"# {_PARTS[part]}"
         if row.about != about:
             about = row.about
             yield f"# {about}"

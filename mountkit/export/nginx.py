@@ -33,14 +33,9 @@ def write(plan: Plan, options: Options) -> str:
         for test in row.tests:
             if "_" in test.header:
                 raise cannot("nginx", row, test, "nginx drops headers with an underscore")
-    tests = {t for row in plan.rows for t in row.tests if not _is_in_key(row, t)}
+    tests = {test for row in plan.rows for test in row.tests}
     tags = names_of(sorted(tests, key=lambda test: (test.about, test)))
     return "".join(f"{line}\n" for line in _lines(plan, options, tags))
-
-
-def _is_in_key(row: Row, test: Test) -> bool:
-    """Whether a test is a part of the row itself: the path of a mount."""
-    return test.subject == "path" and row.about != "refused"
 
 
 def _lines(plan: Plan, options: Options, tags: dict[Test, str]) -> Iterator[str]:
@@ -88,11 +83,10 @@ def _subject(test: Test) -> tuple[str, str]:
 
 
 def _row(row: Row, tags: dict[Test, str]) -> str:
-    wanted = sorted(tags[test] for test in row.tests if not _is_in_key(row, test))
+    wanted = sorted(tags[test] for test in row.tests)
     regex = "^" + "".join(f"[^ ]*;{tag};" for tag in wanted) + "[^ ]* "
-    for test in row.tests:
-        if _is_in_key(row, test):
-            regex += rf"(?:{test.regex})(?:\?.*)?$"
+    if row.path is not None:
+        regex += rf"(?:{row.path.regex})(?:\?.*)?$"
     to = row.to.name if isinstance(row.to, Upstream) else row.to
     return f'"~{regex}" {to};'
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 from mountkit.exceptions import MountkitError, PatternError
 from mountkit.export.conditions import PREFLIGHT, Alternatives, Conditions, Test, both
@@ -18,6 +18,7 @@ from mountkit.export.spellings import (
     odd_path_regex,
     odd_start_regex,
     path_regex,
+    plain_path_regex,
 )
 from mountkit.export.upstreams import Upstream
 from mountkit.inspection.layers import Layer, describe_app, layers_of
@@ -47,13 +48,22 @@ class Row(NamedTuple):
     Attributes:
         to: an upstream, or a status.
         about: the mount, for a comment; equal for all rows of one mount.
-        is_odd: it refuses what other readers may read as another mount's.
+        path: one more test, of the path.
+        part: of the list. `"refused"`: what is refused whatever mounts there are; `"plain"`: the
+            mounts, for most of their paths; `"every"`: the mounts again, for every path. The second
+            part decides nothing that the third would decide in another way; it is easier to read,
+            and quicker.
     """
 
     tests: tuple[Test, ...]
     to: Upstream | int
     about: str
-    is_odd: bool = False
+    path: Test | None = None
+    part: Literal["refused", "plain", "every"] = "every"
+
+    @property
+    def all(self) -> tuple[Test, ...]:
+        return self.tests if self.path is None else (*self.tests, self.path)
 
 
 @dataclass(frozen=True)
@@ -62,17 +72,20 @@ class Plan:
 
     Attributes:
         rows: the last takes every request.
-        mounts: what each router may look at: the rules in their order, where each is to go.
+        mounts: the rules in their order, and where each is to go.
+        default: where what no mount takes is to go, or its status; and the same if no mount has the
+            host of the request.
     """
 
     rows: tuple[Row, ...]
     mounts: tuple[tuple[Rule, Upstream], ...]
     default: Upstream | int
+    unknown_host: Upstream | int
 
     @property
     def refusals(self) -> list[Row]:
         """The rows of what is refused whatever mounts there are; they are the first."""
-        return [row for row in self.rows if row.about == "refused"]
+        return [row for row in self.rows if row.part == "refused"]
 
     @property
     def upstreams(self) -> list[Upstream]:
@@ -85,18 +98,22 @@ class Plan:
         """Each one once, in the order in which they are first asked."""
         return list(dict.fromkeys(test for row in self.rows for test in row.tests))
 
+    def without_plain(self) -> Plan:
+        """The same decisions, without the rows that are there for readers."""
+        return replace(self, rows=tuple(row for row in self.rows if row.part != "plain"))
+
 
 def table_of(app: Any) -> Layer:
     """The outermost place where an app chooses between mounts.
 
     Raises:
-        ExportError: it tries routes in their order there.
+        ExportError: it tries routes in their order there, or in a way of its own.
     """
-    layer = next(layers_of(app))
-    if layer.table is None:
+    layer = next(layers_of(app), None)
+    if layer is None or layer.table is None:
         raise ExportError(
-            f"{describe_app(app)} tries its mounts among its routes, in their order, which no "
-            "router can be told; put them into a Dispatcher, or a DispatchMiddleware."
+            f"{describe_app(app)} does not begin with a table of mounts; put them into a "
+            "Dispatcher, or a DispatchMiddleware."
         )
     return layer
 
@@ -105,14 +122,14 @@ def plan_of(
     layer: Layer,
     upstream_of: Any,
     *,
-    has_preflights: bool = True,
+    assumed: Container[str] = (),
     default_port: int = 80,
 ) -> Plan:
     """Compile a table.
 
     Args:
         upstream_of: where a mount is; of `None`, where the app underneath is.
-        has_preflights: whether there may be any.
+        assumed: of all requests; see `names.ASSUMPTIONS`.
         default_port: of a request whose Host has none.
 
     Raises:
@@ -120,39 +137,53 @@ def plan_of(
     """
     entries: Sequence[Any] = () if layer.table is None else layer.table.mounts
     rules = [entry.rule for entry in entries]
-    is_asked = has_preflights and any(map(_is_announced, rules))
-    conditions = Conditions(has_preflights=is_asked, default_port=default_port)
+    is_asked = "no-preflights" not in assumed and any(map(_is_announced, rules))
+    has_websockets = "no-websockets" not in assumed
+    conditions = Conditions(
+        has_preflights=is_asked, has_websockets=has_websockets, default_port=default_port
+    )
     refusals: list[tuple[Test, ...]] = [(test,) for test in REFUSED]
     if is_asked:
         # Such a path may be refused for the sake of a mount that takes preflights of another.
         deepest = max(len(rule.path.segments) for rule in rules)
         odd = Test("path", odd_start_regex(deepest + 1), about="odd preflight")
         refusals.append((*PREFLIGHT, odd))
-    rows = [Row(tests, 400, "refused") for tests in refusals]
+    rows = [Row(tests, 400, "", part="refused") for tests in refusals]
+    every: list[Row] = []
     mounts = []
     for position, entry in enumerate(entries):
         mount = getattr(entry, "mount", entry)
         upstream = upstream_of(mount)
         mounts.append((entry.rule, upstream))
-        rows += _rows_of(entry.rule, upstream, conditions)
+        for row in _rows_of(entry.rule, upstream, conditions):
+            (rows if row.part == "plain" else every).append(row)
         if is_asked:
             _check_preflights(entry.rule, rules[:position])
     default = 404 if layer.underneath is None else upstream_of(None)
-    rows += _rows_below(layer, rules, default, conditions)
-    return Plan(tuple(rows), tuple(mounts), default)
+    rows += every
+    status = layer.unknown_host
+    unknown_host = status if isinstance(status, int) else default
+    if unknown_host != default:
+        rows += _rows_of_hosts(rules, default, conditions)
+    rows.append(Row((), unknown_host, "default"))
+    firsts: dict[object, Row] = {}
+    for row in rows:  # another with the same tests is never reached
+        firsts.setdefault(tuple(test[:3] for test in row.all), row)
+    return Plan(tuple(firsts.values()), tuple(mounts), default, unknown_host)
 
 
 def refused(rule: Rule, what: str, reason: object) -> ExportError:
     """What a router cannot say of a mount, and why."""
-    return ExportError(f"{_about(rule)} cannot be exported: {what}: {reason}.")
+    return ExportError(f"{about_of(rule)} cannot be exported: {what}: {reason}.")
 
 
-def _about(rule: Rule) -> str:
+def about_of(rule: Rule) -> str:
+    """A mount, for comments and messages."""
     return f"Mount({rule!r})" + (f" at {short(rule.where)}" if rule.where else "")
 
 
 def _rows_of(rule: Rule, upstream: Upstream, conditions: Conditions) -> Iterator[Row]:
-    about = _about(rule)
+    about = about_of(rule)
     host: tuple[Test, ...] = ()
     try:
         if rule.host is not None:
@@ -165,14 +196,17 @@ def _rows_of(rule: Rule, upstream: Upstream, conditions: Conditions) -> Iterator
         raise refused(rule, f"path {rule.path.text!r}", exc) from None
     alternatives = _alternatives(rule, conditions)
     text = rule.path.text or "/"
-    taken = Test("path", path_regex(rule.path), about=f"path {text}{' alone' * rule.path.exact}")
-    odd = Test("path", odd_path_regex(rule.path), about=f"odd {text}")
-    is_all = not rule.path.segments
-    for tests in alternatives:
-        yield Row((*host, *(() if is_all else (taken,)), *tests), upstream, about)
-    if not is_all:
+    if (plain := plain_path_regex(rule.path)) is not None:
+        test = Test("path", plain, about=f"plain {text}")
         for tests in alternatives:
-            yield Row((*host, odd, *tests), 400, about, is_odd=True)
+            yield Row((*host, *tests), upstream, about, test, "plain")
+    if not rule.path.segments:  # all paths, in all readings
+        yield from (Row((*host, *tests), upstream, about) for tests in alternatives)
+        return
+    taken = Test("path", path_regex(rule.path), about=f"path {text}")
+    odd = Test("path", odd_path_regex(rule.path), about=f"odd {text}")
+    yield from (Row((*host, *tests), upstream, about, taken) for tests in alternatives)
+    yield from (Row((*host, *tests), 400, about, odd) for tests in alternatives)
 
 
 def _alternatives(rule: Rule, conditions: Conditions) -> Alternatives:
@@ -188,18 +222,12 @@ def _alternatives(rule: Rule, conditions: Conditions) -> Alternatives:
         raise refused(rule, "its conditions", exc) from None
 
 
-def _rows_below(
-    layer: Layer, rules: Sequence[Rule], default: Upstream | int, conditions: Conditions
+def _rows_of_hosts(
+    rules: Sequence[Rule], default: Upstream | int, conditions: Conditions
 ) -> Iterator[Row]:
-    """What no mount takes."""
-    status = layer.unknown_host
-    if isinstance(status, int) and status != default:
-        hosts = {rule.host.key: rule.host for rule in rules if rule.host is not None}
-        for host in hosts.values():
-            yield Row((conditions.host_test(host),), default, "default")
-        yield Row((), status, "no mount has the host")
-    else:
-        yield Row((), default, "default")
+    """What no mount takes, and whose host is that of a mount."""
+    for host in {rule.host.key: rule.host for rule in rules if rule.host is not None}.values():
+        yield Row((conditions.host_test(host),), default, "default")
 
 
 def _matchers(parts: Iterable[Matcher]) -> Iterator[Matcher]:

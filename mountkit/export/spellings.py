@@ -5,14 +5,14 @@ look-around, no back-references. There is no space, quote or backtick in them, s
 can quote them.
 
 A path is matched as it was sent, because only there `%2F` is told from a slash. Each character of
-a mount's path may be percent-encoded in a request, in either case. There is no `?` in what matches a
-path, so that a query may follow.
+a mount's path may be percent-encoded in a request, in either case. There is no `?` in what matches
+a path, so that a query may follow.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from mountkit.exceptions import PatternError
 from mountkit.matching.hosts import HostPattern
@@ -22,14 +22,16 @@ from mountkit.matching.segments import Segment
 _HEX = "[0-9A-Fa-f]"
 _PLAIN = re.compile(r"[A-Za-z0-9_/=:@,;&!~<>-]")
 # What a request may spell as it is in its path: of ASCII what can be printed, but for these.
-_NEVER_RAW = frozenset("\"#%/<>?\\`{} ")
+_NEVER_RAW = frozenset('"#%/<>?\\`{} ')
 # A percent-encoded character that is no control character.
 _ENCODED = f"%(?:[2-6]{_HEX}|7[0-9A-Ea-e]|[89A-Fa-f]{_HEX})"
 _DOT = "(?:\\.|%2[Ee])"
 # What stands for a boundary: in no reading, in some, in one or in all of them.
 _SLASH, _ENCODED_SLASH, _BACKSLASH, _ANY_SLASH = (
-    *("/", "(?:/|%2[Ff])", "(?:/|%5[Cc])", "(?:/|%2[Ff]|%5[Cc])"),
+    *("/", "(?:/|%2[Ff])", "(?:[/\\x5C]|%5[Cc])", "(?:[/\\x5C]|%2[Ff]|%5[Cc])"),
 )
+# A plain segment, and what it goes on with.
+_PLAIN_TEXT, _REST_TEXT = "[^/.%?][^/%?]*", "[^/%?]+"
 #: What a path goes on with.
 _REST = "[^?]*"
 # One character of a segment, if these are the boundaries.
@@ -39,13 +41,13 @@ _NEITHER = "%(?:2[0-9A-Ea-e]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f])"
 _UNITS = {
     _SLASH: "[^/?]",
     _ENCODED_SLASH: f"(?:[^/%?]|{_NOT_2F})",
-    _BACKSLASH: f"(?:[^/%?]|{_NOT_5C})",
-    _ANY_SLASH: f"(?:[^/%?]|{_NEITHER})",
+    _BACKSLASH: rf"(?:[^/%?\x5C]|{_NOT_5C})",
+    _ANY_SLASH: rf"(?:[^/%?\x5C]|{_NEITHER})",
 }
 # The same, and no dot.
 _NO_DOTS = {
-    _BACKSLASH: "(?:[^/%?.]|%(?:2[0-9A-DFa-df]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f]))",
-    _ANY_SLASH: "(?:[^/%?.]|%(?:2[0-9A-Da-d]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f]))",
+    _BACKSLASH: r"(?:[^/%?.\x5C]|%(?:2[0-9A-DFa-df]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f]))",
+    _ANY_SLASH: r"(?:[^/%?.\x5C]|%(?:2[0-9A-Da-d]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f]))",
 }
 
 #: A path without what routers refuse by themselves, each in its own way.
@@ -81,6 +83,10 @@ HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[(?:{_ipv6()}|{_FUTURE})\])(?::(?:0*(?:
 LONG_HOST = "[^:]{255}[^:]*[^:.](?::.*)?|.{262,}"
 
 
+def _uuid(nibble: str, hyphen: str = "-?") -> str:
+    return hyphen.join(f"{nibble}{{{count}}}" for count in (8, 4, 4, 4, 12))
+
+
 def literal(text: str) -> str:
     """A text as a regular expression."""
     return "".join(map(_literal, text))
@@ -104,21 +110,24 @@ def _digit(value: int) -> str:
 
 def spelled(text: str) -> str:
     """A decoded text of a path in all its spellings."""
-    found = ""
-    for char in text:
-        is_raw = char.isascii() and char.isprintable() and char not in _NEVER_RAW
-        found += f"(?:{_literal(char)}|{encoded(char)})" if is_raw else encoded(char)
-    return found
+    return "".join(map(_spelled, text))
 
 
-# What the typed convertors take, in all spellings.
+def _spelled(char: str) -> str:
+    if not (char.isascii() and char.isprintable()) or char in _NEVER_RAW:
+        return encoded(char)
+    return f"(?:{_literal(char)}|{encoded(char)})"
+
+
+# What the typed convertors take; and that in all spellings.
+_PLAIN_TYPED = {"int": "[0-9]+", "float": r"[0-9]+(?:\.[0-9]+)?", "uuid": _uuid("[0-9A-Fa-f]")}
 _DIGIT = "(?:[0-9]|%3[0-9])"
 _NIBBLE = "(?:[0-9A-Fa-f]|%3[0-9]|%[46][1-6])"
 _HYPHEN = "(?:-|%2[Dd])?"
 _TYPED = {
     "int": f"{_DIGIT}+",
     "float": rf"{_DIGIT}+(?:{_DOT}{_DIGIT}+)?",
-    "uuid": _HYPHEN.join(f"{_NIBBLE}{{{n}}}" for n in (8, 4, 4, 4, 12)),
+    "uuid": _uuid(_NIBBLE, _HYPHEN),
 }
 
 
@@ -149,14 +158,31 @@ def path_regex(path: PathPattern) -> str:
     return _path_regex(path, _ANY_SLASH, "/", "/", is_plain=True)
 
 
+def plain_path_regex(path: PathPattern) -> str | None:
+    """The most frequent of these paths, in a form that is quickly read: without percent signs and
+    without segments that begin with a dot. `None` if there are none."""
+    regex = ""
+    for segment in path.segments:
+        if isinstance(segment, Segment):
+            texts: Sequence[str] = segment.literals
+            any_text = _REST_TEXT if texts[0] else _PLAIN_TEXT
+            regex += "/" + _filled(segment, any_text, _PLAIN_TYPED, literal)
+        else:
+            texts = [segment]
+            regex += "/" + literal(segment)
+        text = "".join(texts)
+        if texts[0][:1] == "." or not {*text}.isdisjoint(_NEVER_RAW) or not text.isascii():
+            return None
+    return regex if path.exact else f"{regex}(?:/{_PLAIN_TEXT})*/?"
+
+
 def odd_path_regex(path: PathPattern) -> str:
     """The paths that a mount takes in one reading at least; see `matching.views.other_views`."""
     collapsed = [f"{one}(?:{_DOT}?{one})*" for one in (_ANY_SLASH, _BACKSLASH)]
     found = [_path_regex(path, _ANY_SLASH, collapsed[0], _ANY_SLASH)]
     if path.convertors:
         found.append(_path_regex(path, _BACKSLASH, collapsed[1], _BACKSLASH))
-        for slash in (_ENCODED_SLASH, _SLASH):
-            found.append(_path_regex(path, slash, slash, slash, is_raw=True))
+        found += [_path_regex(path, s, s, s, is_raw=True) for s in (_ENCODED_SLASH, _SLASH)]
     return "|".join(dict.fromkeys(found))
 
 
@@ -164,7 +190,7 @@ def odd_start_regex(count: int) -> str:
     """The paths with an odd segment among the first ones: an empty one, ".", or one with an encoded
     slash or backslash in it. All others are read alike as far as that."""
     unit = _UNITS[_ANY_SLASH]
-    odd = f"/{_REST}|{_DOT}(?:/{_REST})?|{unit}*%(?:2[Ff]|5[Cc]){_REST}"
+    odd = f"/{_REST}|{_DOT}(?:/{_REST})?|{unit}*%(?:2[Ff]|5[Cc]){_REST}|{unit}*\\x5C{_REST}"
     return f"(?:/{_PLAIN_SEGMENT}){{0,{count - 1}}}/(?:{odd})"
 
 
@@ -207,11 +233,13 @@ def _segment_regex(segment: Segment, slash: str, *, is_raw: bool) -> str:
     return _filled(segment, any_text, _TYPED, spelled)
 
 
-def _filled(segment: Segment, any_text: str, typed: dict[str, str], spell: object) -> str:
-    regex = spelled(segment.literals[0]) if spell is spelled else literal(segment.literals[0])
+def _filled(
+    segment: Segment, any_text: str, typed: dict[str, str], spell: Callable[[str], str]
+) -> str:
+    regex = spell(segment.literals[0])
     for kind, after in zip(_kinds(segment), segment.literals[1:], strict=True):
         regex += typed.get(kind, any_text)
-        regex += spelled(after) if spell is spelled else literal(after)
+        regex += spell(after)
     return regex
 
 
@@ -219,9 +247,11 @@ def _kinds(segment: Segment) -> Iterable[str]:
     return re.findall(r"{(\w+)}", segment.key)
 
 
-_HOST_TYPED = {"int": "[0-9]+", "float": "[0-9]+", "uuid": "-?".join(
-    f"[0-9a-f]{{{n}}}" for n in (8, 4, 4, 4, 12)
-)}
+_HOST_TYPED = {
+    "int": "[0-9]+",
+    "float": "[0-9]+",
+    "uuid": _uuid("[0-9a-f]"),
+}
 
 
 def host_regex(pattern: HostPattern, default_port: int = 80) -> str:

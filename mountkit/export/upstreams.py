@@ -21,8 +21,9 @@ class Upstream(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In letters, digits and underscores, for names."""
-        return re.sub(r"[^a-z0-9]+", "_", f"{self.host}_{self.port}".lower()).strip("_")
+        """In letters, digits and underscores; it begins with a letter, so that it is no number."""
+        name = re.sub(r"[^a-z0-9]+", "_", f"{self.host}_{self.port}".lower()).strip("_")
+        return name if name[0].isalpha() else f"server_{name}"
 
     @property
     def address(self) -> str:
@@ -62,7 +63,7 @@ def lines_of(file: str) -> list[str]:
 
 def read_upstreams(texts: Iterable[str], mounts: Iterable[Any]) -> Callable[[Any], Upstream]:
     """Read what was given: `/shop=http://shop:8000`, with the path, the name, or the host and path
-    of a mount, or `default`; `http://…`, for all that is not named; `@FILE`, which holds such lines.
+    of a mount, or `default`; `http://…`, for all that is not named; `@FILE`, with such lines.
 
     Args:
         mounts: those of the table.
@@ -77,10 +78,11 @@ def read_upstreams(texts: Iterable[str], mounts: Iterable[Any]) -> Callable[[Any
     given: dict[str, Upstream] = {}
     for text in texts:
         for line in lines_of(text[1:]) if text.startswith("@") else [text]:
-            which, _, url = line.rpartition("=") if not line.startswith("http://") else ("", "", line)
+            named, _, url = ("", "", line) if line.startswith("http") else line.rpartition("=")
+            which = named.strip()
             if which in given:
-                raise PatternError(f"Upstream {which or url!r} is given twice; leave one out.")
-            given[which.strip()] = upstream_of(url.strip())
+                raise PatternError(f"Upstream {which or url!r} is the second one; leave one out.")
+            given[which] = upstream_of(url.strip())
     known = dict.fromkeys(name for mount in mounts for name in names_of(mount))
     for which in given:
         if which and which not in known and which != "default":

@@ -25,6 +25,7 @@ from mountkit import (
     Table,
 )
 from mountkit.export.plans import Plan
+from mountkit.export.spellings import PATH, QUERY
 from mountkit.export.upstreams import Upstream
 
 
@@ -91,25 +92,75 @@ def holds(tests: Sequence[Any], asked: Asked) -> bool:
 def is_refused(plan: Plan, asked: Asked) -> bool:
     """Whether an exported router refuses a request, whatever mounts there are."""
     hosts = asked.lines("host")
-    return len(hosts) != 1 or any(holds(row.tests, asked) for row in plan.refusals)
+    return len(hosts) != 1 or any(holds(row.all, asked) for row in plan.refusals)
+
+
+def is_well_formed(asked: Asked) -> bool:
+    """Whether it is what `--assume well-formed` means: its target could be a URL's."""
+    path, query = asked.lines("path")[0], asked.lines("query")[0]
+    is_url = compiled(PATH).fullmatch(path) and compiled(QUERY).fullmatch(query)
+    return bool(is_url) and not re.search("%(?![0-9A-Fa-f]{2})", query)
+
+
+def normal(target: str) -> str:
+    """A target as RFC 3986, section 6.2.2, normalises its percent-encoding, and as Go writes its
+    query."""
+
+    def decoded(match: re.Match[str]) -> str:
+        char = chr(int(match[1], 16))
+        return char if re.fullmatch("[A-Za-z0-9._~-]", char) else match[0].upper()
+
+    path, mark, query = target.partition("?")
+    path = re.sub("%([0-9A-Fa-f]{2})", decoded, path)
+    return path + mark + query.replace(";", "%3B")
 
 
 def planned(plan: Plan, asked: Asked) -> str | int:
     """Where a plan sends a request: the name of an upstream, or a status."""
     if len(asked.lines("host")) != 1:
         return 400
-    to = next(row.to for row in plan.rows if holds(row.tests, asked))
+    to = next(row.to for row in plan.rows if holds(row.all, asked))
     return to.name if isinstance(to, Upstream) else to
 
 
 # Random tables and requests.
 
 SEGMENTS = (
-    *("a", "b", "ab", "a.b", "A", "%C3%A9", "a b", "@x", "{x}", "{y}", "{n:int}", "v{n}", "v{n:int}"),
+    *(
+        "a",
+        "b",
+        "ab",
+        "a.b",
+        "A",
+        "%C3%A9",
+        "a b",
+        "@x",
+        "{x}",
+        "{y}",
+        "{n:int}",
+        "v{n}",
+        "v{n:int}",
+    ),
     *("{x}-{y}", "{f:float}", "a(b)"),
 )
 RAW = (
-    *("a", "b", "ab", "a.b", "A", "%C3%A9", "%c3%a9", "%61", "a%62", "7", "%37", "v7", "a-b-c", "a-", "3.5"),
+    *(
+        "a",
+        "b",
+        "ab",
+        "a.b",
+        "A",
+        "%C3%A9",
+        "%c3%a9",
+        "%61",
+        "a%62",
+        "7",
+        "%37",
+        "v7",
+        "a-b-c",
+        "a-",
+        "3.5",
+    ),
     *("", ".", "..", "%2e", "%2E%2e", "%2F", "a%2Fb", "a%2fb", "%5C", "a%5cb", ".%2F", "%2F%2F"),
     *("a%20b", "@x", "%40x", "a(b)", "a%28b%29", "x", ".a", "..a", "...", "v", "a;b", "%ff"),
 )
@@ -127,10 +178,34 @@ BAD_HOSTS = ("a..com", "a.com:99999", "a" * 70 + ".com", "-.com", "[::g]", "u@a.
 VALUES = ("1", "2", "a b")
 QUERIES = (
     *("", "q=1", "q=2", "q=1&q=2", "q=1&q=1", "q=%31", "q=+", "%71=1", "q", "q=", "q=11", "q=a+b"),
-    *("q=a%20b", "x=1&q=1", "q=1&x", "q=1#", "q=1;q=2", "q=%3", "q=%3x", "Q=1", "qq=1", "q=a b".replace(" ", "+")),
+    *(
+        "q=a%20b",
+        "x=1&q=1",
+        "q=1&x",
+        "q=1#",
+        "q=1;q=2",
+        "q=%3",
+        "q=%3x",
+        "Q=1",
+        "qq=1",
+        "q=a b".replace(" ", "+"),
+    ),
 )
 COOKIES = (
-    *("c=1", "c=2", 'c="1"', "c=1; c=2", "c=1; c=1", "d=1; c=1", "c = 1", "c=11", "c", "cc=1", "c=", 'c="'),
+    *(
+        "c=1",
+        "c=2",
+        'c="1"',
+        "c=1; c=2",
+        "c=1; c=1",
+        "d=1; c=1",
+        "c = 1",
+        "c=11",
+        "c",
+        "cc=1",
+        "c=",
+        'c="',
+    ),
     *("c=1;d", "C=1", 'c="1', "d=c=1", "c=1 ; x=2", 'c=1"'),
 )
 

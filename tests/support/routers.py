@@ -13,15 +13,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
+from mountkit.export import traefik
+from mountkit.export.names import Options
 from mountkit.export.upstreams import Upstream
 from tests.support.exporting import Asked
 
 _SECONDS = 30.0
+_REFUSED = Asked(headers=(("Host", "a..com"),))
 _NGINX = """\
 daemon off;
 worker_processes 1;
@@ -46,7 +49,7 @@ def executable(name: str) -> str | None:
     return shutil.which(name, path=path)
 
 
-def command(name: str, folder: Path, *, is_check: bool = False) -> list[str]:
+def command(name: str, folder: Path, port: int = 0, *, is_check: bool = False) -> list[str]:
     """What starts a router with the file `exported` in a folder, or checks the file."""
     program, file = executable(name) or name, f"{folder}/exported.yaml"
     if name == "nginx":
@@ -55,11 +58,19 @@ def command(name: str, folder: Path, *, is_check: bool = False) -> list[str]:
     if name == "haproxy":
         return [program, *(["-c"] if is_check else ["-db"]), "-f", file]
     if name == "caddy":
-        return [program, "validate" if is_check else "run", "--adapter", "caddyfile", "--config", file]
+        return [
+            program,
+            "validate" if is_check else "run",
+            "--adapter",
+            "caddyfile",
+            "--config",
+            file,
+        ]
     if name == "envoy":
         mode = ["--mode", "validate"] if is_check else ["--concurrency", "1", "-l", "error"]
         return [program, "-c", file, "--disable-hot-restart", *mode]
-    raise AssertionError(name)
+    arguments = traefik.arguments(Options("", "127.0.0.1", port), file)
+    return [program, *arguments, "--log.level=ERROR", "--global.checkNewVersion=false"]
 
 
 def checked(name: str, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -75,10 +86,19 @@ def checked(name: str, text: str, folder: Path) -> subprocess.CompletedProcess[s
 def running(name: str, text: str, port: int, folder: Path) -> Iterator[None]:
     """A router with this file, which has it listen on this port."""
     (folder / "exported.yaml").write_text(text)
-    env = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    env = {
+        **os.environ,
+        "HOME": str(folder),
+        "XDG_DATA_HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder),
+    }
     with TemporaryFile() as output:
         process = subprocess.Popen(
-            command(name, folder), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env
+            command(name, folder, port),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=env,
         )
         try:
             _wait(process, port, output)
@@ -93,16 +113,16 @@ def running(name: str, text: str, port: int, folder: Path) -> Iterator[None]:
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, output: Any) -> None:
+    """Until it refuses what every exported router refuses: Traefik listens before it has read its
+    file."""
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
+        with suppress(OSError, EOFError), Client(port) as client:
+            if client.ask(_REFUSED).status == 400:
+                return
+        time.sleep(0.02)
     output.seek(0)
-    raise AssertionError(f"The router does not listen.\n{output.read().decode()[-5000:]}")
+    raise AssertionError(f"The router does not answer.\n{output.read().decode()[-5000:]}")
 
 
 def free_port() -> int:
