@@ -254,8 +254,15 @@ def table(source: random.Random, count: int = 12, *, is_simple: bool = False) ->
     return found
 
 
-def requests(source: random.Random, *, is_odd: bool = True) -> Asked:
-    """Anything that a client may send."""
+def requests(
+    source: random.Random, *, is_odd: bool = True, is_repeating: bool = False
+) -> Asked:
+    """Anything that a client may send.
+
+    Args:
+        is_odd: also what mountkit reads, and no exported router lets in.
+        is_repeating: headers may come twice, be empty, or be named by `Connection`.
+    """
     segments = [source.choice(RAW) for _ in range(source.randint(0, 4))]
     if is_odd and source.random() < 0.05:
         segments.append(source.choice(NEVER))
@@ -265,6 +272,10 @@ def requests(source: random.Random, *, is_odd: bool = True) -> Asked:
     headers = [("Host", host)]
     headers += [("X-H", source.choice(VALUES)) for _ in range(source.choice((0, 0, 1)))]
     headers += [("Cookie", source.choice(COOKIES))] * source.choice((0, 0, 1))
+    if is_repeating:
+        more = (("x-h", source.choice((*VALUES, ""))), ("cookie", source.choice(COOKIES)))
+        headers += [one for one in more if source.random() < 0.2]
+        headers += [("Connection", "x-h")] * (source.random() < 0.1)
     method = source.choice(("GET", "GET", "POST", "PUT", "OPTIONS"))
     if method == "OPTIONS" and source.random() < 0.8:
         headers += [("Origin", "http://x")] * source.choice((0, 1, 1))

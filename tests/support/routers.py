@@ -181,6 +181,11 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             body = json.dumps([name, first.split(" ", 1)[1].rpartition(" ")[0], headers]).encode()
             is_head = first.startswith("HEAD ")
             start = f"HTTP/1.1 200 OK\r\nX-Upstream: {name}\r\nContent-Length: {len(body)}\r\n\r\n"
+            if any(key.lower() == "upgrade" and value == "websocket" for key, value in headers):
+                start = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                start += f"Connection: Upgrade\r\nX-Upstream: {name}\r\n"
+                start += "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+                is_head = True
             writer.write(start.encode() + (b"" if is_head else body))
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
