@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mountkit.export.conditions import Test
+from mountkit.export.conditions import Check
 from mountkit.export.names import UNTRUSTED, Options, commented, digest_of
 from mountkit.export.plans import Plan, Row
 from mountkit.export.upstreams import Upstream
@@ -56,7 +56,7 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
 def _row(row: Row) -> Iterator[str]:
     matcher = "*"
     if row.all:
-        matcher = f"@{digest_of(row.all)}"
+        matcher = f"@{row.part}_{digest_of(row.all)}"
         yield f"{matcher} `{' && '.join(map(_expression, row.all))}`"
     if isinstance(row.to, Upstream):
         yield f"import mountkit_{row.to.name} {matcher}"
@@ -64,7 +64,7 @@ def _row(row: Row) -> Iterator[str]:
         yield f"respond {matcher} {row.to}"
 
 
-def _expression(test: Test) -> str:
+def _expression(test: Check) -> str:
     regex = f"^(?:{test.regex})$"
     if test.subject == "path":
         regex = rf"^(?:{test.regex})(?:\?.*)?$"

@@ -16,7 +16,7 @@ from mountkit.matching.conditions import Cookie, Header, Host, Method, Query
 from mountkit.matching.matchers import And, Matcher, Not, Or
 
 
-class Test(NamedTuple):
+class Check(NamedTuple):
     """A regular expression that a part of the request must match as a whole, or must not.
 
     Attributes:
@@ -47,7 +47,7 @@ class Test(NamedTuple):
 
 
 #: Alternatives; none: never; one without tests: always.
-Alternatives: TypeAlias = "tuple[tuple[Test, ...], ...]"
+Alternatives: TypeAlias = "tuple[tuple[Check, ...], ...]"
 
 _NEVER: Alternatives = ()
 _ALWAYS: Alternatives = ((),)
@@ -58,9 +58,9 @@ _MAX_VALUE = 120
 #: A header is there.
 PRESENT = ".*"
 
-_ORIGIN = Test("header origin", PRESENT, about="origin")
-_OPTIONS = Test("method", "OPTIONS", about="OPTIONS")
-_WEBSOCKET = Test("header upgrade", "(?i:websocket)", about="websocket")
+_ORIGIN = Check("header origin", PRESENT, about="origin")
+_OPTIONS = Check("method", "OPTIONS", about="OPTIONS")
+_WEBSOCKET = Check("header upgrade", "(?i:websocket)", about="websocket")
 
 
 def either(*parts: Alternatives) -> Alternatives:
@@ -80,7 +80,7 @@ def both(*parts: Alternatives) -> Alternatives:
     return found
 
 
-def _joined(tests: Iterable[Test]) -> tuple[Test, ...] | None:
+def _joined(tests: Iterable[Check]) -> tuple[Check, ...] | None:
     """Without repetitions; `None` if they contradict each other."""
     found = tuple(dict.fromkeys(tests))
     is_possible = not any(test._replace(negated=not test.negated) in found for test in found)
@@ -139,14 +139,14 @@ class Conditions:
     def _host(self, matcher: Host) -> Alternatives:
         return ((self.host_test(matcher.pattern),),)
 
-    def host_test(self, pattern: Any) -> Test:
-        return Test("host", host_regex(pattern, self.default_port), about=pattern.pattern)
+    def host_test(self, pattern: Any) -> Check:
+        return Check("host", host_regex(pattern, self.default_port), about=pattern.pattern)
 
     def _method(self, matcher: Method) -> Alternatives:
         """A websocket has none; a preflight has that of the request that it announces."""
         names = sorted(matcher.methods)
         regex, shown = "|".join(map(literal, names)), " ".join(names)
-        own: tuple[Test, ...] = (Test("method", regex, about=shown),)
+        own: tuple[Check, ...] = (Check("method", regex, about=shown),)
         if self.has_websockets and "GET" in names:  # as which they begin
             own += (_WEBSOCKET._replace(negated=True),)
         if "CONNECT" in names:
@@ -157,17 +157,17 @@ class Conditions:
         if not announced:
             return (own,)
         regex = "|".join(map(literal, announced))
-        asks = Test("header access-control-request-method", regex, about=f"for {shown}")
+        asks = Check("header access-control-request-method", regex, about=f"for {shown}")
         return own, (_OPTIONS, _ORIGIN, asks)
 
     def _header(self, matcher: Header) -> Alternatives:
         if isinstance(matcher.wanted, bool):
             name = matcher.name
-            found: Alternatives = ((Test(f"header {name}", PRESENT, about=name),),)
+            found: Alternatives = ((Check(f"header {name}", PRESENT, about=name),),)
             if self.has_preflights:
                 space = r"[ \t]*".replace(" ", r"\x20")
                 regex = f"(?i:(?:.*,)?{space}{literal(name)}{space}(?:,.*)?)"
-                names = Test("header access-control-request-headers", regex, about=f"for {name}")
+                names = Check("header access-control-request-headers", regex, about=f"for {name}")
                 found = either(found, ((*PREFLIGHT, names),))
             return found if matcher.wanted else inverted(found)
         value = _value(matcher, "")
@@ -179,8 +179,8 @@ class Conditions:
 PREFLIGHT = (
     _OPTIONS,
     _ORIGIN,
-    Test("header access-control-request-method", PRESENT, about="preflight"),
-    Test("header access-control-request-method", "OPTIONS|CONNECT", True, about="for OPTIONS"),
+    Check("header access-control-request-method", PRESENT, about="preflight"),
+    Check("header access-control-request-method", "OPTIONS|CONNECT", True, about="for OPTIONS"),
 )
 
 
@@ -188,8 +188,8 @@ def _all_equal(subject: str, wanted: str, other: str, about: str) -> Alternative
     """One value is what is wanted, and none is another."""
     return (
         (
-            Test(subject, wanted, about=about),
-            Test(subject, other, negated=True, about=f"{about} only"),
+            Check(subject, wanted, about=about),
+            Check(subject, other, negated=True, about=f"{about} only"),
         ),
     )
 
@@ -216,7 +216,7 @@ def _cookie(matcher: Cookie) -> Alternatives:
     name = f"(?:.*;)?[\\x20\\t]*{literal(matcher.name)}[\\x20\\t]*="
     subject = "header cookie"
     if isinstance(matcher.wanted, bool):
-        found: Alternatives = ((Test(subject, f"{name}.*", about=f"cookie {matcher.name}"),),)
+        found: Alternatives = ((Check(subject, f"{name}.*", about=f"cookie {matcher.name}"),),)
         return found if matcher.wanted else inverted(found)
     value = _value(matcher, '"; \t')
     wanted = f"(?:{literal(value)}|\\x22{literal(value)}\\x22)"
@@ -236,7 +236,7 @@ def _query(matcher: Query) -> Alternatives:
         raise PatternError(f"routers read the name {name!r} in several ways")
     regex = "(?:.*&)?" + "".join(_in_query(char, "&+#= ") for char in name)
     if isinstance(matcher.wanted, bool):
-        test = Test("query", f"{regex}(?:[=&].*)?", about=f"query {name}")
+        test = Check("query", f"{regex}(?:[=&].*)?", about=f"query {name}")
         found = ((test._replace(name=name, decoded=PRESENT),),)
         return found if matcher.wanted else inverted(found)
     value = _value(matcher, "%")

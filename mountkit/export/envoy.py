@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from mountkit.export.conditions import PRESENT, Test
+from mountkit.export.conditions import PRESENT, Check
 from mountkit.export.names import UNTRUSTED, Options, check_headers, commented
 from mountkit.export.plans import Plan, Row
 from mountkit.export.upstreams import Upstream
@@ -98,7 +98,7 @@ def _route(row: Row) -> Iterator[str]:
         yield f"  direct_response: {{status: {row.to}}}"
 
 
-def _header(test: Test) -> str:
+def _header(test: Check) -> str:
     name = test.header or _SUBJECTS[test.subject]
     # Without a value nothing is compared, unless it is taken for an empty one.
     inverted = ", invert_match: true, treat_missing_header_as_empty: true" * test.negated

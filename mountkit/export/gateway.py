@@ -102,13 +102,16 @@ def _parts(members: Sequence[_Member]) -> Iterator[Sequence[_Member]]:
     Raises:
         ExportError: two equals would be in two routes.
     """
+    before: dict[object, Rule] = {}
     for start in range(0, len(members), MAX_RULES):
-        if start:
-            before, after = members[start - 1][0], members[start][0]
-            if before is not None and after is not None and before.rank == after.rank:
-                reason = f"the order of declaration decides between it and Mount({before!r}), and "
-                raise refused(after, "its place", reason + f"a route has {MAX_RULES} rules")
-        yield members[start : start + MAX_RULES]
+        part = members[start : start + MAX_RULES]
+        rules = {(rule.rank, rule.path.key): rule for rule, _ in part if rule is not None}
+        for key, rule in rules.items():
+            if key in before:
+                reason = f"the order of declaration decides between it and Mount({before[key]!r})"
+                raise refused(rule, "its place", f"{reason}, and a route has {MAX_RULES} rules")
+        before |= rules
+        yield part
 
 
 def _route(name: str, host: str, members: Iterable[_Member], options: Options) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mountkit.export.conditions import PRESENT, Test
+from mountkit.export.conditions import PRESENT, Check
 from mountkit.export.names import UNTRUSTED, Options, commented, digest_of, names_of
 from mountkit.export.plans import Plan, Row
 from mountkit.export.upstreams import Upstream
@@ -48,7 +48,7 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
         yield from _backend(upstream)
 
 
-def _acl(test: Test) -> str:
+def _acl(test: Check) -> str:
     if test.header and test.regex == PRESENT:
         return f"req.fhdr({test.header}) -m found"
     regex = f"^(?:{test.regex})$"
@@ -60,7 +60,7 @@ def _acl(test: Test) -> str:
     return f"{subject} -m reg '{regex}'"
 
 
-def _row(row: Row, names: dict[Test, str]) -> Iterator[str]:
+def _row(row: Row, names: dict[Check, str]) -> Iterator[str]:
     terms = ["!" * test.negated + names[test._replace(negated=False)] for test in row.tests]
     if row.path is not None:
         terms.append(f"path_{digest_of([row.path])}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from mountkit.exceptions import PatternError
-from mountkit.export.conditions import Test
+from mountkit.export.conditions import Check
 from mountkit.export.plans import ExportError, Plan, Row
 
 #: What a client must not say of a prefix: an app could take it for the server's.
@@ -62,7 +62,7 @@ def read_listen(text: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def cannot(router: str, row: Row, test: Test, reason: str) -> ExportError:
+def cannot(router: str, row: Row, test: Check, reason: str) -> ExportError:
     """What a router cannot say, of which mount, and why."""
     return ExportError(f"{row.about} cannot be exported to {router}: {test.about}: {reason}.")
 
@@ -80,7 +80,7 @@ def check_headers(plan: Plan, options: Options, router: str, reason: str) -> Non
                 raise cannot(router, row, test, f"{reason}; --assume well-formed leaves that out")
 
 
-def names_of(tests: Iterable[Test], length: int = 24) -> dict[Test, str]:
+def names_of(tests: Iterable[Check], length: int = 24) -> dict[Check, str]:
     """A name for each test, in letters, digits and underscores; a hash is a part of those that
     would be the same."""
     plain = {test: _slug(test.about)[:length] for test in tests}
@@ -95,7 +95,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
-def digest_of(tests: Iterable[Test]) -> str:
+def digest_of(tests: Iterable[Check]) -> str:
     """A short name that depends on what is tested alone."""
     text = "\n".join(f"{test.subject} {test.regex} {test.negated}" for test in tests)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

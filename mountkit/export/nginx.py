@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mountkit.export.conditions import PRESENT, Test
+from mountkit.export.conditions import PRESENT, Check
 from mountkit.export.names import (
     UNTRUSTED,
     Options,
@@ -38,7 +38,7 @@ def write(plan: Plan, options: Options) -> str:
     return "".join(f"{line}\n" for line in _lines(plan, options, tags))
 
 
-def _lines(plan: Plan, options: Options, tags: dict[Test, str]) -> Iterator[str]:
+def _lines(plan: Plan, options: Options, tags: dict[Check, str]) -> Iterator[str]:
     yield f"# {options.title}"
     yield "# A file for the context http of nginx, such as conf.d/mountkit.conf."
     for upstream in plan.upstreams:
@@ -58,7 +58,7 @@ def _lines(plan: Plan, options: Options, tags: dict[Test, str]) -> Iterator[str]
     yield from _server(options, plan)
 
 
-def _map(test: Test, tag: str) -> Iterator[str]:
+def _map(test: Check, tag: str) -> Iterator[str]:
     variable, regex = _subject(test)
     found, default = f'";{tag};"', '""'
     if test.negated:
@@ -69,7 +69,7 @@ def _map(test: Test, tag: str) -> Iterator[str]:
     yield "}"
 
 
-def _subject(test: Test) -> tuple[str, str]:
+def _subject(test: Check) -> tuple[str, str]:
     """A variable, and the regular expression for the whole of it."""
     regex = f"(?:{test.regex})"
     if test.subject == "path":
@@ -82,7 +82,7 @@ def _subject(test: Test) -> tuple[str, str]:
     return f"$http_{test.header.replace('-', '_')}", ".+" if test.regex == PRESENT else regex
 
 
-def _row(row: Row, tags: dict[Test, str]) -> str:
+def _row(row: Row, tags: dict[Check, str]) -> str:
     wanted = sorted(tags[test] for test in row.tests)
     regex = "^" + "".join(f"[^ ]*;{tag};" for tag in wanted) + "[^ ]* "
     if row.path is not None:

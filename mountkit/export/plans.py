@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from mountkit.exceptions import MountkitError, PatternError
-from mountkit.export.conditions import PREFLIGHT, Alternatives, Conditions, Test, both
+from mountkit.export.conditions import PREFLIGHT, Alternatives, Check, Conditions, both
 from mountkit.export.spellings import (
     CLIMBING,
     HOST,
@@ -29,11 +29,11 @@ from mountkit.matching.rules import Rule
 
 #: What a request may never have, whatever mounts there are: 400.
 REFUSED = (
-    Test("path", PATH, True, "not a path"),
-    Test("path", CLIMBING, about="climbing"),
-    Test("query", QUERY, True, "not a query"),
-    Test("host", HOST, True, "not a host"),
-    Test("host", LONG_HOST, about="long host"),
+    Check("path", PATH, True, "not a path"),
+    Check("path", CLIMBING, about="climbing"),
+    Check("query", QUERY, True, "not a query"),
+    Check("host", HOST, True, "not a host"),
+    Check("host", LONG_HOST, about="long host"),
 )
 
 
@@ -55,14 +55,14 @@ class Row(NamedTuple):
             and quicker.
     """
 
-    tests: tuple[Test, ...]
+    tests: tuple[Check, ...]
     to: Upstream | int
     about: str
-    path: Test | None = None
+    path: Check | None = None
     part: Literal["refused", "plain", "every"] = "every"
 
     @property
-    def all(self) -> tuple[Test, ...]:
+    def all(self) -> tuple[Check, ...]:
         return self.tests if self.path is None else (*self.tests, self.path)
 
 
@@ -94,7 +94,7 @@ class Plan:
         return sorted(found, key=lambda one: one.name)
 
     @property
-    def tests(self) -> list[Test]:
+    def tests(self) -> list[Check]:
         """Each one once, in the order in which they are first asked."""
         return list(dict.fromkeys(test for row in self.rows for test in row.tests))
 
@@ -137,16 +137,17 @@ def plan_of(
     """
     entries: Sequence[Any] = () if layer.table is None else layer.table.mounts
     rules = [entry.rule for entry in entries]
-    is_asked = "no-preflights" not in assumed and any(map(_is_announced, rules))
+    announced = [one for rule in rules for one in _announced(rule)]
+    is_asked = "no-preflights" not in assumed and len(announced) > 0
     has_websockets = "no-websockets" not in assumed
     conditions = Conditions(
         has_preflights=is_asked, has_websockets=has_websockets, default_port=default_port
     )
-    refusals: list[tuple[Test, ...]] = [(test,) for test in REFUSED]
+    refusals: list[tuple[Check, ...]] = [(test,) for test in REFUSED]
     if is_asked:
         # Such a path may be refused for the sake of a mount that takes preflights of another.
         deepest = max(len(rule.path.segments) for rule in rules)
-        odd = Test("path", odd_start_regex(deepest + 1), about="odd preflight")
+        odd = Check("path", odd_start_regex(deepest + 1), about="odd preflight")
         refusals.append((*PREFLIGHT, odd))
     rows = [Row(tests, 400, "", part="refused") for tests in refusals]
     every: list[Row] = []
@@ -168,7 +169,8 @@ def plan_of(
     rows.append(Row((), unknown_host, "default"))
     firsts: dict[object, Row] = {}
     for row in rows:  # another with the same tests is never reached
-        firsts.setdefault(tuple(test[:3] for test in row.all), row)
+        key = (row.part == "plain", *(test[:3] for test in row.all))
+        firsts.setdefault(key, row)
     return Plan(tuple(firsts.values()), tuple(mounts), default, unknown_host)
 
 
@@ -184,7 +186,7 @@ def about_of(rule: Rule) -> str:
 
 def _rows_of(rule: Rule, upstream: Upstream, conditions: Conditions) -> Iterator[Row]:
     about = about_of(rule)
-    host: tuple[Test, ...] = ()
+    host: tuple[Check, ...] = ()
     try:
         if rule.host is not None:
             host = (conditions.host_test(rule.host),)
@@ -197,14 +199,14 @@ def _rows_of(rule: Rule, upstream: Upstream, conditions: Conditions) -> Iterator
     alternatives = _alternatives(rule, conditions)
     text = rule.path.text or "/"
     if (plain := plain_path_regex(rule.path)) is not None:
-        test = Test("path", plain, about=f"plain {text}")
+        test = Check("path", plain, about=f"plain {text}")
         for tests in alternatives:
             yield Row((*host, *tests), upstream, about, test, "plain")
     if not rule.path.segments:  # all paths, in all readings
         yield from (Row((*host, *tests), upstream, about) for tests in alternatives)
         return
-    taken = Test("path", path_regex(rule.path), about=f"path {text}")
-    odd = Test("path", odd_path_regex(rule.path), about=f"odd {text}")
+    taken = Check("path", path_regex(rule.path), about=f"path {text}")
+    odd = Check("path", odd_path_regex(rule.path), about=f"odd {text}")
     yield from (Row((*host, *tests), upstream, about, taken) for tests in alternatives)
     yield from (Row((*host, *tests), 400, about, odd) for tests in alternatives)
 
@@ -240,20 +242,22 @@ def _matchers(parts: Iterable[Matcher]) -> Iterator[Matcher]:
             yield one
 
 
-def _is_announced(rule: Rule) -> bool:
-    """Whether a mount's conditions are on something that a preflight announces."""
-    return any(
-        isinstance(one, Method) or (isinstance(one, Header) and isinstance(one.wanted, bool))
-        for one in _matchers(rule.conditions)
-    )
+def _announced(rule: Rule) -> Iterator[Method | Header]:
+    """A mount's conditions on what a preflight announces."""
+    for one in _matchers(rule.conditions):
+        if isinstance(one, Method) or (isinstance(one, Header) and isinstance(one.wanted, bool)):
+            yield one
+
+
+def _takes_options(matcher: Method | Header) -> bool:
+    return isinstance(matcher, Method) and "OPTIONS" in matcher.methods
 
 
 def _check_preflights(rule: Rule, before: Sequence[Rule]) -> None:
     """A mount that asks for OPTIONS takes preflights by their own method, before any other is
     asked for what they announce: one list cannot say both."""
-    asks = (one for one in _matchers(rule.conditions) if isinstance(one, Method))
-    own = next((one for one in asks if "OPTIONS" in one.methods), None)
-    other = next((one for one in before if _is_announced(one)), None)
+    own = next(filter(_takes_options, _announced(rule)), None)
+    other = next((one for one in before if not all(map(_takes_options, _announced(one)))), None)
     if own is not None and other is not None:
         raise refused(
             rule,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from mountkit.export.conditions import Test
+from mountkit.export.conditions import Check
 from mountkit.export.names import UNTRUSTED, Options, cannot, commented, digest_of
 from mountkit.export.plans import ExportError, Plan, Row
 from mountkit.export.spellings import encoded, literal
@@ -104,14 +104,14 @@ def _router(row: Row, priority: int) -> Iterator[str]:
         yield "  service: noop@internal"
 
 
-def _rule(row: Row, test: Test) -> str:
+def _rule(row: Row, test: Check) -> str:
     rule, negated = _positive(row, test), "!" * test.negated
     if test.subject == "path" and row.part == "refused" and test.negated:
         return f"PathRegexp(`{_CONTROLS}`)"
     return f"{negated}{rule}"
 
 
-def _positive(row: Row, test: Test) -> str:
+def _positive(row: Row, test: Check) -> str:
     if test.subject == "method":
         methods: Sequence[str] = test.regex.split("|")
         if not re.fullmatch("[A-Z|-]+", test.regex):
