@@ -76,8 +76,7 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
         yield "      ipAllowList:"
         yield "        sourceRange: [255.255.255.255/32]  # which no client has"
         yield f"        rejectStatusCode: {status}"
-    if plan.upstreams:
-        yield "  services:"
+    yield "  services:"
     for upstream in plan.upstreams:
         yield f"    {upstream.name}:"
         yield "      loadBalancer:"

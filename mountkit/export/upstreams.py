@@ -95,9 +95,10 @@ def read_upstreams(texts: Iterable[str], mounts: Iterable[Any]) -> Callable[[Any
         for name in [*names, ""]:
             if name in given:
                 return given[name]
+        what = "The app underneath" if mount is None else f"Mount {names[0]!r}"
         raise PatternError(
-            f"{'The app underneath' if mount is None else mount.where} has no upstream; write "
-            f"--upstream '{names[0]}=http://host:port', or one URL for all."
+            f"{what} has no upstream; write --upstream '{names[0]}=http://host:port', or one URL "
+            "for all."
         )
 
     return find

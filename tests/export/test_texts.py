@@ -219,13 +219,12 @@ def test_mistakes_in_upstreams(given: list[str], message: str) -> None:
 def test_no_upstream() -> None:
     """The mount is named, and what to write."""
     mount = Mount("/shop", page)
-    mount.rule.where = "main.py:1"
     find = read_upstreams([], [mount])
     with pytest.raises(PatternError) as caught:
         find(mount)
     assert str(caught.value) == (
-        "The app mounted at '/shop' (main.py:1) has no upstream; write --upstream "
-        "'/shop=http://host:port', or one URL for all."
+        "Mount '/shop' has no upstream; write --upstream '/shop=http://host:port', or one URL for "
+        "all."
     )
     with pytest.raises(
         PatternError, match=r"The app underneath has no upstream; write .*'default="
