@@ -102,10 +102,12 @@ def _parts(members: Sequence[_Member]) -> Iterator[Sequence[_Member]]:
     Raises:
         ExportError: two equals would be in two routes.
     """
-    before: dict[object, Rule] = {}
+    before: dict[Any, Rule] = {}
     for start in range(0, len(members), MAX_RULES):
         part = members[start : start + MAX_RULES]
-        rules = {(rule.rank, rule.path.key): rule for rule, _ in part if rule is not None}
+        rules: dict[Any, Rule] = {
+            (rule.rank, rule.path.key): rule for rule, _ in part if rule is not None
+        }
         for key, rule in rules.items():
             if key in before:
                 reason = f"the order of declaration decides between it and Mount({before[key]!r})"

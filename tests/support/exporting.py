@@ -254,9 +254,7 @@ def table(source: random.Random, count: int = 12, *, is_simple: bool = False) ->
     return found
 
 
-def requests(
-    source: random.Random, *, is_odd: bool = True, is_repeating: bool = False
-) -> Asked:
+def requests(source: random.Random, *, is_odd: bool = True, is_repeating: bool = False) -> Asked:
     """Anything that a client may send.
 
     Args:
