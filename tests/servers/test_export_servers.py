@@ -13,16 +13,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from mountkit import Dispatcher, Header, Mount, Refusal, Table
-from mountkit.export.names import Options
+from mountkit.export.names import ASSUMPTIONS, Options
 from mountkit.export.plans import ExportError, Plan, plan_of, table_of
 from mountkit.export.routers import ROUTERS
 from mountkit.export.upstreams import Upstream
 from mountkit.inspection.layers import Layer
 from tests.support.cases import Named, gateway_mounts, load, mux_rule, never_called, url_map
 from tests.support.exporting import Asked, is_refused, is_well_formed, normal, requests, table
-from tests.support.routers import Client, checked, executable, free_port, running, upstreams
+from tests.support.kubernetes import api, objects
+from tests.support.routers import (
+    Client,
+    checked,
+    executable,
+    free_port,
+    running,
+    traefik_of_gateway,
+    upstreams,
+)
 
 NAMES = [name for name in ROUTERS if name != "gateway-api"]
 IS_ALL = os.environ.get("MOUNTKIT_PARITY") == "all"
@@ -113,16 +123,32 @@ def layer_of(entries: Iterable[Named]) -> Layer:
     return Layer("cases", Table(filter(can_be_said, entries)), ())
 
 
+GATEWAY = load("gateway_api.json")["tables"]
+#: So that it is seen when the routes have been read.
+READY: Any = {
+    "kind": "HTTPRoute",
+    "metadata": {"name": "ready"},
+    "spec": {
+        "parentRefs": [{"name": "mountkit"}],
+        "rules": [
+            {
+                "matches": [{"path": {"type": "Exact", "value": "/ready"}}],
+                "backendRefs": [{"name": "ready", "port": 8000}],
+            }
+        ],
+    },
+}
+
+
+def asked_by(request: Mapping[str, Any]) -> Asked:
+    query = f"?{request['query']}" if request.get("query") else ""
+    headers = [("Host", request["host"]), *map(tuple, request.get("headers", ()))]
+    return Asked(request["path"] + query, request.get("method", "GET"), tuple(headers))
+
+
 def gateway_cases() -> Iterator[tuple[str, Layer, list[Asked]]]:
-    for case in load("gateway_api.json")["tables"]:
-        asks = [
-            Asked(
-                request["path"] + ("?" + request["query"] if request.get("query") else ""),
-                request.get("method", "GET"),
-                (("Host", request["host"]), *((k, v) for k, v in request.get("headers", ()))),
-            )
-            for request in (one["request"] for one in case["cases"])
-        ]
+    for case in GATEWAY:
+        asks = [asked_by(one["request"]) for one in case["cases"]]
         yield case["id"], layer_of(gateway_mounts(case)), asks
 
 
@@ -245,3 +271,33 @@ def test_its_own_check(router: str, servers: list[Upstream], tmp_path: Path) -> 
     text = ROUTERS[router](site.plan, Options("main:app", "127.0.0.1", 8080, assumed))
     done = checked(router, text, tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+# HTTPRoutes, as Traefik reads them.
+
+
+@pytest.mark.parametrize("router", ["traefik"])
+@pytest.mark.parametrize("number", range(len(GATEWAY) if IS_ALL else 2))
+def test_http_routes(router: str, number: int, servers: list[Upstream], tmp_path: Path) -> None:
+    """Routes that were made of the mounts that were made of routes: the cases are decided alike."""
+    case = GATEWAY[-1 - number]
+    options = Options("main:app", assumed=frozenset(ASSUMPTIONS))
+    layer = Layer("cases", Table(gateway_mounts(case)), ())
+    plan = plan_of(layer, lambda mount: Upstream(mount.name, 8000), assumed=options.assumed)
+    names = [upstream.host for upstream in plan.upstreams]
+    services = dict(zip(["ready", *names], (one.port for one in servers), strict=False))
+    routes = [*yaml.safe_load_all(ROUTERS["gateway-api"](plan, options)), READY]
+    port = free_port()
+    asks = {one["id"]: (one["request"], one["expect"]) for one in case["cases"]}
+    with (
+        api(objects(routes, services, port)) as url,
+        traefik_of_gateway(url, port, tmp_path),
+        Client(port) as client,
+    ):
+        for request, expected in asks.values():
+            if "distribution" in expected:
+                continue
+            seen = client.ask(asked_by(request))
+            wanted = services.get(expected.get("backend", ""))
+            assert seen.upstream == (f"server_127_0_0_1_{wanted}" if wanted else ""), request
+            assert wanted or seen.status == 404

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -24,7 +24,7 @@ from mountkit.export.upstreams import Upstream
 from tests.support.exporting import Asked
 
 _SECONDS = 30.0
-_REFUSED = Asked(headers=(("Host", "a..com"),))
+_READY = Asked("/ready", headers=(("Host", "a..com"),))
 _NGINX = """\
 daemon off;
 worker_processes 1;
@@ -86,22 +86,35 @@ def checked(name: str, text: str, folder: Path) -> subprocess.CompletedProcess[s
 def running(name: str, text: str, port: int, folder: Path) -> Iterator[None]:
     """A router with this file, which has it listen on this port."""
     (folder / "exported.yaml").write_text(text)
-    env = {
-        **os.environ,
-        "HOME": str(folder),
-        "XDG_DATA_HOME": str(folder),
-        "XDG_CONFIG_HOME": str(folder),
-    }
+    with _process(command(name, folder, port), folder, port, lambda seen: seen.status == 400):
+        yield
+
+
+@contextmanager
+def traefik_of_gateway(api: str, port: int, folder: Path) -> Iterator[None]:
+    """Traefik, which reads its routes from a Kubernetes API, and listens on this port."""
+    provider = "--providers.kubernetesgateway"
+    started = [
+        *(executable("traefik") or "", f"--entryPoints.web.address=127.0.0.1:{port}"),
+        *(provider, f"{provider}.endpoint={api}", f"{provider}.token=x"),
+        *("--log.level=ERROR", "--global.checkNewVersion=false"),
+    ]
+    with _process(started, folder, port, lambda seen: seen.upstream != ""):
+        yield
+
+
+@contextmanager
+def _process(
+    started: list[str], folder: Path, port: int, is_ready: Callable[[Seen], bool]
+) -> Iterator[None]:
+    env = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+    env["XDG_CONFIG_HOME"] = str(folder)
     with TemporaryFile() as output:
         process = subprocess.Popen(
-            command(name, folder, port),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=env,
+            started, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env
         )
         try:
-            _wait(process, port, output)
+            _wait(process, port, output, is_ready)
             yield
         finally:
             process.terminate()
@@ -112,13 +125,18 @@ def running(name: str, text: str, port: int, folder: Path) -> Iterator[None]:
                 process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, output: Any) -> None:
-    """Until it refuses what every exported router refuses: Traefik listens before it has read its
-    file."""
+def _wait(
+    process: subprocess.Popen[bytes], port: int, output: Any, is_ready: Callable[[Seen], bool]
+) -> None:
+    """Until it answers a request as it should: Traefik listens before it has read its routes.
+
+    Args:
+        is_ready: of what every exported router refuses, and the Gateway API knows not to be one.
+    """
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError, EOFError), Client(port) as client:
-            if client.ask(_REFUSED).status == 400:
+            if is_ready(client.ask(_READY)):
                 return
         time.sleep(0.02)
     output.seek(0)
@@ -249,6 +267,3 @@ class Client:
         if not chunk:
             raise EOFError
         return chunk
-
-
-Asks: Any = Callable[[Sequence[Asked]], list[Seen]]
