@@ -35,7 +35,7 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
     tests = {test._replace(negated=False) for row in plan.rows for test in row.tests}
     names = names_of(sorted(tests, key=lambda test: (test.about, test)))
     for test, name in sorted(names.items(), key=lambda item: item[1]):
-        yield f"    acl {name} {_acl(test)}"
+        yield f"    acl is_{name} {_acl(test)}"
     yield "    acl several_hosts req.fhdr_cnt(host) gt 1"
     yield "    # The first that matches: where a request goes, or its status."
     yield "    use_backend mountkit_400 if several_hosts"
@@ -61,12 +61,16 @@ def _acl(test: Check) -> str:
 
 
 def _row(row: Row, names: dict[Check, str]) -> Iterator[str]:
-    terms = ["!" * test.negated + names[test._replace(negated=False)] for test in row.tests]
+    terms = ["!" * test.negated + _name(names, test) for test in row.tests]
     if row.path is not None:
         terms.append(f"path_{digest_of([row.path])}")
         yield f"acl {terms[-1]} {_acl(row.path)}"
     backend = row.to.name if isinstance(row.to, Upstream) else f"mountkit_{row.to}"
     yield f"use_backend {backend}" + (f" if {' '.join(terms)}" if terms else "")
+
+
+def _name(names: dict[Check, str], test: Check) -> str:
+    return f"is_{names[test._replace(negated=False)]}"  # it could be a word such as "or"
 
 
 def _backend(upstream: Upstream) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from starlette.types import Receive, Scope, Send
 
-from mountkit import Cookie, Dispatcher, Header, Mount, PatternError
+from mountkit import Cookie, Dispatcher, Header, Method, Mount, PatternError
 from mountkit.export import traefik
 from mountkit.export.conditions import Check
 from mountkit.export.names import Options, names_of, read_listen
@@ -133,6 +133,7 @@ def test_yaml(router: str) -> None:
     """What is written is what is read, whatever characters a table has."""
     when = Header("x", "a'b`c\"d\\e#f: {g}$") & Cookie("c", "1")
     mounts = [Mount("/a b'c/é/{x}", page, when=when), Mount("/", page, query={"q": "'%"[:1]})]
+    mounts.append(Mount("/m", page, when=~Method("PUT", "POST") & Method("GET", "PATCH")))
     found = yaml.safe_load(text(router, *mounts))
     assert yaml.safe_load(yaml.safe_dump(found)) == found
 
