@@ -35,6 +35,7 @@ static_resources:
           '@type': type.googleapis.com/%s.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: mountkit
           use_remote_address: true
+          http_protocol_options: {allow_absolute_url: false}
           normalize_path: false
           merge_slashes: false
           path_with_escaped_slashes_action: KEEP_UNCHANGED

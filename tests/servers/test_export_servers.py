@@ -245,6 +245,29 @@ def test_what_is_forwarded(router: str, servers: list[Upstream], tmp_path: Path)
     assert hidden.upstream == seen.upstream
 
 
+@pytest.mark.parametrize("router", [name for name in NAMES if name != "traefik"])
+def test_what_no_mount_gets(router: str, servers: list[Upstream], tmp_path: Path) -> None:
+    """What is no path, and what has not one valid Host. (Traefik cannot tell.)"""
+    port, assumed = free_port(), frozenset(["well-formed"])
+    site = exported(table_of(Dispatcher([Mount("/", never_called)])), servers, assumed=assumed)
+    text = ROUTERS[router](site.plan, Options("main:app", "127.0.0.1", port, assumed))
+    host = ("Host", "a.com")
+    asks = [
+        Asked("http://a.com/shop"),
+        Asked("shop"),
+        Asked("/", headers=()),
+        Asked("/", headers=(host, ("Host", "b.com"))),
+    ]
+    if router != "haproxy":  # which takes two equal ones for one
+        asks.append(Asked("/", headers=(host, host)))
+    with running(router, text, port, tmp_path), Client(port) as client:
+        assert client.ask(Asked("/")).status == 200
+        statuses = {asked: client.ask(asked).status for asked in asks}
+    if router == "envoy":  # which has no route for what is no path
+        assert statuses.pop(asks[0]) == 404
+    assert {*statuses.values()} == {400}
+
+
 @every_router
 def test_a_websocket(router: str, servers: list[Upstream], tmp_path: Path) -> None:
     """Has no method, and is passed on."""
