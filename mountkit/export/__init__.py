@@ -6,7 +6,8 @@ another mount. The first row whose tests all hold decides. A test is a regular e
 subject of the request as it was sent: `spellings` builds those of paths and hosts, `conditions`
 those of headers, cookies, queries and methods. `upstreams` reads where each mount is. Then each
 router has a module that writes the rows in its language: `nginx`, `caddy`, `haproxy`, `envoy`,
-`traefik`, `gateway`; what it cannot say it refuses with an `ExportError`.
+`traefik`, `gateway`; what it cannot say it refuses with an `ExportError`. `names` has what they
+share, `routers` lists them.
 
 May import: `serving` and `inspection`, and what is below them.
 

@@ -278,5 +278,4 @@ _REASONS = {
     "Scheme": "the router may end TLS before, so that it cannot tell",
     "ScopeType": "servers tell websockets in several ways",
     "Client": "the peer is another one in front of the router than behind it",
-    "TenantMatcher": "who is a tenant is decided at run time",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mountkit.export.conditions import PRESENT, Check
-from mountkit.export.names import UNTRUSTED, Options, commented, digest_of, names_of
+from mountkit.export.names import UNTRUSTED, Options, check_linear, commented, digest_of, names_of
 from mountkit.export.plans import Plan, Row
 from mountkit.export.upstreams import Upstream
 
@@ -17,6 +17,10 @@ _SUBJECTS = {"host": "req.fhdr(host)", "method": "method", "path": "url", "query
 
 
 def write(plan: Plan, options: Options) -> str:
+    """Raises:
+    ExportError: HAProxy cannot say it.
+    """
+    check_linear(plan)
     return "".join(f"{line}\n" for line in _lines(plan, options))
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from mountkit.exceptions import PatternError
 from mountkit.export.conditions import Check
-from mountkit.export.plans import ExportError, Plan, Row
+from mountkit.export.plans import ExportError, Plan, Row, refused
+from mountkit.export.spellings import may_backtrack
 
 #: What a client must not say of a prefix: an app could take it for the server's.
 UNTRUSTED = (
@@ -78,6 +79,18 @@ def check_headers(plan: Plan, options: Options, router: str, reason: str) -> Non
         for test in row.tests:
             if test.header and test.header not in _OWN:
                 raise cannot(router, row, test, f"{reason}; --assume well-formed leaves that out")
+
+
+def check_linear(plan: Plan) -> None:
+    """For routers whose regular expressions backtrack.
+
+    Raises:
+        ExportError: a client could keep one busy.
+    """
+    for rule, _ in plan.mounts:
+        if may_backtrack(rule.path):
+            what = f"path {rule.path.text!r}"
+            raise refused(rule, what, "to find its placeholders takes PCRE too long; use a slash")
 
 
 def names_of(tests: Iterable[Check], length: int = 24) -> dict[Check, str]:

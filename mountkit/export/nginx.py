@@ -14,6 +14,7 @@ from mountkit.export.names import (
     Options,
     cannot,
     check_headers,
+    check_linear,
     commented,
     names_of,
 )
@@ -29,6 +30,7 @@ def write(plan: Plan, options: Options) -> str:
     """Raises:
     ExportError: nginx cannot say it.
     """
+    check_linear(plan)
     check_headers(plan, options, "nginx", _REPEATED)
     for row in plan.rows:
         for test in row.tests:

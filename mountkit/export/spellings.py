@@ -26,7 +26,7 @@ _NEVER_RAW = frozenset('"#%/<>?\\`{} ')
 # A percent-encoded character that is no control character.
 _ENCODED = f"%(?:[2-6]{_HEX}|7[0-9A-Ea-e]|[89A-Fa-f]{_HEX})"
 _DOT = "(?:\\.|%2[Ee])"
-# What stands for a boundary: in no reading, in some, in one or in all of them.
+# What may part segments: a slash alone, or what some readers take for one.
 _SLASH, _ENCODED_SLASH, _BACKSLASH, _ANY_SLASH = (
     *("/", "(?:/|%2[Ff])", "(?:[/\\x5C]|%5[Cc])", "(?:[/\\x5C]|%2[Ff]|%5[Cc])"),
 )
@@ -151,6 +151,13 @@ def check_path(path: PathPattern) -> None:
                 f"its segment {segment if isinstance(segment, str) else segment.text!r} is read in "
                 "several ways, so that each request for it is refused"
             )
+
+
+def may_backtrack(path: PathPattern) -> bool:
+    """Whether an engine that backtracks, as PCRE does, could need more than linear time: two
+    placeholders for any text are in one segment."""
+    segments = (one for one in path.segments if isinstance(one, Segment))
+    return any(sum(kind not in _TYPED for kind in _kinds(one)) > 1 for one in segments)
 
 
 def path_regex(path: PathPattern) -> str:

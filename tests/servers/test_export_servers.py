@@ -38,6 +38,8 @@ NAMES = [name for name in ROUTERS if name != "gateway-api"]
 IS_ALL = os.environ.get("MOUNTKIT_PARITY") == "all"
 #: Those that see each line of a header: nothing has to be assumed.
 EXACT = ("caddy", "haproxy")
+#: Those that refuse paths for which their regular expressions could take long.
+BACKTRACKING = ("haproxy", "nginx")
 #: Of the cases' tables, each of so many is asked of those that start slowly.
 STEP = {"envoy": 4, "traefik": 8, "caddy": 2}
 
@@ -204,10 +206,11 @@ def test_random_tables(router: str, seed: int, servers: list[Upstream], tmp_path
     """Hosts, ports, cases, encodings, dot segments, headers, cookies, queries, methods."""
     source = random.Random(f"export {seed}")
     assumed = frozenset[str]() if router in EXACT else frozenset(["well-formed"])
-    mounts: list[Mount] = []
-    while not mounts:
+    site = None
+    while site is None:
         mounts = table(source)
-    site = exported(table_of(Dispatcher(mounts)), servers, assumed=assumed)
+        if mounts and not (router in BACKTRACKING and any("}-{" in m.path for m in mounts)):
+            site = exported(table_of(Dispatcher(mounts)), servers, assumed=assumed)
     asks = [requests(source, is_repeating=router in EXACT) for _ in range(500 if IS_ALL else 150)]
     assert differences(router, site, asks, tmp_path, assumed=assumed) == []
 
