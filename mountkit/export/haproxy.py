@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from mountkit.export.conditions import PRESENT, Check
 from mountkit.export.names import UNTRUSTED, Options, check_linear, commented, digest_of, names_of
 from mountkit.export.plans import Plan, Row
+from mountkit.export.spellings import LONG_PATH
 from mountkit.export.upstreams import Upstream
 
 _SUBJECTS = {"host": "req.fhdr(host)", "method": "method", "path": "url", "query": "url"}
@@ -41,8 +42,10 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
     for test, name in sorted(names.items(), key=lambda item: item[1]):
         yield f"    acl is_{name} {_acl(test)}"
     yield "    acl several_hosts req.fhdr_cnt(host) gt 1"
+    yield f"    acl long_path path -m reg '^(?:{LONG_PATH})$'"
     yield "    # The first that matches: where a request goes, or its status."
     yield "    use_backend mountkit_400 if several_hosts"
+    yield "    use_backend mountkit_400 if long_path"
     for line in commented(plan.rows, lambda row: _row(row, names)):
         yield f"    {line}"
     for status in sorted({400, *(row.to for row in plan.rows if isinstance(row.to, int))}):

@@ -19,7 +19,7 @@ from mountkit.export.names import (
     names_of,
 )
 from mountkit.export.plans import Plan, Row
-from mountkit.export.spellings import PATH
+from mountkit.export.spellings import NOT_A_PATH
 from mountkit.export.upstreams import Upstream
 
 _VARIABLES = {"host": "$http_host", "method": "$request_method"}
@@ -75,7 +75,7 @@ def _map(test: Check, tag: str) -> Iterator[str]:
 def _subject(test: Check) -> tuple[str, str]:
     """A variable, and the regular expression for the whole of it."""
     regex = f"(?:{test.regex})"
-    if test.regex == PATH:  # of a whole URL, `$request_uri` has the path alone
+    if test.regex == NOT_A_PATH:  # of a whole URL, `$request_uri` has the path alone
         return "$request", rf"[^\x20]+\x20{regex}(?:\?.*)?\x20HTTP/[0-9.]+"
     if test.subject == "path":
         return "$request_uri", rf"{regex}(?:\?.*)?"

@@ -12,7 +12,7 @@ from mountkit.export.spellings import (
     CLIMBING,
     HOST,
     LONG_HOST,
-    PATH,
+    NOT_A_PATH,
     QUERY,
     check_path,
     odd_path_regex,
@@ -29,7 +29,7 @@ from mountkit.matching.rules import Rule
 
 #: What a request may never have, whatever mounts there are: 400.
 REFUSED = (
-    Check("path", PATH, True, "not a path"),
+    Check("path", NOT_A_PATH, about="not a path"),
     Check("path", CLIMBING, about="climbing"),
     Check("query", QUERY, True, "not a query"),
     Check("host", HOST, True, "not a host"),

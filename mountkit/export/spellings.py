@@ -23,8 +23,6 @@ _HEX = "[0-9A-Fa-f]"
 _PLAIN = re.compile(r"[A-Za-z0-9_/=:@,;&!~<>-]")
 # What a request may spell as it is in its path: of ASCII what can be printed, but for these.
 _NEVER_RAW = frozenset('"#%/<>?\\`{} ')
-# A percent-encoded character that is no control character.
-_ENCODED = f"%(?:[2-6]{_HEX}|7[0-9A-Ea-e]|[89A-Fa-f]{_HEX})"
 _DOT = "(?:\\.|%2[Ee])"
 # What may part segments: a slash alone, or what some readers take for one.
 _SLASH, _ENCODED_SLASH, _BACKSLASH, _ANY_SLASH = (
@@ -34,27 +32,49 @@ _SLASH, _ENCODED_SLASH, _BACKSLASH, _ANY_SLASH = (
 _PLAIN_TEXT, _REST_TEXT = "[^/.%?][^/%?]*", "[^/%?]+"
 #: What a path goes on with.
 _REST = "[^?]*"
-# One character of a segment, if these are the boundaries.
-_NOT_2F = "%(?:2[0-9A-Ea-e]|[013-9A-Fa-f][0-9A-Fa-f])"
-_NOT_5C = "%(?:5[0-9ABD-Fabd-f]|[0-46-9A-Fa-f][0-9A-Fa-f])"
-_NEITHER = "%(?:2[0-9A-Ea-e]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f])"
+# What segments hold if these are the boundaries: characters as they are, and encoded ones.
 _UNITS = {
-    _SLASH: "[^/?]",
-    _ENCODED_SLASH: f"(?:[^/%?]|{_NOT_2F})",
-    _BACKSLASH: rf"(?:[^/%?\x5C]|{_NOT_5C})",
-    _ANY_SLASH: rf"(?:[^/%?\x5C]|{_NEITHER})",
+    _SLASH: ("[^/?]", ""),
+    _ENCODED_SLASH: ("[^/%?]", "%(?:2[0-9A-Ea-e]|[013-9A-Fa-f][0-9A-Fa-f])"),
+    _BACKSLASH: (r"[^/%?\x5C]", "%(?:5[0-9ABD-Fabd-f]|[0-46-9A-Fa-f][0-9A-Fa-f])"),
+    _ANY_SLASH: (
+        r"[^/%?\x5C]",
+        "%(?:2[0-9A-Ea-e]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f])",
+    ),
 }
-# The same, and no dot.
+# One of these characters that is no dot.
 _NO_DOTS = {
-    _BACKSLASH: r"(?:[^/%?.\x5C]|%(?:2[0-9A-DFa-df]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f]))",
-    _ANY_SLASH: r"(?:[^/%?.\x5C]|%(?:2[0-9A-Da-d]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f]))",
+    _BACKSLASH: r"[^/%?.\x5C]|%(?:2[0-9A-DFa-df]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f])",
+    _ANY_SLASH: r"[^/%?.\x5C]|%(?:2[0-9A-Da-d]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f])",
 }
 
-#: A path without what routers refuse by themselves, each in its own way.
-PATH = rf"/(?:[!$&-;=@-\[\]^_a-z|~]|{_ENCODED})*"
+
+def _any(slash: str) -> str:
+    """Any text within a segment. What is repeated as a group is an encoded character, so that an
+    engine with a small stack gets far."""
+    char, encoding = _UNITS[slash]
+    return f"{char}*(?:{encoding}{char}*)*" if encoding else f"{char}*"
+
+
+def _one(slash: str) -> str:
+    char, encoding = _UNITS[slash]
+    return f"(?:{char}|{encoding})" if encoding else char
+
+
+def _plain_segment(slash: str) -> str:
+    """A segment that is neither empty nor "."; nor "..", if that is excluded."""
+    return f"(?:{_NO_DOTS[slash]}|{_DOT}{_one(slash)}){_any(slash)}"
+
+
+#: What is not a path, or one that routers refuse by themselves, each in its own way.
+NOT_A_PATH = (
+    r"(?:[^/?][^?]*)?|[^?]*(?:[^!$&-;=@-\[\]^_a-z|~%?]|%(?:[01][0-9A-Fa-f]|7[Ff]|[^0-9A-Fa-f?]"
+    r"|[0-9A-Fa-f][^0-9A-Fa-f?]))[^?]*|[^?]*%[0-9A-Fa-f]?"
+)
 #: A path with a segment "..", whatever stands for a slash.
 CLIMBING = f"(?:[^?]*{_ANY_SLASH})?{_DOT}{_DOT}(?:{_ANY_SLASH}[^?]*)?"
-_PLAIN_SEGMENT = f"(?:{_NO_DOTS[_ANY_SLASH]}|{_DOT}{_UNITS[_ANY_SLASH]}){_UNITS[_ANY_SLASH]}*"
+#: A path with so many encoded characters, slashes or backslashes that PCRE's stack could end.
+LONG_PATH = r"(?:[^%/\x5C?]*[%/\x5C]){500}[^?]*"
 #: A query in printable ASCII, without a fragment.
 QUERY = r"[!\x22$-~]*"
 
@@ -196,9 +216,8 @@ def odd_path_regex(path: PathPattern) -> str:
 def odd_start_regex(count: int) -> str:
     """The paths with an odd segment among the first ones: an empty one, ".", or one with an encoded
     slash or backslash in it. All others are read alike as far as that."""
-    unit = _UNITS[_ANY_SLASH]
-    odd = f"/{_REST}|{_DOT}(?:/{_REST})?|{unit}*%(?:2[Ff]|5[Cc]){_REST}|{unit}*\\x5C{_REST}"
-    return f"(?:/{_PLAIN_SEGMENT}){{0,{count - 1}}}/(?:{odd})"
+    odd = f"/{_REST}|{_DOT}(?:/{_REST})?|{_any(_ANY_SLASH)}(?:%2[Ff]|%5[Cc]|\\x5C){_REST}"
+    return f"(?:/{_plain_segment(_ANY_SLASH)}){{0,{count - 1}}}/(?:{odd})"
 
 
 def _path_regex(
@@ -233,10 +252,9 @@ def _path_regex(
 
 
 def _segment_regex(segment: Segment, slash: str, *, is_raw: bool) -> str:
-    unit = _UNITS[slash]
-    any_text = f"{unit}+"
+    any_text = f"{_one(slash)}{_any(slash)}"
     if segment.bare is not None and not is_raw:  # "." is none, nor is ".."
-        any_text = f"(?:{_NO_DOTS[slash]}|{_DOT}{unit}){unit}*"
+        any_text = _plain_segment(slash)
     return _filled(segment, any_text, _TYPED, spelled)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from mountkit.export.conditions import Check
 from mountkit.export.names import UNTRUSTED, Options, cannot, commented, digest_of
 from mountkit.export.plans import ExportError, Plan, Row
-from mountkit.export.spellings import encoded, literal
+from mountkit.export.spellings import NOT_A_PATH, encoded, literal
 from mountkit.export.upstreams import Upstream
 
 _ENCODED = ("Slash", "BackSlash", "NullCharacter", "Semicolon", "Percent", "QuestionMark", "Hash")
@@ -104,10 +104,9 @@ def _router(row: Row, priority: int) -> Iterator[str]:
 
 
 def _rule(row: Row, test: Check) -> str:
-    rule, negated = _positive(row, test), "!" * test.negated
-    if test.subject == "path" and row.part == "refused" and test.negated:
+    if test.regex == NOT_A_PATH:
         return f"PathRegexp(`{_CONTROLS}`)"
-    return f"{negated}{rule}"
+    return "!" * test.negated + _positive(row, test)
 
 
 def _positive(row: Row, test: Check) -> str:

@@ -25,7 +25,7 @@ from mountkit import (
     Table,
 )
 from mountkit.export.plans import Plan
-from mountkit.export.spellings import PATH, QUERY
+from mountkit.export.spellings import NOT_A_PATH, QUERY
 from mountkit.export.upstreams import Upstream
 
 
@@ -98,7 +98,7 @@ def is_refused(plan: Plan, asked: Asked) -> bool:
 def is_well_formed(asked: Asked) -> bool:
     """Whether it is what `--assume well-formed` means: its target could be a URL's."""
     path, query = asked.lines("path")[0], asked.lines("query")[0]
-    is_url = compiled(PATH).fullmatch(path) and compiled(QUERY).fullmatch(query)
+    is_url = not compiled(NOT_A_PATH).fullmatch(path) and compiled(QUERY).fullmatch(query)
     return bool(is_url) and not re.search("%(?![0-9A-Fa-f]{2})", query)
 
 
