@@ -25,6 +25,8 @@ from mountkit.config.finding import Found
 from mountkit.config.problems import ConfigError
 from mountkit.config.sources import FILE
 from mountkit.exceptions import MountkitError
+from mountkit.export.names import ASSUMPTIONS, Options, read_listen
+from mountkit.export.routers import ROUTERS, export
 from mountkit.inspection.audits import check
 from mountkit.inspection.explanations import (
     Candidate,
@@ -119,9 +121,12 @@ def _parser() -> argparse.ArgumentParser:
         ("explain", "say which mount takes a request, what its app sees, and why no other"),
         ("check", "report mounts that hide others, overlap, or cannot work; exit 1 if any"),
         ("request", "send a request to the app in this process, and show what comes back"),
+        ("export", "print the mounts as the configuration of a router that decides as they do"),
     ):
         command = commands.add_parser(name, help=help_text, description=help_text)
         add = command.add_argument
+        if name == "export":
+            add("router", choices=sorted(ROUTERS), help="which one")
         app = add(
             "app",
             nargs="?",
@@ -129,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         app.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}  # type: ignore[attr-defined]
         add("--factory", action="store_true", help="call the attribute first")
+        if name == "export":
+            _add_export(add)
+            continue
         add("--root-path", default="", help="as the server's --root-path")
         add("--json", action="store_true", help="for machines")
         if name == "routes":
@@ -159,6 +167,16 @@ def _add_request(add: Callable[..., Any], *, is_sent: bool) -> None:
     add("--max-time", type=float, default=5.0, help=seconds)
     add("--max-bytes", type=_count, default=65536, help="how much of the body is read")
     add("--trio", action="store_true", help="run the app on trio, not on asyncio")
+
+
+def _add_export(add: Callable[..., Any]) -> None:
+    several: Any = {"action": "append", "default": []}
+    help_text = "where a mount is, by path, name or host and path; http://… for all; @FILE"
+    add("--upstream", metavar="MOUNT=URL", help=help_text, **several)
+    add("--listen", default=":8080", help="where the router listens; default: :8080")
+    help_text = "what is taken to be true of all requests; may be repeated"
+    add("--assume", choices=ASSUMPTIONS, help=help_text, **several)
+    add("--gateway", default="mountkit", help="the name of the Gateway, for gateway-api")
 
 
 def _count(text: str) -> int:
@@ -368,7 +386,21 @@ def _schema(options: argparse.Namespace) -> int:
     return 0
 
 
-_AIMS = {"routes": "print", "explain": "explain", "check": "check"}
-_COMMANDS = {"routes": _routes, "explain": _explain, "check": _check, "request": _request}
+def _export(found: Found, options: argparse.Namespace) -> int:
+    host, port = read_listen(options.listen)
+    assumed = frozenset(options.assume)
+    how = Options(found.name, host, port, assumed, options.gateway)
+    print(export(found.app, options.router, options.upstream, how), end="")
+    return 0
+
+
+_AIMS = {"routes": "print", "explain": "explain", "check": "check", "export": "export"}
+_COMMANDS = {
+    "routes": _routes,
+    "explain": _explain,
+    "check": _check,
+    "request": _request,
+    "export": _export,
+}
 #: Those that look at no app.
 _ALONE = {"serve": serve, "init": _init, "schema": _schema}
