@@ -215,10 +215,10 @@ async def serve_granian(duty: Duty) -> None:
 
     ending = asyncio.create_task(end())
     # Whether it raises when the startup has failed is a matter of luck.
-    [error] = await asyncio.gather(server.serve(), return_exceptions=True)
+    errors = await asyncio.gather(server.serve(), return_exceptions=True)
     ending.cancel()
     if not duty.stopped.is_set():
-        raise duty.failed(error or "The server has ended.")
+        raise duty.failed(errors[0] or "The server has ended.")
 
 
 def _granian(duty: Duty) -> Any:
