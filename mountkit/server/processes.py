@@ -120,9 +120,11 @@ class Process:
         await self._outlive(deadline)
 
     async def end(self, grace: float) -> None:
-        """The same when the site ends. A worker whose event loop is blocked hears it, too."""
+        """The same when the site ends. A worker whose event loop is blocked hears it, too; one that
+        has said that it failed ends by itself."""
         self.state = "stopping"
-        self.signal(signal.SIGTERM)
+        if not self._has_failed:
+            self.signal(signal.SIGTERM)
         await self._outlive(grace + SPARE)
 
     async def _outlive(self, seconds: float) -> None:
@@ -172,6 +174,10 @@ class Process:
         if self.last is not None:  # it has ended without a word
             self._on_gone(self.last)
         return status
+
+    @property
+    def _has_failed(self) -> bool:
+        return self._is_ready.done() and self._is_ready.exception() is not None
 
     def _fail(self, error: WorkerError) -> None:
         self._is_ready.set_exception(error)

@@ -214,12 +214,11 @@ async def serve_granian(duty: Duty) -> None:
         server.stop()
 
     ending = asyncio.create_task(end())
-    try:
-        await server.serve()
-    finally:
-        ending.cancel()
+    # Whether it raises when the startup has failed is a matter of luck.
+    errors = await asyncio.gather(server.serve(), return_exceptions=True)
+    ending.cancel()
     if not duty.stopped.is_set():
-        raise duty.failed("The server has ended.")
+        raise duty.failed(errors[0] or "The server has ended.")
 
 
 def _granian(duty: Duty) -> Any:

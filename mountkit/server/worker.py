@@ -76,8 +76,6 @@ def _send(end: socket.socket, kind: str, values: dict[str, Any]) -> None:
 
 def _told(exc: Exception) -> str:
     """The one line for the parent; the traceback of an app is logged here."""
-    for note in getattr(exc, "__notes__", ()):
-        logger.error("%s", note)
     if isinstance(exc, UserError):
         logger.error("%s", text_of(exc.error).rstrip())
     elif not isinstance(exc, MountkitError):
@@ -159,7 +157,8 @@ class Worker:
     def _on_term(self, *_: Any) -> None:
         # Here, not in the event loop, which may be blocked.
         deadlines.arm(self._grace + deadlines.SPARE)
-        self._loop.call_soon_threadsafe(self._duty.stop, self._grace)
+        with suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._duty.stop, self._grace)
 
     def _stop(self, seconds: float, deadline: float) -> None:
         deadlines.arm(deadline)
