@@ -54,6 +54,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is of no such class
+        self._transport.set_write_buffer_limits(2 * BUFFER)
 
     def data_received(self, data: bytes) -> None:
         if self.is_idle:
