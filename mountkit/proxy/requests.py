@@ -26,6 +26,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(rb"/[!\"$-~]*")  # what can be printed, but for "#"
 _QUERY = re.compile(rb"[!\"$-~]*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]+")
 _CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 # What this module says itself, or what must not be passed on. A body that is held back until the
 # upstream says `100 Continue` would be held until its answer.
@@ -185,15 +186,16 @@ def _forwarded(scope: Scope, rules: Rules, host: bytes, prefix: str) -> list[byt
     if rules.forwarded is None:
         return []
     client = (scope.get("client") or ("",))[0] or ""
-    scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+    client = client if _ADDRESS.fullmatch(client) else ""  # none on a unix socket
+    scheme = b"https" if scope.get("scheme") in ("https", "wss") else b"http"
     if rules.forwarded == "forwarded":
         node = f'"[{client}]"' if ":" in client else client or "unknown"
-        name = re.sub(rb'(["\\])', rb"\\\1", host)
-        said = b'forwarded: for=%b;proto=%b;host="%b"' % (node.encode(), scheme.encode(), name)
-        return [said]
-    lines = [b"x-forwarded-proto: " + scheme.encode()]
+        said = b"forwarded: for=%b;proto=%b" % (node.encode("ascii"), scheme)
+        quoted = re.sub(rb'(["\\])', rb"\\\1", host)
+        return [said + b';host="%b"' % quoted if host else said]
+    lines = [b"x-forwarded-proto: " + scheme]
     if client:
-        lines.append(b"x-forwarded-for: " + client.encode("latin-1", "replace"))
+        lines.append(b"x-forwarded-for: " + client.encode("ascii"))
     if host:
         lines.append(b"x-forwarded-host: " + host)
     if prefix:
