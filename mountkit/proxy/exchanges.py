@@ -115,10 +115,11 @@ class Exchange:
         found, rest = await read_final_head(connection, self._request.method)
         connection.allow(READ, None)
         headers = self._change(found.kept)
+        self._body = Body(found.framing)
+        part = self._body.feed(rest) if rest else b""
         self.has_started = True
         idle = self._pool.limits.idle
-        self._body = Body(found.framing)
-        await relay(connection, found.status, headers, self._body, rest, self._send, idle)
+        await relay(connection, found.status, headers, self._body, part, self._send, idle)
         return found.is_kept and self._is_sent and not self._body.rest
 
     async def _forward(self) -> None:
@@ -205,7 +206,7 @@ async def relay(
     status: int,
     headers: Headers,
     body: Body,
-    data: bytes,
+    part: bytes,
     send: Send,
     idle: float | None,
     kind: str = "http.response",
@@ -214,14 +215,13 @@ async def relay(
 
     Args:
         body: as far as it was read.
-        data: what has come after the head.
+        part: of the body, that was read of it.
         idle: seconds in which something has to come.
         kind: the first part of the types of its messages.
 
     Raises:
         ProxyError: it broke off.
     """
-    part = body.feed(data) if data else b""
     await send({"type": f"{kind}.start", "status": status, "headers": headers})
     while not body.is_ended:
         if part:

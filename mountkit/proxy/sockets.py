@@ -97,7 +97,8 @@ class Socket:
             return
         kind, idle = "websocket.http.response", self._limits.idle
         body = Body(head.framing)
-        await relay(connection, head.status, head.kept, body, rest, self._send, idle, kind)
+        part = body.feed(rest) if rest else b""
+        await relay(connection, head.status, head.kept, body, part, self._send, idle, kind)
 
     async def _pass_on(self, connection: Connection, rest: bytes, max_size: int) -> None:
         # Its frames, and not its handshake, which is that of any request.

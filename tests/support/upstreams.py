@@ -202,6 +202,7 @@ class Front:
             await send({"type": "lifespan.shutdown.complete"})
             return
         raised: BaseException | None = None
+        calls = self.calls
         try:
             assert self.app is not None
             await self.app(scope, receive, send)
@@ -209,7 +210,7 @@ class Front:
             raised = exc
             raise
         finally:
-            self.calls.append(raised)
+            calls.append(raised)
 
     def ended(self, count: int = 1) -> BaseException | None:
         """Wait until so many calls have ended; what the last of them has raised."""
@@ -229,7 +230,7 @@ def front(name: str) -> Iterator[Front]:
     thread.start()
     try:
         wait_until(lambda: _answers(found.port))
-        found.calls.clear()
+        found.calls = []
         yield found
     finally:
         stop.set()
@@ -310,3 +311,12 @@ def _granian(app: Front, listener: socket.socket, stop: threading.Event) -> None
         await serving
 
     asyncio.run(run())
+
+
+@contextmanager
+def client(port: int, data: bytes = b"") -> Iterator[Peer]:
+    """A connection to a server, on which this was sent."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        peer = Peer(connection)
+        peer.send(data)
+        yield peer
