@@ -12,8 +12,9 @@ class ProxyError(MountkitError, RuntimeError):
     which then breaks the connection off, so that the client does not take a part for the whole.
 
     Attributes:
-        status: 400 and 501 if the request cannot be passed on, 502 if the upstream did not answer
-            as it should, 503 if none can be reached, 504 if it took too long.
+        status: 400 and 501 if the request cannot be passed on, 500 if the extra is not
+            installed, 502 if the upstream did not answer as it should, 503 if none can be reached,
+            504 if it took too long.
         retry_after: seconds, with 503.
     """
 

@@ -156,7 +156,7 @@ class Proxy:
             from mountkit.proxy.sockets import Socket
         except ImportError as exc:
             reason = "Websockets are passed on by websockets: pip install 'mountkit[proxy]'."
-            raise ProxyError(501, reason) from exc
+            raise ProxyError(500, reason) from exc
         request = request_of(scope, self._rules)
         socket = Socket(self._pool.limits, scope, receive, send)
         await socket.run(self._pool, request, self._rules.host, self._max_message_size)
@@ -193,7 +193,7 @@ class Proxy:
 
 async def _fail(exc: ProxyError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer in the upstream's place."""
-    log = logger.warning if exc.status > 501 else logger.info
+    log = logger.info if exc.status in (400, 501) else logger.warning
     log("%s %s: %d: %s", scope.get("method", "websocket"), scope["path"], exc.status, exc)
     if exc.status == 503 and scope["type"] == "http":
         await answer_unavailable(monotonic() + exc.retry_after, scope, receive, send)

@@ -40,7 +40,17 @@ def refused(scope: Scope, rules: Rules = KEEP) -> int:
 
 @pytest.mark.parametrize(
     "target",
-    [b"/a%2Fb", b"/a/../b", b"//a", b"/a/./", b"/a%00", b"/%c3%a4", b"/%ff", b"/a;b=c", b'/"<>|{}`^\\'],
+    [
+        b"/a%2Fb",
+        b"/a/../b",
+        b"//a",
+        b"/a/./",
+        b"/a%00",
+        b"/%c3%a4",
+        b"/%ff",
+        b"/a;b=c",
+        b'/"<>|{}`^\\',
+    ],
     ids=lambda target: target.decode(),
 )
 def test_the_target_is_that_of_the_client(target: bytes) -> None:
@@ -183,7 +193,10 @@ def test_a_coding_that_is_not_known() -> None:
     [
         pytest.param([(b"content-length", b"5")], 5, b"content-length: 5", id="length"),
         pytest.param(
-            [(b"transfer-encoding", b"Chunked")], CHUNKED, b"transfer-encoding: chunked", id="chunked"
+            [(b"transfer-encoding", b"Chunked")],
+            CHUNKED,
+            b"transfer-encoding: chunked",
+            id="chunked",
         ),
         pytest.param([], 0, b"content-length: 0", id="none"),
     ],
@@ -217,10 +230,24 @@ def test_headers_that_are_not_passed_on() -> None:
     say, also spelled with "_"; and `Expect`, which would hold the body back."""
     headers = [
         *((b"connection", b""), (b"connection", b"x-auth-user, Upgrade"), (b"connection", b" X-B")),
-        *((b"x-auth-user", b"ada"), (b"x-b", b"1"), (b"upgrade", b"h2c"), (b"http2-settings", b"x")),
-        *((b"keep-alive", b"1"), (b"te", b"trailers"), (b"trailer", b"x"), (b"expect", b"100-continue")),
+        *(
+            (b"x-auth-user", b"ada"),
+            (b"x-b", b"1"),
+            (b"upgrade", b"h2c"),
+            (b"http2-settings", b"x"),
+        ),
+        *(
+            (b"keep-alive", b"1"),
+            (b"te", b"trailers"),
+            (b"trailer", b"x"),
+            (b"expect", b"100-continue"),
+        ),
         *((b"proxy-connection", b"x"), (b"proxy-authorization", b"x")),
-        *((b"x-forwarded-for", b"1.2.3.4"), (b"x-forwarded-host", b"b.com"), (b"forwarded", b"for=1")),
+        *(
+            (b"x-forwarded-for", b"1.2.3.4"),
+            (b"x-forwarded-host", b"b.com"),
+            (b"forwarded", b"for=1"),
+        ),
         *((b"x_forwarded_for", b"1.2.3.4"), (b"x-real-ip", b"1.2.3.4"), (b"remote_user", b"ada")),
         (b"x-c", b"2"),
     ]
@@ -283,7 +310,9 @@ def test_the_handshake_of_a_websocket() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")], ids=["length", "chunked"]
+    "header",
+    [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")],
+    ids=["length", "chunked"],
 )
 def test_a_handshake_with_a_body(header: tuple[bytes, bytes]) -> None:
     """Could be another request."""

@@ -60,9 +60,15 @@ def test_what_is_no_upstream(url: Any, message: str) -> None:
     ("how", "message"),
     [
         ({"urls": []}, "A Proxy without a URL has no upstream; write 'http://10.0.0.7:9000'."),
-        ({"host": "http://a"}, "host='http://a' is not a host; write 'keep', 'replace' or 'a.com'."),
+        (
+            {"host": "http://a"},
+            "host='http://a' is not a host; write 'keep', 'replace' or 'a.com'.",
+        ),
         ({"host": 1}, "host=1 is not a host"),
-        ({"forwarded": "x"}, "forwarded='x' is not known; write 'x-forwarded', 'forwarded' or None."),
+        (
+            {"forwarded": "x"},
+            "forwarded='x' is not known; write 'x-forwarded', 'forwarded' or None.",
+        ),
         ({"health": "x"}, "health='x' is not a path; write '/healthz'."),
         ({"health": "/a b"}, "health='/a b' is not a path"),
     ],
