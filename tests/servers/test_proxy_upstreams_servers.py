@@ -26,7 +26,6 @@ from tests.support.scopes import scope_of
 from tests.support.upstreams import Front, Peer, answering, client, front, upstream
 from tests.support.waiting import until, wait_until
 
-
 pytestmark = pytest.mark.anyio
 
 
@@ -413,3 +412,35 @@ async def test_an_upstream_that_takes_no_more_of_a_body() -> None:
     with upstream(script) as up, pytest.raises(ProxyError, match="before the body"):
         await Proxy(up.url)(scope, receive, send)
     assert b"hello" in parts
+
+
+async def test_a_probe_that_says_the_same() -> None:
+    with upstream(answering()) as up:
+        [one] = Proxy(up.url).upstreams
+        for _ in range(2):
+            await one.check("/", "a.com")
+            assert one.is_up
+
+
+async def test_a_head_before_its_body() -> None:
+    """Is sent on at once."""
+    has_head, types = threading.Event(), []
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+        assert has_head.wait(30)
+        peer.send(b"ok")
+
+    async def send(message: Message) -> None:
+        types.append(message["type"])
+        has_head.set()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    scope = {**scope_of("/x", host="a.com"), "raw_path": b"/x"}
+    with upstream(script) as up:
+        await Proxy(up.url)(scope, receive, send)
+    assert types == ["http.response.start", "http.response.body"]
