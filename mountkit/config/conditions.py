@@ -80,8 +80,11 @@ def _of_table(when: WhenConfig) -> Matcher:
     for several, texts in ((Client, when.client), (Accept, when.accept), (Method, when.method)):
         if texts is not None:
             parts.append(several(*_several(texts)))
-    if when.host is not None:
-        parts.append(reduce(or_, [Host(text) for text in _several(when.host)]))
+    hosts = [Host(text) for text in _several(when.host)]
+    if hosts:
+        parts.append(reduce(or_, hosts))
+    elif when.host is not None:
+        raise PatternError("when has host = [], so nothing matches; write a host, or leave it out.")
     if when.scheme is not None:
         parts.append(Scheme(when.scheme))
     if when.type is not None:
