@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 
 from mountkit.config.failures import UserError
 from mountkit.config.loading import Loader, reset_environment, set_environment
-from mountkit.config.models import MountConfig, SiteConfig
+from mountkit.config.models import AppConfig, MountConfig, SiteConfig
 from mountkit.config.options import mount_of, rule_problems
 from mountkit.config.orders import out_of_order, rules_of
 from mountkit.config.parsing import error_of
@@ -314,7 +314,20 @@ def restart_reasons(old: SiteConfig, new: SiteConfig) -> Sequence[str]:
         if getattr(old, name) != getattr(new, name)
     ]
     before, after = _variables(old), _variables(new)
-    return reasons + [f"env.{name}" for name in before if before[name] != after.get(name)]
+    changed = {name: None for name in before if before[name] != after.get(name)}
+    imported = {app.app for mount in old.mounts for app in _named(mount)}
+    for mount in new.mounts:
+        if any(app.app in imported and not (app.factory or app.args) for app in _named(mount)):
+            changed |= dict.fromkeys(mount.env.keys() - before.keys())  # its app has not seen them
+    return reasons + [f"env.{name}" for name in changed]
+
+
+def _named(mount: MountConfig) -> Sequence[AppConfig]:
+    """The apps that a mount names."""
+    if mount.split is not None:
+        return [*mount.split.apps.values()]
+    own = AppConfig.model_construct(app=mount.app, factory=mount.factory, args=mount.args)
+    return [] if mount.app is None else [own]
 
 
 def _variables(config: SiteConfig) -> dict[str, str]:

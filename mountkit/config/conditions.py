@@ -161,6 +161,7 @@ def _argument(node: ast.expr, text: str) -> Any:
 
 def _shown(node: ast.expr) -> str:
     try:
-        return repr(ast.unparse(node)[:60])
+        text = ast.unparse(node)
+        return repr(text if len(text) <= 60 else f"{text[:59]}…")
     except RecursionError:
         return "a part of it"

@@ -148,6 +148,22 @@ async def test_a_factory_under_another_environment(folder: Path) -> None:
         assert events() == ["made up", "made down"]
 
 
+GZIP = (
+    f"{A}middleware = [{{ class = 'starlette.middleware.gzip:GZipMiddleware', minimum_size = 1 }}]"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(GZIP, GZIP.replace("= 1 ", "= true ")), (A, f'{A}name = "/a"')],
+    ids=["type", "name"],
+)
+async def test_options_that_are_nearly_equal(old: str, new: str, folder: Path) -> None:
+    """`1` and `true`; a name that is the same as the one that it has by itself."""
+    async with served(old) as site:
+        assert await change(site, new) == ([], [], ["/a"])
+
+
 async def test_what_left_is_drained_and_stopped(folder: Path) -> None:
     """And takes no new request."""
     async with served(A + B) as site:
@@ -404,13 +420,19 @@ def test_who_has_to_come_anew(old: str, new: str, anew: str) -> None:
     assert out_of_order(served, wanted, ()) & {*served} == set(anew.split())
 
 
+SPLIT = '[[mount]]\nsplit.apps.a = { app = "shop:app", weight = 1 }\n'
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reasons"),
     [
         (A, A + B, []),
         (A, f"[server]\nport = 1\n{A}", ["[server]"]),
         (f"[status]\nlisten = 'unix:a'\n{A}", A, ["[status]"]),
-        (f"{A}env = {{ X = '1' }}", f"{A}env = {{ X = '1', Y = '2' }}", []),
+        (f"{A}env = {{ X = '1' }}", f"{A}env = {{ X = '1', Y = '2' }}", ["env.Y"]),
+        (A, f"{C}env = {{ X = '1' }}", []),
+        (f"{A}{C}", f"{A}{C}env = {{ X = '1' }}", []),
+        (SPLIT, f"{SPLIT}env = {{ X = '1' }}", ["env.X"]),
         (f"{A}env = {{ X = '1', Y = '2' }}", f"{A}env = {{ X = '3' }}", ["env.X", "env.Y"]),
     ],
 )
