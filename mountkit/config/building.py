@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from mountkit.middleware.meters import Meter
 
 
+_LEFT = 1000  # meters of mounts that have left
+
+
 class _Served(NamedTuple):
     """A mount that is served, and what it was made from."""
 
@@ -274,13 +277,16 @@ class _Maker:
 
 
 def _meters(config: SiteConfig, meters: Mapping[str, Meter]) -> Mapping[str, Meter]:
-    """One for each mount, if anybody reads them."""
+    """One for each mount, if anybody reads them; and those of the mounts that left last, as a
+    name may come back."""
     if config.status is None and config.metrics is None:
         return {}
     from mountkit.middleware.meters import Meter
 
     names = [str(mount.name) for mount in config.mounts]
-    return {**meters, **{name: meters[name] if name in meters else Meter() for name in names}}
+    used = {name: meters[name] if name in meters else Meter() for name in names}
+    left = [name for name in meters if name not in used][-_LEFT:]
+    return {**{name: meters[name] for name in left}, **used}
 
 
 class _Difference(NamedTuple):

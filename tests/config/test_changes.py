@@ -15,6 +15,7 @@ import pytest
 from starlette.types import Message
 
 from mountkit import LifespanError, running
+from mountkit.config import building
 from mountkit.config.building import Site, restart_reasons
 from mountkit.config.orders import out_of_order
 from mountkit.config.problems import ConfigError
@@ -342,6 +343,20 @@ async def test_meters_outlive_their_mounts(folder: Path) -> None:
         assert site.meters["/a"] is meter
         assert [row[:2] for row in meter.snapshot()["requests"]] == [["GET", 200]]
         assert set(site.meters) == {"/a", "/b"}
+
+
+async def test_meters_of_mounts_that_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may come back; but the memory of a site that changes for years stays the same."""
+    monkeypatch.setattr(building, "_LEFT", 2)
+    text = '[status]\nlisten = "127.0.0.1:0"\n[[mount]]\napp = "shop:app"\nname = '
+    async with served(f'{text}"a"') as site:
+        meters = {**site.meters}
+        for name in "bacde":
+            await change(site, f'{text}"{name}"')
+            meters = {**site.meters, **meters}
+        assert [*site.meters] == ["c", "d", "e"]
+        await change(site, f'{text}"c"')
+        assert site.meters["c"] is meters["c"]
 
 
 ONE = '[[mount]]\nname = "one"\napp = "shop:app"\nheaders = { a = true }\n'
