@@ -12,19 +12,21 @@ from starlette.middleware import Middleware
 
 from mountkit.config.failures import UserError
 from mountkit.config.loading import Loader, reset_environment, set_environment
-from mountkit.config.models import MountConfig, SiteConfig
+from mountkit.config.models import AppConfig, MountConfig, SiteConfig
 from mountkit.config.options import mount_of, rule_problems
-from mountkit.config.orders import out_of_order
+from mountkit.config.orders import out_of_order, rules_of
 from mountkit.config.parsing import error_of
 from mountkit.config.problems import ConfigError
 from mountkit.exceptions import ConflictError, MountkitError
-from mountkit.matching.rules import Rule
 from mountkit.serving.changes import PreparedChange
 from mountkit.serving.dispatchers import Dispatcher
 from mountkit.serving.mounts import Mount
 
 if TYPE_CHECKING:
     from mountkit.middleware.meters import Meter
+
+
+_LEFT = 1000  # meters of mounts that have left
 
 
 class _Served(NamedTuple):
@@ -103,7 +105,7 @@ class Site:
         """
         loaded = await anyio.to_thread.run_sync(self._loaded, config)
         try:
-            change = _difference(self._served, loaded.served)
+            change = _difference(self._served, loaded)
             prepared = await self.dispatcher.prepare(
                 **change.arguments, drain_timeout=config.server.drain_timeout
             )
@@ -174,7 +176,8 @@ class SiteChange:
 class _Loaded(NamedTuple):
     """A site, ready to be served."""
 
-    served: dict[str, _Served]
+    served: dict[str, _Served]  # in the order of declaration in the table
+    anew: set[str]  # those of them that are declared last
     apps: dict[str, Any]
     meters: dict[str, Meter]
     environment: Mapping[str, str | None]
@@ -205,22 +208,36 @@ def _load(
             made = maker.made(mount, served.get(str(mount.name)))
             if made is not None:
                 found[str(mount.name)] = made
+        anew = set[str]() if loader.problems else _anew(served, found)
+        for name in anew:
+            if name in served and found[name].mount is served[name].mount:
+                found[name] = maker.made(found[name].config, None) or found[name]
         if loader.problems:
             known = rule_problems(config.mounts)
             messages = {problem.message for problem in known}
             known += [one for one in loader.problems if one.message not in messages]
             raise error_of(known, map(str, config.files), loader.traceback)
-        for name in out_of_order(_rules(served), _rules(found)):
-            if found[name].mount is served[name].mount:
-                found[name] = maker.made(found[name].config, None) or found[name]
     except BaseException:
         reset_environment(before)
         raise
-    return _Loaded(found, loader.apps, dict(meters), before)
+    order = [*(name for name in served if name in found and name not in anew)]
+    order += [name for name in found if name in anew]
+    ordered = {name: found[name] for name in order}
+    return _Loaded(ordered, anew, loader.apps, dict(meters), before)
 
 
-def _rules(served: Mapping[str, _Served]) -> dict[str, Rule]:
-    return {name: one.mount.rule for name, one in served.items()}
+def _anew(served: Mapping[str, _Served], found: Mapping[str, _Served]) -> set[str]:
+    """The names of the mounts that are declared last. What a mount exposes always is, when the
+    mount is replaced, so the mount is too."""
+    last = {
+        name
+        for name, one in found.items()
+        if name in served
+        and one.mount is not served[name].mount
+        and (one.mount.exposures or served[name].mount.exposures)
+    }
+    wanted = {name: [*rules_of(one.mount)] for name, one in found.items()}
+    return out_of_order([*served], wanted, last)
 
 
 class _Maker:
@@ -260,13 +277,16 @@ class _Maker:
 
 
 def _meters(config: SiteConfig, meters: Mapping[str, Meter]) -> Mapping[str, Meter]:
-    """One for each mount, if anybody reads them."""
+    """One for each mount, if anybody reads them; and those of the mounts that left last, as a
+    name may come back."""
     if config.status is None and config.metrics is None:
         return {}
     from mountkit.middleware.meters import Meter
 
     names = [str(mount.name) for mount in config.mounts]
-    return {**meters, **{name: meters[name] if name in meters else Meter() for name in names}}
+    used = {name: meters[name] if name in meters else Meter() for name in names}
+    left = [name for name in meters if name not in used][-_LEFT:]
+    return {**{name: meters[name] for name in left}, **used}
 
 
 class _Difference(NamedTuple):
@@ -278,14 +298,14 @@ class _Difference(NamedTuple):
     arguments: dict[str, Any]
 
 
-def _difference(old: Mapping[str, _Served], new: Mapping[str, _Served]) -> _Difference:
+def _difference(old: Mapping[str, _Served], loaded: _Loaded) -> _Difference:
+    new, anew = loaded.served, loaded.anew
     added = [name for name in new if name not in old]
     removed = [name for name in old if name not in new]
     replaced = [name for name in new if name in old and old[name].mount is not new[name].mount]
-    anew = out_of_order(_rules(old), _rules(new))
     pairs = [(old[name].mount, new[name].mount) for name in replaced if name not in anew]
     arguments: dict[str, Any] = {
-        "add": [one.mount for name, one in new.items() if name not in old or name in anew],
+        "add": [one.mount for name, one in new.items() if name in anew],
         "remove": [one.mount for name, one in old.items() if name not in new or name in anew],
         "replace": pairs,
     }
@@ -300,7 +320,20 @@ def restart_reasons(old: SiteConfig, new: SiteConfig) -> Sequence[str]:
         if getattr(old, name) != getattr(new, name)
     ]
     before, after = _variables(old), _variables(new)
-    return reasons + [f"env.{name}" for name in before if before[name] != after.get(name)]
+    changed = {name: None for name in before if before[name] != after.get(name)}
+    imported = {app.app for mount in old.mounts for app in _named(mount)}
+    for mount in new.mounts:
+        if any(app.app in imported and not (app.factory or app.args) for app in _named(mount)):
+            changed |= dict.fromkeys(mount.env.keys() - before.keys())  # its app has not seen them
+    return reasons + [f"env.{name}" for name in changed]
+
+
+def _named(mount: MountConfig) -> Sequence[AppConfig]:
+    """The apps that a mount names."""
+    if mount.split is not None:
+        return [*mount.split.apps.values()]
+    own = AppConfig.model_construct(app=mount.app, factory=mount.factory, args=mount.args)
+    return [] if mount.app is None else [own]
 
 
 def _variables(config: SiteConfig) -> dict[str, str]:

@@ -80,8 +80,11 @@ def _of_table(when: WhenConfig) -> Matcher:
     for several, texts in ((Client, when.client), (Accept, when.accept), (Method, when.method)):
         if texts is not None:
             parts.append(several(*_several(texts)))
-    if when.host is not None:
-        parts.append(reduce(or_, [Host(text) for text in _several(when.host)]))
+    hosts = [Host(text) for text in _several(when.host)]
+    if hosts:
+        parts.append(reduce(or_, hosts))
+    elif when.host is not None:
+        raise PatternError("when has host = [], so nothing matches; write a host, or leave it out.")
     if when.scheme is not None:
         parts.append(Scheme(when.scheme))
     if when.type is not None:
@@ -158,6 +161,7 @@ def _argument(node: ast.expr, text: str) -> Any:
 
 def _shown(node: ast.expr) -> str:
     try:
-        return repr(ast.unparse(node)[:60])
+        text = ast.unparse(node)
+        return repr(text if len(text) <= 60 else f"{text[:59]}…")
     except RecursionError:
         return "a part of it"

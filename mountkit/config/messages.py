@@ -26,13 +26,14 @@ _EXAMPLES = {"string_type": "text", "int_type": 1, "float_type": 1.5, "bool_type
 
 
 def messages(
-    model: type[BaseModel], value: Any, error: ValidationError, path: Path
+    model: type[BaseModel], value: Any, written: Any, error: ValidationError, path: Path
 ) -> Iterator[tuple[Path, str]]:
     """Each problem once, with the way to its key.
 
     Args:
         model: of the table.
         value: the table.
+        written: the table as the file has it, without the values of variables.
         path: where the table stands.
     """
     found: dict[Path, list[Any]] = {}
@@ -44,7 +45,7 @@ def messages(
     for at, errors in found.items():
         is_above = any(other[: len(at)] == at and other != at for other in found)
         if not is_above or at == ():
-            yield at, _message(model, value, at, errors, path)
+            yield at, _message(model, written, at, errors, path)
 
 
 def data_path(value: Any, loc: Sequence[Any]) -> Path:
@@ -60,7 +61,7 @@ def data_path(value: Any, loc: Sequence[Any]) -> Path:
 
 
 def _message(
-    model: type[BaseModel], value: Any, at: Path, errors: Sequence[Any], path: Path
+    model: type[BaseModel], written: Any, at: Path, errors: Sequence[Any], path: Path
 ) -> str:
     key = next((part for part in reversed(at) if isinstance(part, str)), "")
     first = errors[0]
@@ -75,9 +76,11 @@ def _message(
         return f"The key {key!r} is missing; write e.g. {key} = {toml(example)}."
     if not at:
         name = "[[mount]]" if path[0] == "mount" else f"[{path[0]}]"
-        return f"{path[0]} = {shown_value(value)} is not a table; write {name}."
+        return f"{path[0]} = {shown_value(written)} is not a table; write {name}."
     start = len(at) - at[::-1].index(key) - 1
-    shown = f"{key_of(at[start:])} = {shown_value(first['input'])}"
+    for part in at:
+        written = written[part]
+    shown = f"{key_of(at[start:])} = {shown_value(written)}"
     fix = "write one" if example is None else f"write e.g. {key} = {toml(example)}"
     return f"{shown} is not {_listed(dict.fromkeys(map(_wanted, errors)))}; {fix}."
 

@@ -334,8 +334,10 @@ class MountConfig(_Served):
     @property
     def options(self) -> dict[str, Any]:
         """All that it says of the mount, comparable. Where it says so does not count, nor what is
-        in `env`, which apps read."""
-        return {**self.__dict__, "folder": self.place.folder, "env": None}
+        in `env`, which apps read. Options of layers are texts, as `1 == True`."""
+        layers = [(one.class_, toml(one.model_extra)) for one in self.middleware]
+        more = {"middleware": layers, "folder": self.place.folder, "named": self.place.is_named}
+        return {**self.__dict__, **more, "env": None}
 
 
 class FileConfig(_Table):
@@ -387,8 +389,20 @@ class Place:
             for write in (toml, repr):
                 message = message.replace(write(value), write(raw))
             if len(value) >= _SECRET:
-                message = message.replace(value, raw)
+                for text in dict.fromkeys((value, repr(value)[1:-1], toml(value)[1:-1])):
+                    message = _without(message, text, raw)
         return Problem(self.file, line_of(self.lines, path), key_of(path), message)
+
+
+def _without(message: str, value: str, raw: str) -> str:
+    """With what is written in place of a value, also where its end was cut off."""
+    *cut, last = message.replace(value, raw).split("…")
+    for number, part in enumerate(cut):
+        sizes = range(min(len(value), len(part)), 1, -1)
+        size = next((size for size in sizes if part.endswith(value[:size])), 0)
+        if size:
+            cut[number] = part[:-size] + raw
+    return "…".join([*cut, last])
 
 
 @dataclass(frozen=True)

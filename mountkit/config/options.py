@@ -118,6 +118,10 @@ def own_app(config: MountConfig) -> Any:
     """
     if config.static is not None:
         folder = config.place.folder / config.static
+        if not config.static:
+            raise PatternError(
+                "static = '' names no folder; write '.' for that of the file and all that is in it."
+            )
         if not folder.is_dir():
             raise PatternError(
                 f"static = {config.static!r} is not a folder that is there; name one, from the "

@@ -8,7 +8,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from glob import has_magic
 from itertools import takewhile
 from pathlib import Path as FilePath
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from mountkit.config.lines import Path, line_of, lines_of
+from mountkit.config.lines import Path, lines_of
 from mountkit.config.messages import data_path, messages
 from mountkit.config.models import (
     BELONGS,
@@ -42,6 +42,7 @@ from mountkit.middleware.forwarded import ForwardedMiddleware
 
 _M = TypeVar("_M", bound=BaseModel)
 _LISTEN = re.compile(r"unix:.+|(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
+_LAST_PORT = 65535
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -54,6 +55,7 @@ class _File:
     environ: Mapping[str, str]
     problems: list[Problem] = field(default_factory=list)
     refused: set[Path] = field(default_factory=set)
+    raw: dict[Path, list[tuple[str, str]]] = field(default_factory=dict)
     parts: list[tuple[BaseModel, Place]] = field(default_factory=list)
     lines: dict[Path, int] = field(default_factory=dict)
     table: dict[str, Any] = field(default_factory=dict)
@@ -77,17 +79,17 @@ class _File:
     def refuse(self, path: Path, message: str) -> None:
         """Note a problem."""
         self.refused.add(path)
-        line = line_of(self.lines, (*self.top, *path))
-        self.problems.append(Problem(self.name, line, key_of(path), message))
+        problem = Place(self.name, self.top, self.lines, self.raw).problem(message, *path)
+        self.problems.append(replace(problem, key=key_of(path)))
 
     def read(self, model: type[_M], path: Path, value: Any) -> tuple[_M, Place] | None:
         """A table of the file; `None` if it has problems. Then what is left of it without them is
         in `parts`."""
         before = len(self.problems)
         given = Given(value, path, self.environ, self.refuse)
-        place = Place(self.name, (*self.top, *path), self.lines, {
-            (*self.top, *at): pair for at, pair in given.raw.items()
-        })  # fmt: skip
+        raw = {(*self.top, *at): pair for at, pair in given.raw.items()}
+        self.raw |= raw
+        place = Place(self.name, (*self.top, *path), self.lines, raw)
         found = None
         try:
             found = model.model_validate(given.value)
@@ -98,7 +100,7 @@ class _File:
                 except ValidationError as again:
                     exc = again
             if found is None:
-                wrong = list(messages(model, given.value, exc, path))
+                wrong = list(messages(model, given.value, value, exc, path))
                 for keys, message in wrong:
                     if (*path, *keys) not in self.refused:
                         self.problems.append(place.problem(message, *keys))
@@ -128,6 +130,8 @@ def parse(source: Source, environ: Mapping[str, str] = os.environ) -> SiteConfig
     metrics = _single(main, MetricsConfig, "metrics")
     _check_single(main, server, status, metrics)
     mounts = [mount for file in files for mount in _mounts(file)]
+    if status is not None and status.path is not None:
+        _check_page(main, status.path, mounts)
     default = _default(main, mounts)
     if default is not None:
         mounts.append(default)
@@ -185,20 +189,53 @@ def _check_single(
         ForwardedMiddleware(_nothing, trusted=server.proxies)
     except PatternError as exc:
         main.refuse(("server", "trusted"), str(exc))
+    root = server.root_path
+    if root and (root[0] != "/" or root[-1] == "/"):
+        fix = f"write {'/' + root.strip('/') if root.strip('/') else ''!r}"
+        message = f"root_path = {root!r} is no prefix: it begins with '/' and does not end in it"
+        main.refuse(("server", "root_path"), f"{message}; {fix}.")
     if status is not None:
         listen = status.listen
-        if listen is not None and not _LISTEN.fullmatch(listen):
+        if listen is not None and not _is_address(listen):
             example = "write '127.0.0.1:9000' or 'unix:/run/status.sock'"
             main.refuse(("status", "listen"), f"listen = {listen!r} is no address; {example}.")
         if status.path is not None and status.guard is None:
             message = f"path = {status.path!r} has no guard, so that all could see the page"
             main.refuse(("status", "path"), f"{message}; write guard = 'package.module:Guard'.")
+        if status.path is None and status.guard is not None and listen is not None:
+            message = f"guard = {status.guard!r} guards nothing: it is for the page on a path"
+            main.refuse(("status", "guard"), f"{message} of the site; write path, or leave it out.")
         if listen is None and status.path is None:
             message = "[status] says no place; write listen = '127.0.0.1:9000'."
             main.refuse(("status",), message)
     if metrics is not None and (status is None or status.listen is None):
         message = "[metrics] has no listener; write listen = '127.0.0.1:9000' in [status]."
         main.refuse(("metrics",), message)
+
+
+def _is_address(text: str) -> bool:
+    return bool(_LISTEN.fullmatch(text)) and (
+        text.startswith("unix:") or int(text.rpartition(":")[2]) <= _LAST_PORT
+    )
+
+
+def _check_page(main: _File, path: str, mounts: Sequence[MountConfig]) -> None:
+    """Whether the page can be mounted on this path of the site."""
+    try:
+        wanted = Rule(path).key
+    except PatternError as exc:
+        main.refuse(("status", "path"), str(exc))
+        return
+    for mount in mounts:
+        has_more = mount.when is not None or mount.headers or mount.query or mount.methods
+        if not has_more and _key(mount) == wanted:
+            message = f"path = {path!r} is that of the mount at {mount.place.where}"
+            main.refuse(("status", "path"), f"{message}; write another, such as '/-/status'.")
+
+
+def _key(mount: MountConfig) -> Any:
+    with suppress(PatternError):
+        return Rule(mount.path, host=mount.host, priority=mount.priority, exact=mount.exact).key
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None: ...

@@ -117,7 +117,7 @@ def find_file(folder: Path) -> Path | None:
     if (folder / FILE).is_file():
         return folder / FILE
     try:
-        data = tomllib.loads((folder / PYPROJECT).read_text("utf-8"))
+        data = tomllib.loads((folder / PYPROJECT).read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return None
     return folder / PYPROJECT if table_of(PYPROJECT, data) else None

@@ -1,7 +1,8 @@
 """Environment variables in the values of a file: `${NAME}`, `${NAME:-default}`, `$${` for `${`.
 
 They are put in after the TOML is read, so that no value of a variable can be read as TOML. A
-default stands for a variable that is not set or empty, as in a shell.
+default stands for a variable that is not set or empty, as in a shell. In an expression (`when`) a
+value is put in as a text in quotes has it, so that none can be read as syntax.
 """
 
 from __future__ import annotations
@@ -51,15 +52,23 @@ class Given:
         if not isinstance(value, str) or "${" not in value:
             return value
         missing: list[str] = []
+        nested: list[str] = []
+        is_expression = path[:1] == ("mount",) and path[2:] == ("when",)
+        is_inside = is_expression and _VARIABLE.fullmatch(value) is None
         pairs: list[tuple[str, str]] = []
 
         def fill(match: re.Match[str]) -> str:
             if match[0] == "$${":
                 return "${"
             found = self._environ.get(match[1] or "", "")
+            if "${" in (match[2] or ""):
+                nested.append(match[1])
             if match[1] is None or (match[2] is None and match[1] not in self._environ):
                 missing.append(match[1] or "")
             pairs.append((found, f"${{{match[1]}}}"))
+            if is_inside:
+                found = _quoted(found)
+                pairs.append((found, f"${{{match[1]}}}"))
             return found or match[2] or ""
 
         filled = _VARIABLE.sub(fill, value)
@@ -72,8 +81,16 @@ class Given:
                     "'${NAME}', or '$${' for the characters themselves."
                 )
             self._refuse(path, reason)
+        if nested:
+            reason = f"The default of {nested[0]!r} has a variable in it; write a text."
+            self._refuse(path, reason)
         self.raw[path] = [(filled, value), *pairs]
         return filled
+
+
+def _quoted(text: str) -> str:
+    """As it stands between quotes in Python."""
+    return text.encode("unicode_escape").decode().replace("'", "\\'").replace('"', '\\"')
 
 
 def scalar_of(text: str) -> bool | int | float | None:

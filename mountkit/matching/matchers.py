@@ -95,12 +95,14 @@ class _Composite(Valued):
 
     def __init__(self, *parts: Matcher) -> None:
         self.parts: tuple[Matcher, ...] = tuple(p for part in parts for p in self._flattened(part))
+        # Once: each identity asks for the hashes of all that is below it.
+        self._parts_key = frozenset(map(identity, self.parts))
 
     def _flattened(self, part: Matcher) -> tuple[Matcher, ...]:
         return part.parts if isinstance(part, type(self)) else (part,)
 
     def _key(self) -> tuple[object, ...]:
-        return (frozenset(map(identity, self.parts)),)
+        return (self._parts_key,)
 
     def __repr__(self) -> str:
         return f"({f' {self.sign} '.join(map(repr, self.parts))})"
@@ -149,6 +151,7 @@ class Not(Valued):
 
     def __init__(self, part: Matcher) -> None:
         self.part = part
+        self._part_key = identity(part)  # once, as in `_Composite`
 
     @property
     def specificity(self) -> Specificity:  # type: ignore[override]
@@ -161,7 +164,7 @@ class Not(Valued):
         return self.part.specificity
 
     def _key(self) -> tuple[object, ...]:
-        return (identity(self.part),)
+        return (self._part_key,)
 
     def __repr__(self) -> str:
         return f"~{self.part!r}"

@@ -91,7 +91,7 @@ class Status:
         else:
             text = await anyio.to_thread.run_sync(page.html)
             headers |= {"content-security-policy": CSP, "content-type": "text/html; charset=utf-8"}
-        body = text.encode()
+        body = text.encode(errors="backslashreplace")  # an error may hold what is no character
         headers["content-length"] = str(len(body))
         return Response(b"" if scope["method"] == "HEAD" else body, page.status, headers)
 

@@ -41,14 +41,13 @@ class Guard:
 
     def refuse(self, scope: Scope) -> Response | None:
         """The answer to a request that is not for here, or `None`."""
-        headers = {k: v.decode("latin-1") for k, v in scope["headers"]}
         if scope["method"] not in ("GET", "HEAD"):
             return _told(405, "This can only be read; use GET.", allow="GET, HEAD")
         if self._hosts is not None:
             host = request_host(scope)
             if all(pattern.match(host) is None for pattern in self._hosts):
                 return _told(421, "This is not served under the host that the request names.")
-        if _is_foreign(headers):
+        if _is_foreign(scope):
             return _told(403, "This is not for pages of other sites.")
         return None
 
@@ -57,12 +56,23 @@ def _told(status: int, text: str, **headers: str) -> Response:
     return PlainTextResponse(f"{text}\n", status, {**HEADERS, **headers})
 
 
-def _is_foreign(headers: dict[bytes, str]) -> bool:
-    """Whether a page of another site asks. A link that was followed from there is fine."""
-    origin = headers.get(b"origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get(b"host", "").lower():
+def _is_foreign(scope: Scope) -> bool:
+    """Whether a page of another site asks. A link that was followed from there is fine. A header
+    that comes several times has to be right each time."""
+    given: dict[bytes, set[str]] = {}
+    for name, value in scope["headers"]:
+        given.setdefault(name, set()).add(value.decode("latin-1").lower())
+    origins = set(map(_netloc, given.get(b"origin", ())))
+    if origins and origins != given.get(b"host"):
         return True
-    if headers.get(b"sec-fetch-site", "none") in ("none", "same-origin"):
+    if given.get(b"sec-fetch-site", set()) <= {"none", "same-origin"}:
         return False
-    is_followed = headers.get(b"sec-fetch-mode") == "navigate"
-    return not (is_followed and headers.get(b"sec-fetch-dest", "document") == "document")
+    is_followed = given.get(b"sec-fetch-mode") == {"navigate"}
+    return not (is_followed and given.get(b"sec-fetch-dest", {"document"}) == {"document"})
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""

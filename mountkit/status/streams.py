@@ -61,7 +61,7 @@ class Stream:
             text = await self._look()
             # A comment shows a server, and proxies, that a client is still there.
             data = _event(text) if text != last else ": nothing new\n\n"
-            body = (first + data).encode()
+            body = (first + data).encode(errors="backslashreplace")
             await send({"type": "http.response.body", "body": body, "more_body": True})
             last, first = text, ""
             due = time.monotonic() + self._view.pause

@@ -15,6 +15,7 @@ import pytest
 from starlette.types import Message
 
 from mountkit import LifespanError, running
+from mountkit.config import building
 from mountkit.config.building import Site, restart_reasons
 from mountkit.config.orders import out_of_order
 from mountkit.config.problems import ConfigError
@@ -146,6 +147,22 @@ async def test_a_factory_under_another_environment(folder: Path) -> None:
         assert await change(site, A + env + C + env) == ([], [], ["/c"])
         assert os.environ["NEW"] == "1"
         assert events() == ["made up", "made down"]
+
+
+GZIP = (
+    f"{A}middleware = [{{ class = 'starlette.middleware.gzip:GZipMiddleware', minimum_size = 1 }}]"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(GZIP, GZIP.replace("= 1 ", "= true ")), (A, f'{A}name = "/a"')],
+    ids=["type", "name"],
+)
+async def test_options_that_are_nearly_equal(old: str, new: str, folder: Path) -> None:
+    """`1` and `true`; a name that is the same as the one that it has by itself."""
+    async with served(old) as site:
+        assert await change(site, new) == ([], [], ["/a"])
 
 
 async def test_what_left_is_drained_and_stopped(folder: Path) -> None:
@@ -328,6 +345,20 @@ async def test_meters_outlive_their_mounts(folder: Path) -> None:
         assert set(site.meters) == {"/a", "/b"}
 
 
+async def test_meters_of_mounts_that_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may come back; but the memory of a site that changes for years stays the same."""
+    monkeypatch.setattr(building, "_LEFT", 2)
+    text = '[status]\nlisten = "127.0.0.1:0"\n[[mount]]\napp = "shop:app"\nname = '
+    async with served(f'{text}"a"') as site:
+        meters = {**site.meters}
+        for name in "bacde":
+            await change(site, f'{text}"{name}"')
+            meters = {**site.meters, **meters}
+        assert [*site.meters] == ["c", "d", "e"]
+        await change(site, f'{text}"c"')
+        assert site.meters["c"] is meters["c"]
+
+
 ONE = '[[mount]]\nname = "one"\napp = "shop:app"\nheaders = { a = true }\n'
 TWO = '[[mount]]\nname = "two"\napp = "shop:other"\nheaders = { b = true }\n'
 BOTH = {"headers": [("a", "1"), ("b", "1")]}
@@ -339,11 +370,44 @@ async def test_the_order_of_the_file(folder: Path) -> None:
         assert await get(site, "/", **BOTH) == "app"
         assert await change(site, TWO + ONE + B) == (["two"], [], ["one"])
         assert await get(site, "/", **BOTH) == "other"
-        assert await change(site, ONE + TWO + B) == ([], [], ["one", "two"])
+        assert await change(site, ONE + TWO + B) == ([], [], ["two"])
         assert await get(site, "/", **BOTH) == "app"
-        assert await change(site, f"{TWO}{ONE}check = true\n{B}") == ([], [], ["two", "one"])
+        assert await change(site, f"{TWO}{ONE}check = true\n{B}") == ([], [], ["one"])
         assert await get(site, "/", **BOTH) == "other"
         assert events() == []
+
+
+HOSTS = 'app = "shop:make"\nhost = ["x.com", "a.com"]\n'
+X = f'[[mount]]\nname = "x"\nargs = ["x"]\nheaders = {{ a = true }}\n{HOSTS}'
+Y = f'[[mount]]\nname = "y"\nargs = ["y"]\nheaders = {{ b = true }}\n{HOSTS}'.replace(
+    "x.com", "y.com"
+)
+Z = ONE.replace("one", "z").replace("headers", 'path = "/z"\nheaders')
+W = X.replace('"x"', '"w"').replace(HOSTS, 'app = "shop:make"\nexpose = ["/e"]\npath = "/w"\n')
+V = W.replace('"w"', '"v"').replace("/w", "/v").replace("a =", "b =")
+
+
+@pytest.mark.parametrize(
+    ("texts", "path"),
+    [
+        ([X, Y + X], "/"),
+        ([X + Y, f"{X}check = true\n{Y}"], "/"),
+        ([ONE, Z + ONE, Z.replace("/z", "/y") + ONE, TWO.replace("two", "z") + ONE], "/"),
+        ([W, V + W], "/e"),
+        ([W + V, f"{W}check = true\n{V}"], "/e"),
+    ],
+    ids=["other-host-new", "other-host", "came-before", "exposed-new", "exposed"],
+)  # fmt: skip
+async def test_a_changed_site_decides_as_a_new_one(
+    texts: list[str], path: str, folder: Path
+) -> None:
+    """Whatever was changed before, and whatever entry of a mount takes the request."""
+    options: Any = {**BOTH, "host": "a.com"}
+    async with served(texts[0]) as site:
+        for text in texts[1:]:
+            await change(site, text)
+        fresh = site_of(Path(), texts[-1])
+        assert await get(site, path, **options) == await get(fresh, path, **options)
 
 
 @pytest.mark.parametrize(
@@ -353,22 +417,25 @@ async def test_the_order_of_the_file(folder: Path) -> None:
         ("/{a} /b", "/b /{a}", ""),
         ("/{a}/x /{b}/y", "/{b}/y /{a}/x", ""),
         ("a.com/{a} b.com/{a}", "b.com/{a} a.com/{a}", ""),
-        ("/{a:int} /{b:float}", "/{b:float} /{a:int}", "/{a:int} /{b:float}"),
-        ("{x}.com/{a:int} {x}.com/{b:float}", "{x}.com/{b:float} {x}.com/{a:int}", "{x}.com/{a:int} {x}.com/{b:float}"),
+        ("/{a:int} /{b:float}", "/{b:float} /{a:int}", "/{a:int}"),
+        ("{x}.com/{a:int} {x}.com/{b:float}", "{x}.com/{b:float} {x}.com/{a:int}", "{x}.com/{a:int}"),
         ("/{a:int} /{b:float} /c", "/{a:int} /{c:uuid} /{b:float}", "/{b:float}"),
+        ("/{a:path}/x /{b:path}/y", "/{b:path}/y /{a:path}/x", "/{a:path}/x"),
+        ("A.com/{a:int} a.com/{b:float}", "a.com/{b:float} A.com/{a:int}", "A.com/{a:int}"),
     ],
 )  # fmt: skip
 def test_who_has_to_come_anew(old: str, new: str, anew: str) -> None:
     """Those between which nothing else may decide."""
 
-    def rules(text: str) -> dict[str, Rule]:
-        found = {}
-        for name in text.split():
-            host, _, path = name.partition("/")
-            found[name] = Rule(f"/{path}", host=host or None)
-        return found
+    wanted = {}
+    for name in new.split():
+        host, _, path = name.partition("/")
+        wanted[name] = [Rule(f"/{path}", host=host or None)]
+    served = old.split()
+    assert out_of_order(served, wanted, ()) & {*served} == set(anew.split())
 
-    assert out_of_order(rules(old), rules(new)) == set(anew.split())
+
+SPLIT = '[[mount]]\nsplit.apps.a = { app = "shop:app", weight = 1 }\n'
 
 
 @pytest.mark.parametrize(
@@ -377,7 +444,10 @@ def test_who_has_to_come_anew(old: str, new: str, anew: str) -> None:
         (A, A + B, []),
         (A, f"[server]\nport = 1\n{A}", ["[server]"]),
         (f"[status]\nlisten = 'unix:a'\n{A}", A, ["[status]"]),
-        (f"{A}env = {{ X = '1' }}", f"{A}env = {{ X = '1', Y = '2' }}", []),
+        (f"{A}env = {{ X = '1' }}", f"{A}env = {{ X = '1', Y = '2' }}", ["env.Y"]),
+        (A, f"{C}env = {{ X = '1' }}", []),
+        (f"{A}{C}", f"{A}{C}env = {{ X = '1' }}", []),
+        (SPLIT, f"{SPLIT}env = {{ X = '1' }}", ["env.X"]),
         (f"{A}env = {{ X = '1', Y = '2' }}", f"{A}env = {{ X = '3' }}", ["env.X", "env.Y"]),
     ],
 )

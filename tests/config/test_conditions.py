@@ -122,6 +122,18 @@ def test_a_table(name: str) -> None:
     assert identity(matcher_of(WhenConfig.model_validate(table))) == identity(matcher)
 
 
+def test_no_hosts_in_a_table() -> None:
+    """As for the other lists."""
+    with pytest.raises(PatternError, match=r"^when has host = \[\], so nothing matches; write"):
+        matcher_of(WhenConfig(host=[]))
+
+
+def test_an_argument_that_is_long() -> None:
+    """It is cut."""
+    with pytest.raises(PatternError, match=r": \"'x{58}…\" is not a text"):
+        matcher_of(f"Header('{'x' * 100}' + 1)")
+
+
 def test_an_empty_table() -> None:
     """It would say nothing."""
     with pytest.raises(PatternError, match=r"^when has an empty table; write a condition"):

@@ -33,6 +33,93 @@ class Mistake(NamedTuple):
 
 #: What the file itself tells.
 IN_THE_FILE = {
+    "the page's path": Mistake(
+"""\
+[status]
+path = "page"
+guard = "shop:Guard"
+""",
+"""\
+2: Mount path 'page' must start with '/'; write '/page'.
+""",
+    ),
+    "the page's path is a mount's": Mistake(
+"""\
+[status]
+path = "/shop/"
+guard = "shop:Guard"
+[[mount]]
+path = "/shop"
+app = "shop:app"
+[[mount]]
+path = "/shop"
+methods = ["GET"]
+name = "get"
+app = "shop:app"
+""",
+"""\
+2: path = '/shop/' is that of the mount at mountkit.toml:4; write another, such as '/-/status'.
+""",
+    ),
+    "a page beside a mount that is wrong": Mistake(
+"""\
+[status]
+path = "/x"
+guard = "shop:Guard"
+[[mount]]
+path = "x"
+app = "shop:app"
+""",
+"""\
+5: Mount path 'x' must start with '/'; write '/x'.
+""",
+    ),
+    "a guard that guards nothing": Mistake(
+"""\
+[status]
+listen = "127.0.0.1:9000"
+guard = "shop:Guard"
+""",
+"""\
+3: guard = 'shop:Guard' guards nothing: it is for the page on a path of the site; write path, or leave it out.
+""",
+    ),
+    "the page's port": Mistake(
+"""\
+[status]
+listen = "127.0.0.1:99999"
+""",
+"""\
+2: listen = '127.0.0.1:99999' is no address; write '127.0.0.1:9000' or 'unix:/run/status.sock'.
+""",
+    ),
+    "a root path": Mistake(
+"""\
+[server]
+root_path = "sub/"
+""",
+"""\
+2: root_path = 'sub/' is no prefix: it begins with '/' and does not end in it; write '/sub'.
+""",
+    ),
+    "the root as a root path": Mistake(
+"""\
+[server]
+root_path = "/"
+""",
+"""\
+2: root_path = '/' is no prefix: it begins with '/' and does not end in it; write ''.
+""",
+    ),
+    "no folder": Mistake(
+"""\
+[[mount]]
+static = ""
+""",
+"""\
+2: static = '' names no folder; write '.' for that of the file and all that is in it.
+""",
+    ),
     "no TOML": Mistake(
 """\
 x =
@@ -964,11 +1051,37 @@ def test_values_of_variables_are_not_shown(folder: Path) -> None:
     assert str(caught.value) == (
         'mountkit.toml:3: port = "${SECRET}" is not a whole number; write e.g. port = 8000.\n'
         'mountkit.toml:5: workers = "${SHORT}" is not a whole number; write e.g. workers = 2.\n'
-        "mountkit.toml:6: grace = -1 is not a number from 0; write e.g. grace = 10.\n"
+        'mountkit.toml:6: grace = "${LOW}" is not a number from 0; write e.g. grace = 10.\n'
         "mountkit.toml:8: Mount path '${SECRET}' must start with '/'; write '/${SECRET}'.\n"
         "mountkit.toml:9: Host pattern 'http://${SECRET}.com' contains a scheme; write "
         "'${SECRET}.com'."
     )
+
+
+LONG = "tr0ub4dor" * 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[server]\nport = "${SECRET}"',
+        '[server]\nlog = { level = "a ${SECRET}" }',
+        '[server]\ntrusted = ["${SECRET}"]',
+        '[server]\nroot_path = "${SECRET}"',
+        '[status]\nlisten = "${SECRET}"',
+        '[status]\npath = "${SECRET}"',
+        'include = "${SECRET}"',
+        "[[mount]]\napp = 'shop:app'\nwhen = 'Header(\"a\", \"${SECRET}\") x'",
+        "[[mount]]\napp = 'shop:app'\nwhen = 'Nope(\"${SECRET}\")'",
+        "[[mount]]\napp = 'shop:app'\nwhen = 'Header(\"${SECRET}\" + 1)'",
+    ],
+)
+def test_no_part_of_a_secret_is_shown(text: str, folder: Path) -> None:
+    """Nor the beginning of a long one."""
+    with pytest.raises(ConfigError) as caught:
+        config_of(Path(), text, {"SECRET": LONG})
+    assert "tr0" not in str(caught.value)
+    assert "${SECRET}" in str(caught.value)
 
 
 def test_mistakes_in_files_that_are_included(folder: Path) -> None:

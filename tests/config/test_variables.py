@@ -41,6 +41,24 @@ def test_a_text(text: str, becomes: str) -> None:
     assert filled(text) == becomes
 
 
+@pytest.mark.parametrize(
+    ("when", "value", "becomes"),
+    [
+        ("Header('a', '${X}')", "b') | Header('c", "Header('a', 'b\\') | Header(\\'c')"),
+        ('Header("a", "${X}")', '\\"\n', 'Header("a", "\\\\\\"\\n")'),
+        ("${X}", "Header('a')", "Header('a')"),
+        ("${Y:-Header('a')}", "", "Header('a')"),
+    ],
+    ids=["quotes", "escapes", "all-of-it", "default"],
+)
+def test_a_value_in_an_expression(when: str, value: str, becomes: str) -> None:
+    """It is a text between the quotes, whatever it holds, unless it is all of the expression."""
+    given = Given(when, ("mount", 0, "when"), {"X": value}, lambda *_: None)
+    assert given.value == becomes
+    assert given.value == Given({"when": when}, ("mount", 0), {"X": value}, print).value["when"]
+    assert Given(when, ("mount", 0, "args", "when"), {"X": "'"}, print).value.count("\\") == 0
+
+
 def test_texts_in_tables_and_lists() -> None:
     """Keys and other values stay."""
     value = {"${NAME}": ["${NAME}", 1, True, {"a": "${NAME}"}]}
@@ -53,6 +71,10 @@ def test_texts_in_tables_and_lists() -> None:
         (
             "${MISSING}",
             "The variable 'MISSING' is not set; set it, or write '${MISSING:-default}'.",
+        ),
+        (
+            "${MISSING:-${NAME}}",
+            "The default of 'MISSING' has a variable in it; write a text.",
         ),
         (
             "${MISSING",

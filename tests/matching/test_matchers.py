@@ -765,3 +765,17 @@ def test_conditions_read_a_request_once(monkeypatch: pytest.MonkeyPatch) -> None
     scope = scope_of("/", query="&".join(f"read-once-{n}=1" for n in range(1_000)))
     assert sum(Query(f"read-once-{n}", "1").matches(scope) for n in range(2_000)) == 1_000
     assert len(calls) == 1
+
+
+def test_nested_matchers_are_compared_in_linear_time() -> None:
+    """Not in the power of their depth, however they are made."""
+
+    def nested() -> Matcher:
+        found: Matcher = Header("a")
+        for _ in range(60):
+            found = ~(found | Header("b"))
+        return found
+
+    assert hash(nested()) == hash(nested())
+    assert nested() == nested()
+    assert Rule("/", when=nested()).key == Rule("/", when=nested()).key

@@ -202,6 +202,8 @@ FOREIGN: list[tuple[dict[str, str], int]] = [
     ({"origin": "http://evil.example"}, 403),
     ({"origin": "http://testserver:81"}, 403),
     ({"origin": "null"}, 403),
+    ({"origin": "http://[::1"}, 403),
+    ({"origin": "HTTP://TestServer"}, 200),
 ]
 
 
@@ -211,6 +213,27 @@ def test_pages_of_other_sites(path: str, headers: Any, status: int, client: Clie
     """Get nothing; a link from there may be followed."""
     response = client(Status(Fixed(of(mount())))).get(path, headers=headers)
     assert response.status_code == status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("origin", "http://evil.example"), ("origin", "http://testserver")],
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "none")],
+    ],
+    ids=["origin", "site"],
+)
+def test_a_header_that_comes_twice(headers: Any, client: ClientFactory) -> None:
+    """The last one alone does not decide."""
+    response = client(Status(Fixed(of(mount())))).get("/", headers=headers)
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_an_error_with_what_is_no_character(accept: str, client: ClientFactory) -> None:
+    """As names of files have it that are not UTF-8: it is told as Python writes it."""
+    page = Status(Fixed(of(mount(error="a\udcff.txt"))))
+    assert "a\\udcff.txt" in client(page).get("/", headers={"accept": accept}).text
 
 
 @pytest.mark.parametrize(

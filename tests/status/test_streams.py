@@ -15,6 +15,7 @@ from mountkit import Dispatcher, Mount, Status
 from mountkit.status import rates, streams
 from mountkit.status.sources import LocalSource
 from mountkit.status.streams import stop_of
+from tests.support.actors import raising
 from tests.support.requests import asked
 from tests.support.scopes import scope_of
 from tests.support.waiting import until
@@ -93,6 +94,14 @@ async def test_the_stream_has_what_changes() -> None:
         await asked(app, scope_of("/a"))
         await until(lambda: any("2xx 1" in event for event in client.events))
         await until(lambda: ": nothing new" in client.events)
+
+
+async def test_an_error_with_what_is_no_character() -> None:
+    """It ends no stream."""
+    app = Dispatcher([Mount("/a", raising(ValueError("a\udcff"))), Mount("/_status", Status())])
+    await asked(app, scope_of("/a"))
+    async with following(app, "/_status/events") as client:
+        assert "a\\udcff" in client.events[0]
 
 
 async def test_the_stream_of_a_filter() -> None:
