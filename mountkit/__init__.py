@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from mountkit.urls import URLNotFound, path_for, url_context, url_for
     from mountkit.wsgi.bridge import WSGIBridge
 
+    __version__: str
 
 __all__ = [
     "Accept",
@@ -175,9 +176,13 @@ if not TYPE_CHECKING:  # pragma: no branch - type checkers would let every name 
 
     def __getattr__(name: str) -> object:
         """Load a name on its first use (PEP 562)."""
-        if name not in _MODULES:
+        value: object
+        if name == "__version__":  # of the installed package: `pyproject.toml` has it
+            value = import_module("importlib.metadata").version("mountkit")
+        elif name in _MODULES:
+            value = getattr(import_module(f"mountkit.{_MODULES[name]}"), name)
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"mountkit.{_MODULES[name]}"), name)
         globals()[name] = value
         return value
 

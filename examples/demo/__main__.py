@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from examples.ports import port_number
 from mountkit.cli import main as mountkit
 
 SITE = Path(__file__).with_name("mountkit.toml")
@@ -42,17 +43,21 @@ def serve(port: int) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
-    parser.add_argument("--port", type=int, default=8000, help="default: %(default)s; 0: any")
+    parser.add_argument(
+        "--port", type=port_number, help="default: 8000, for the tour any; 0: any that is free"
+    )
     parser.add_argument("--tour", action="store_true", help="check every mount, and exit")
     parser.add_argument("--url", help="with --tour: of a demo that is served already")
     options = parser.parse_args()
+    if options.url is not None and (not options.tour or options.port is not None):
+        parser.error("--url goes with --tour, and not with --port: that demo has its port.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     try:
         if options.tour:
             from examples.demo import tour
 
-            return tour.run(options.url)
-        return serve(options.port)
+            return tour.run(options.url, port=options.port or 0)
+        return serve(8000 if options.port is None else options.port)
     except KeyboardInterrupt:
         return 130
 

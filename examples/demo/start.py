@@ -7,7 +7,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
@@ -28,8 +28,14 @@ async def index(request: Request) -> Response:
     return templates.TemplateResponse(request, "start.html", {"shops": shops})
 
 
+async def icon(request: Request) -> Response:
+    return FileResponse(Path(__file__).with_name("icon.svg"))
+
+
 async def not_found(request: Request, exc: Exception) -> Response:
     return templates.TemplateResponse(request, "not_found.html", status_code=404)
 
 
-app = Starlette(routes=[Route("/", index)], lifespan=lifespan, exception_handlers={404: not_found})
+# Browsers ask for /favicon.ico where a page names no icon, such as those of Django's admin.
+routes = [Route("/", index), Route("/icon.svg", icon), Route("/favicon.ico", icon)]
+app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: not_found})

@@ -120,6 +120,7 @@ class Tour:
 
     def _start(self) -> None:
         page = self._ask("/", has="mountkit demo")
+        self._ask(self._linked(page, r'rel="icon" href="([^"]+)"'), has="<svg", shows="its icon")
         for link in dict.fromkeys(re.findall(r'<a href="([^"]+)"', page.text)):
             target = urlsplit(urljoin(str(page.url), link))
             host = target.hostname or ""
@@ -162,6 +163,7 @@ class Tour:
 
     def _fastapi(self) -> None:
         docs = self._ask("/fastapi/docs", has="swagger-ui")
+        self._ask(self._linked(docs, r'src="([^"]+\.js)"'), shows="its script, from this port")
         schema = self._ask(self._linked(docs, r"url: '([^']+openapi\.json)'"), has="/items/{name}")
         servers = [server["url"] for server in schema.json()["servers"]]
         self._check("  its servers", ", ".join(servers), "/fastapi")
@@ -194,7 +196,7 @@ class Tour:
     def _tenants(self) -> None:
         self._ask("/", host="acme.localhost", has="Acme Anvils")
         self._ask("/", host="globex.localhost", has="Globex Gardens")
-        self._ask("/", host="initech.localhost", status=404, has="No shop is called")
+        self._ask("/", host="initech.localhost", status=404, has="No shop is called initech")
 
     def _versions(self) -> None:
         self._ask("/api/orders/7", has='"version":1', shows="version 1")
@@ -208,13 +210,16 @@ class Tour:
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """The demo in a process of its own, on a free port.
+def served(port: int = 0) -> Iterator[str]:
+    """The demo in a process of its own.
+
+    Args:
+        port: 0 is any that is free.
 
     Raises:
         RuntimeError: it did not start, or did not stop as it should.
     """
-    command = [sys.executable, "-m", "examples.demo", "--port", "0"]
+    command = [sys.executable, "-m", "examples.demo", "--port", str(port)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as server:
@@ -261,8 +266,8 @@ def _plain(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def run(url: str | None = None) -> int:
-    """Walk through the demo that is served at `url`, or through one that is started for it.
+def run(url: str | None = None, *, port: int = 0) -> int:
+    """Walk through the demo that is served at `url`, or through one that is started at `port`.
 
     Returns:
         0 if every answer was right, else 1.
@@ -271,7 +276,7 @@ def run(url: str | None = None) -> int:
         steps = Tour(url).walk()
     else:
         try:
-            with served() as base:
+            with served(port) as base:
                 steps = Tour(base).walk()
         except RuntimeError as exc:
             print(exc, file=sys.stderr)

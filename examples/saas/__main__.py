@@ -12,6 +12,7 @@ import sys
 
 import uvicorn
 
+from examples.ports import port_number
 from examples.saas.databases import Databases
 from examples.saas.seed import ADMIN_PASSWORD, SHOPS
 from examples.saas.settings import Settings
@@ -63,7 +64,9 @@ def serve(port: int) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/saas", description=__doc__)
-    parser.add_argument("--port", type=int, default=8000, help="default: %(default)s; 0: any")
+    parser.add_argument(
+        "--port", type=port_number, default=8000, help="default: %(default)s; 0: any"
+    )
     parser.add_argument(
         "--data",
         metavar="DIRECTORY",
