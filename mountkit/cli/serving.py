@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mountkit.config.problems import ConfigError
-from mountkit.config.sources import Source, find_file, is_file, read_source, source_of_app
+from mountkit.config.sources import FILE, Source, find_file, is_file, read_source, source_of_app
 from mountkit.exceptions import MountkitError
 
 _SERVERS = ("uvicorn", "granian", "hypercorn")
@@ -96,6 +96,10 @@ def _reader(options: argparse.Namespace) -> Callable[[], Source]:
     """Gives the site of one app."""
     if options.watch:
         raise MountkitError("--watch is for a file; write --reload to restart with the code.")
+    if Path(options.app).is_dir():
+        raise MountkitError(
+            f"{options.app!r} is a folder; name its file, '{Path(options.app, FILE)}', or an app."
+        )
     source = source_of_app(options.app, is_factory=bool(options.factory))
     return lambda: source
 

@@ -6,6 +6,7 @@ Flask have.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import os
@@ -130,6 +131,7 @@ def _import_file(path: Path) -> ModuleType:
     while (folder / "__init__.py").exists():
         parts.insert(0, folder.name)
         folder = folder.parent
+    _refuse_namesakes(path, folder)
     module = _import(".".join(parts), folder)
     if _file_of(module) != str(path):
         raise MountkitError(
@@ -137,6 +139,34 @@ def _import_file(path: Path) -> ModuleType:
             "already; rename it."
         )
     return module
+
+
+def _refuse_namesakes(path: Path, folder: Path) -> None:
+    """Modules beside a file that it would not get, as others of their names are loaded already: of
+    another app's folder, as a rule."""
+    for name in _imports_of(path):
+        loaded = sys.modules.get(name)
+        own = {str(folder / f"{name}.py"), str(folder / name / "__init__.py")}
+        if loaded is None or name in sys.stdlib_module_names or _file_of(loaded) in own:
+            continue
+        if any(map(os.path.exists, own)):
+            other = os.path.relpath(_file_of(loaded))
+            raise MountkitError(
+                f"File {path.name!r} imports {name!r}, of which another is loaded already "
+                f"({other}), and a process has one of a name; rename it, or put it into a package."
+            )
+
+
+def _imports_of(path: Path) -> set[str]:
+    """The first parts of the names of modules that a file imports."""
+    found: set[str] = set()
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError, OSError):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                found |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found
 
 
 def _file_of(module: ModuleType) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from mountkit.config.lines import Path, line_of
-from mountkit.config.problems import Problem, key_of, toml
+from mountkit.config.problems import Problem, key_of, toml, without
 from mountkit.exceptions import MountkitError
 
 try:
@@ -390,19 +390,8 @@ class Place:
                 message = message.replace(write(value), write(raw))
             if len(value) >= _SECRET:
                 for text in dict.fromkeys((value, repr(value)[1:-1], toml(value)[1:-1])):
-                    message = _without(message, text, raw)
+                    message = without(message, text, raw)
         return Problem(self.file, line_of(self.lines, path), key_of(path), message)
-
-
-def _without(message: str, value: str, raw: str) -> str:
-    """With what is written in place of a value, also where its end was cut off."""
-    *cut, last = message.replace(value, raw).split("…")
-    for number, part in enumerate(cut):
-        sizes = range(min(len(value), len(part)), 1, -1)
-        size = next((size for size in sizes if part.endswith(value[:size])), 0)
-        if size:
-            cut[number] = part[:-size] + raw
-    return "…".join([*cut, last])
 
 
 @dataclass(frozen=True)

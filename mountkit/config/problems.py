@@ -87,6 +87,17 @@ def shown_value(value: Any) -> str:
     return toml(value, longest=_LONGEST)
 
 
+def without(message: str, value: str, raw: str) -> str:
+    """A message with what is written in place of a value, also where its end was cut off."""
+    *cut, last = message.replace(value, raw).split("…")
+    for number, part in enumerate(cut):
+        sizes = range(min(len(value), len(part)), 1, -1)
+        size = next((size for size in sizes if part.endswith(value[:size])), 0)
+        if size:
+            cut[number] = part[:-size] + raw
+    return "…".join([*cut, last])
+
+
 def key_of(path: tuple[Any, ...]) -> str:
     """A path as messages have it: `mount[2].limits.total`."""
     text = ""

@@ -368,6 +368,23 @@ def test_modules_of_the_files_folder(folder: Path, monkeypatch: pytest.MonkeyPat
     assert get(site_of(Path("../there"), '[[mount]]\napp = "inner:app"\n'), "/") == "app"
 
 
+def test_modules_of_one_name_in_two_folders(folder: Path) -> None:
+    """The second would get that of the first, without a word."""
+    named = "from types import ModuleType\nimport shop, named.inner\nfrom named import app\n"
+    files = {"a/one.py": named, "b/two.py": named, "a/again.py": named, "b/other.py": "x = (\n"}
+    write(folder, {**files, "b/types.py": "", "b/shop.txt": "", "a/named/inner.py": ""})
+    write(folder, {f"{name}/named/__init__.py": "from shop import app" for name in "ab"})
+    text = '[[mount]]\npath = "/{0}"\napp = "{0}.py:app"\n'.format
+    assert get(site_of(Path(), text("a/one") + text("a/again")), "/a/one/x") == "app"
+    with pytest.raises(ConfigError) as caught:
+        site_of(Path(), text("a/one") + text("b/two") + text("b/other"))
+    assert [one.message.replace(os.sep, "/") for one in caught.value.problems] == [
+        "File 'two.py' imports 'named', of which another is loaded already (a/named/__init__.py), "
+        "and a process has one of a name; rename it, or put it into a package.",
+        "Module 'other' cannot be imported: SyntaxError at b/other.py:1; mend it first.",
+    ]
+
+
 def test_conflicts_that_only_the_table_finds(folder: Path) -> None:
     """As all problems, where nobody has asked for the rules before."""
     mount = '[[mount]]\npath = "/a"\napp = "shop:app"\n'

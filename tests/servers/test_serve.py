@@ -305,6 +305,7 @@ def test_check_validates_only(tmp_path: Path) -> None:
 MISTAKES = {
     "no file": ([], "There is no mountkit.toml here"),
     "watch": (["one:app", "--watch"], "--watch is for a file"),
+    "folder": (["."], "'.' is a folder; name its file, 'mountkit.toml', or an app."),
     "factory": (["mountkit.toml", "--factory"], "--factory is for an app"),
     "port": (["--port", "99999"], "'99999' is not a port"),
     "workers": (["--workers", "0"], "'0' is not a number from 1"),
