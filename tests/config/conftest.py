@@ -14,7 +14,11 @@ from tests.support.sites import APP
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder, with an app in it; its modules are forgotten afterwards."""
+    """The current folder, with an app in it; its modules are forgotten afterwards. Those that other
+    tests have left of folders like this one do not count."""
+    for name, module in [*sys.modules.items()]:
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path.parent)):
+            monkeypatch.delitem(sys.modules, name)
     (tmp_path / "shop.py").write_text(APP, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])

@@ -16,7 +16,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def running(
     command: list[str], folder: Path, is_up: Callable[[], bool], **env: str
 ) -> Iterator[Callable[[], str]]:
-    """A program that is up; the function returns what it has printed. SIGTERM stops it."""
+    """A program that is up; the function returns what it has printed. SIGTERM stops it; it is sent
+    again, since a server may lose one that comes while a worker starts."""
     log = folder / f"{Path(command[0]).name}-{free_port()}.log"
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}
     with log.open("wb") as output:
@@ -75,13 +76,15 @@ def running(
         wait_until(is_ready)
         yield text
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
+        for _ in range(12):
+            process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+        is_left = process.poll() is None
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it has left
+        process.wait()
+        assert not is_left, text()
 
 
 def listens(where: int | Path) -> Callable[[], bool]:
