@@ -78,7 +78,7 @@ class Changes:
         olds: dict[int, Mount],
         change: dict[str, Any],
         drain_timeout: float | None,
-        changed: anyio.Event | None = None,
+        changed: anyio.Event,
     ) -> None:
         """Change the table, and bring what has left to its end."""
         self._forget(news)
@@ -87,8 +87,7 @@ class Changes:
         except BaseException:  # another change was quicker, or this one was cancelled
             await self._lifespans.stop([*children_of(news.values())])
             raise
-        if changed is not None:
-            changed.set()
+        changed.set()
         self._pending.append(olds)
         await self._lifespans.finish(partial(self._retire, olds, drain_timeout))
         await gently(dropped([news, olds, *change.values()]), is_shielded=True)
