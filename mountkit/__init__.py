@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from mountkit.middleware.timeouts import TimeoutMiddleware
     from mountkit.middleware.watchdogs import Watchdog
     from mountkit.openapi.pages import OpenAPI
+    from mountkit.processes.processes import Process
     from mountkit.proxy.proxies import Proxy
     from mountkit.serving.access import AccessFilter
     from mountkit.serving.changes import PreparedChange
@@ -98,6 +99,7 @@ __all__ = [
     "OpenAPI",
     "PatternError",
     "PreparedChange",
+    "Process",
     "Proxy",
     "Query",
     "Readiness",
@@ -141,6 +143,7 @@ _MODULES = {
     "LocationMiddleware": "middleware.redirects",
     "OpenAPI": "openapi.pages",
     "PreparedChange": "serving.changes",
+    "Process": "processes.processes",
     "Proxy": "proxy.proxies",
     "Readiness": "lifespans.probes",
     "RedirectMiddleware": "middleware.redirects",
