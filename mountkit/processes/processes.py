@@ -141,7 +141,7 @@ class Process:
         if self._is_app:
             options.setdefault("forwarded", None)
         self._proxy = Proxy(_NOWHERE, **options)
-        self._child: Child | None = None
+        self._children: list[Child] = []  # the one that was started last
         self._is_up = self._is_running = False
         self._retry_at = 0.0
         self.restarts: int = 0
@@ -153,7 +153,7 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        return self._child.pid if self._is_up and self._child is not None else None
+        return self._children[-1].pid if self._is_up else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if current_task() is None:
@@ -189,10 +189,10 @@ class Process:
             self._proxy.switch(_NOWHERE)
             if keeping is not None:
                 keeping.cancel()
-            if self._child is not None:  # if this was cancelled, nothing is awaited any more
-                self._child.abandon()
-        if self._child is not None:
-            await self._child.stop()
+            for child in self._children:  # if this was cancelled, nothing is awaited any more
+                child.abandon()
+        for child in self._children:
+            await child.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _started(self) -> Child:
@@ -201,7 +201,8 @@ class Process:
         Raises:
             ProcessError: there is none.
         """
-        self._child = child = Child(self._command, self._grace, self._log)
+        child = Child(self._command, self._grace, self._log)
+        self._children = [child]
         try:
             await child.ready(self._ready, self._startup_timeout)
         except ProcessError:

@@ -18,6 +18,7 @@ import importlib.util
 import inspect
 import json
 import os
+import signal
 import socket
 import sys
 from typing import Any, Callable  # noqa: UP035
@@ -141,10 +142,7 @@ def _uvicorn(make: Callable[[], Any], fd: int) -> None:
 
     options: dict[str, Any] = {"access_log": False, "proxy_headers": False, "interface": "asgi3"}
     options.update(server_header=False, date_header=False)  # the server in front says these
-    server = uvicorn.Server(uvicorn.Config(make(), **options))
-    server.run(sockets=[socket.socket(fileno=fd)])
-    if not server.started:
-        sys.exit(3)
+    uvicorn.Server(uvicorn.Config(make(), **options)).run([socket.socket(fileno=fd)])
 
 
 def _hypercorn(make: Callable[[], Any], fd: int) -> None:
@@ -187,6 +185,11 @@ def _layered(make: Callable[[], Any], interface: str, root_path: str | None) -> 
     return (ASGI if interface == "asgi" else WSGI)(make(), root_path)
 
 
+def _stop(*_: object) -> None:
+    """Before a server has a handler of its own, and after: uvicorn raises the signal again."""
+    sys.exit(0)
+
+
 def main() -> None:
     """Serve the app that the command line names."""
     parser = argparse.ArgumentParser(description="Serves an app below mountkit's Process.")
@@ -196,6 +199,7 @@ def main() -> None:
     parser.add_argument("--interface", choices=["auto", "asgi", "wsgi"], default="auto")
     parser.add_argument("--root-path", help="the prefix, which is in each path")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, _stop)
     sys.path[0] = os.getcwd()  # as `python -m` does, and not the folder of this file
     interface = given.interface
     made = functools.lru_cache(None)(functools.partial(load, given.target, given.factory))
@@ -206,8 +210,8 @@ def main() -> None:
             os.execv(sys.executable, [sys.executable, "-u", *arguments])
     for name, serve in SERVERS[interface].items():
         if importlib.util.find_spec(name) is not None:
-            serve(functools.partial(_layered, made, interface, given.root_path), given.fd)
-            return
+            make = functools.partial(_layered, made, interface, given.root_path)
+            sys.exit(serve(make, given.fd))
     known = " or ".join(SERVERS[interface])
     sys.exit(f"{sys.executable} has no server for {given.target}: install {known} there.")
 

@@ -52,10 +52,19 @@ async def pid_of(found: httpx.AsyncClient) -> int:
     return int(response.text)
 
 
+def child_of(process: Process) -> children.Child:
+    """The one that was started last."""
+    return process._children[-1]
+
+
+def is_started(process: Process) -> bool:
+    """Whether the command runs; it may not answer yet."""
+    return bool(process._children) and child_of(process).pid > 0
+
+
 def place_of(process: Process) -> Path:
     """Where its child listens."""
-    assert process._child is not None
-    return Path(process._child.url.removeprefix("unix:"))
+    return Path(child_of(process).url.removeprefix("unix:"))
 
 
 async def is_back(process: Process, restarts: int) -> None:
@@ -199,7 +208,7 @@ async def test_it_has_a_session_of_its_own() -> None:
     async with up(process):
         assert process.pid is not None
         assert os.getsid(process.pid) == os.getpgid(process.pid) == process.pid
-        shim = process._child._shim.pid  # type: ignore[union-attr]
+        shim = child_of(process)._shim.pid
         assert os.getsid(shim) == shim != os.getsid(0)
 
 
@@ -208,10 +217,26 @@ async def test_the_process_between_may_be_killed() -> None:
     process = Process(PROGRAM, restart_pause=0.01)
     async with up(process) as found:
         pids = [await pid_of(found), int((await found.get("/spawn")).text)]
-        os.kill(process._child._shim.pid, signal.SIGKILL)  # type: ignore[union-attr]
+        os.kill(child_of(process)._shim.pid, signal.SIGKILL)
         await is_back(process, 1)
         assert not any(map(is_alive, pids))
         assert await pid_of(found) == process.pid
+
+
+async def test_the_process_between_may_be_killed_before_it_has_heard_anything(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Then nothing was started."""
+    shim = tmp_path / "shim.py"
+    shim.write_text(
+        "import os, select, socket, sys\n"
+        "control = socket.socket(fileno=int(sys.argv[1]))\n"
+        "control.recv(1, socket.MSG_PEEK)\n"
+    )
+    monkeypatch.setattr(children, "SHIM", shim)
+    with pytest.raises(LifespanError, match="It was killed, and has not answered before"):
+        async with up(Process(PROGRAM)):
+            pass
 
 
 async def test_the_process_between_may_hang(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +245,7 @@ async def test_the_process_between_may_hang(monkeypatch: pytest.MonkeyPatch) -> 
     process = Process(PROGRAM, grace=0.1)
     async with up(process) as found:
         pid = await pid_of(found)
-        os.kill(process._child._shim.pid, signal.SIGSTOP)  # type: ignore[union-attr]
+        os.kill(child_of(process)._shim.pid, signal.SIGSTOP)
     assert not is_alive(pid)
 
 
@@ -280,7 +305,7 @@ async def test_it_is_up_when_it_answers(where: str, tmp_path: Path) -> None:
     command = [*PROGRAM[:3], "--" + where.strip("{}"), where, "--pause", str(gate)]
     process = Process(command)
     lifespan = asyncio.create_task(_start_and_stop(process))
-    await until(lambda: process._child is not None and process._child.pid > 0)
+    await until(lambda: is_started(process))
     await until(lambda: place_of(process).exists())
     async with client(process) as found:
         assert (await found.get("/")).status_code == 503
@@ -294,15 +319,14 @@ async def _start_and_stop(process: Process) -> None:
         assert await pid_of(found) == process.pid
 
 
-async def test_the_path_that_tells_that_it_is_ready(tmp_path: Path) -> None:
-    """Has to be answered with a status below 400."""
-    with pytest.raises(
-        LifespanError, match=r"has not answered at '/status/503' within 0.5 seconds"
-    ):
+async def test_the_path_that_tells_that_it_is_ready() -> None:
+    """Is asked until it is answered with a status below 400."""
+    async with up(Process(PROGRAM, ready="/later/3")) as found:
+        assert (await found.get("/later/3")).text == "4"
+    message = r"has not answered at '/status/503' within 0.5 seconds"
+    with pytest.raises(LifespanError, match=message):
         async with up(Process(PROGRAM, ready="/status/503", startup_timeout=0.5)):
             pass
-    async with up(Process(PROGRAM, ready="/status/204")) as found:
-        await pid_of(found)
 
 
 @pytest.mark.parametrize(
@@ -323,8 +347,7 @@ async def test_a_start_that_fails_is_that_of_the_site(command: list[str], reason
     with pytest.raises(LifespanError, match=reason):
         async with up(process):
             pass
-    assert process._child is not None
-    assert not is_alive(process._child._shim.pid)
+    assert not is_alive(child_of(process)._shim.pid)
     assert not place_of(process).parent.exists()
 
 
@@ -341,8 +364,7 @@ async def test_a_start_that_takes_too_long_for_the_mount_is_given_up() -> None:
     with pytest.raises(LifespanError, match="did not start within 1 second"):
         async with up(process, lifespan=Lifespan(startup_timeout=1)):
             pass
-    child = process._child
-    assert child is not None
+    child = child_of(process)
     await until(child.ended.done)
     assert not is_alive(child.pid)
 
@@ -393,7 +415,7 @@ async def test_what_comes_before_it_accepts_is_answered(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     process = Process([*PROGRAM, "--pause", str(gate)])
     lifespan = asyncio.create_task(_start_and_stop(process))
-    await until(lambda: process._child is not None)
+    await until(lambda: is_started(process))
     reader, writer = await asyncio.open_unix_connection(place_of(process))
     writer.write(b"GET /pid HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
     gate.touch()
@@ -410,7 +432,7 @@ async def test_a_full_backlog_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
     async with up(process) as found:
         pid = await pid_of(found)
         os.kill(pid, signal.SIGSTOP)
-        process._proxy.switch(process._child.url)  # type: ignore[union-attr]  # no connection is kept
+        process._proxy.switch(child_of(process).url)  # no connection is kept
         waiting = asyncio.create_task(found.get("/pid"))
         await asyncio.sleep(0.1)
         began = time.monotonic()
@@ -498,12 +520,11 @@ async def test_the_site_stops_while_it_is_started_again(tmp_path: Path) -> None:
     process = Process([*PROGRAM, "--pause", str(gate)], restart_pause=0.01, grace=0.1)
     async with up(process) as found:
         gate.unlink()
-        first = process._child
+        first = child_of(process)
         await found.get("/exit/0")
-        await until(lambda: process._child is not first and process._child.pid > 0)  # type: ignore
-    assert process._child is not None
-    assert process._child.ended.done()
-    assert not is_alive(process._child.pid)
+        await until(lambda: child_of(process) is not first and is_started(process))
+    assert child_of(process).ended.done()
+    assert not is_alive(child_of(process).pid)
 
 
 # 39: it is swapped.
@@ -597,12 +618,12 @@ async def test_only_its_own_descriptors_are_inherited() -> None:
     os.set_inheritable(writer, True)
     try:
         async with up(Process(PROGRAM)) as found:
-            fds = (await found.get("/fds")).json()
+            folder = f"/proc/{await pid_of(found)}/fd"
+            opened = {os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}
+        assert os.readlink(f"/proc/self/fd/{writer}") not in opened
     finally:
         os.close(reader)
         os.close(writer)
-    # The standard ones, the socket, this connection, what waits for others, and the folder.
-    assert len(fds) == 7
 
 
 async def test_the_folder(tmp_path: Path) -> None:
@@ -719,6 +740,18 @@ async def test_a_wsgi_app_gets_the_environ_that_it_would_have_here(root_path: st
                     environ = (await found.get(target, headers={"cookie": "a=1"})).json()
                     answers[-1].append({name: environ.get(name) for name in names})
     assert answers[1] == answers[0]
+
+
+async def test_the_path_is_that_of_the_layers() -> None:
+    """If one has changed it, and not what the client has sent."""
+
+    async def layer(scope: Any, receive: Any, send: Any) -> None:
+        await process({**scope, "path": "/other"}, receive, send)
+
+    process = Process(app=f"{SCOPES}:app")
+    async with running(process), client(layer) as found:
+        scope = (await found.get("/x?a=1")).json()
+    assert (scope["path"], scope["raw_path"]) == ("/other", "/x")
 
 
 async def test_a_websocket_of_an_app() -> None:

@@ -53,7 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
         what, _, value = self.path.lstrip("/").partition("/")
         answer = getattr(self, f"on_{what or 'pid'}")(value)
         body = json.dumps(answer).encode()
-        self.send_response(int(value) if what == "status" else 200)
+        is_late = what == "later" and answer < int(value)
+        self.send_response(int(value) if what == "status" else 503 if is_late else 200)
         self.send_header("content-length", "0" if what == "status" else str(len(body)))
         self.end_headers()
         if what != "status":
@@ -67,8 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     on_exit = on_status = on_pid
 
-    def on_fds(self, value: str) -> Any:
-        return sorted(map(int, os.listdir("/proc/self/fd")))
+    def on_later(self, value: str) -> Any:
+        """503 until it is asked so often."""
+        _Server.asked += 1
+        return _Server.asked
 
     def on_env(self, value: str) -> Any:
         return dict(os.environ)
@@ -112,6 +115,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
+    asked = 0
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asked has gone."""
 
 
 def main() -> None:
