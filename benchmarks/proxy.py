@@ -8,9 +8,9 @@ installed is skipped, and named. `apt install nginx`; Caddy comes with the group
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -119,8 +119,6 @@ def client_proxy(name: str, url: str) -> ASGIApp:
 
 def served_by_uvicorn() -> ASGIApp:
     """What `uvicorn --factory` calls; the arguments behind `--` say which."""
-    import os
-
     name, url = os.environ["PROXY"].split()
     return Proxy(url) if name == OWN else client_proxy(name, url)
 
@@ -136,8 +134,6 @@ def running(
     command: list[str], port: int, env: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that listens."""
-    import os
-
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env={**os.environ, **(env or {})}
@@ -234,11 +230,11 @@ def memory(process: subprocess.Popen[bytes], name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-async def grown(process: subprocess.Popen[bytes], port: int, work: Any) -> float:
+def grown(process: subprocess.Popen[bytes], transfer: Any, port: int) -> float:
     """MiB by which the peak during a transfer exceeds what the idle process has."""
     before = memory(process, "VmRSS")
     Path(f"/proc/{process.pid}/clear_refs").write_text("5", "ascii")  # forgets the peak
-    await work(port, 1, WHOLE)
+    transfer(port, WHOLE)
     return (memory(process, "VmHWM") - before) / MIB
 
 
@@ -270,9 +266,9 @@ async def measured(rounds: int) -> dict[str, dict[str, float]]:
             # What each reaches of the direct way: below 1.
             direct = times["direct"]["median"]
             found[name] = {k: direct / one["median"] for k, one in times.items() if k != "direct"}
-        for name, work in (("down", down), ("up", up)):
+        for name, transfer in (("down", _down), ("up", _up)):
             found[f"MiB of memory, 1 GiB {name}"] = {
-                key: round(await grown(process, ports[key], work), 1)
+                key: round(grown(process, transfer, ports[key]), 1)
                 for key, process in processes.items()
                 if key in (OWN, "nginx", "Caddy")
             }

@@ -13,6 +13,7 @@ GROUPS = {
         "Mount Lifespan Dispatcher PreparedChange DispatchMiddleware LifespanMiddleware Table "
         "Resolution Refusal Split WSGIBridge"
     ),
+    "Other processes": "Proxy",
     "Layers": (
         "LimitMiddleware TimeoutMiddleware CheckMiddleware ContextMiddleware ContainMiddleware "
         "RedirectMiddleware CookiePathMiddleware LocationMiddleware ForwardedMiddleware Watchdog"
@@ -35,6 +36,7 @@ METHODS = {
     "Table": ("decide", "resolve", "apply", "check"),
     "TenantResolver": ("resolve", "invalidate", "invalidate_tenant", "normal"),
     "TenantApps": ("start", "evict", "pin", "unpin"),
+    "Proxy": ("switch",),
     "WSGIBridge": ("close",),
     "Matcher": ("matches",),
     "Explanation": ("as_dict",),

@@ -141,8 +141,7 @@ class Exchange:
         its answer may have come before."""
         connection, left = self._connection, self._request.length
         is_chunked, more, is_taken = left == CHUNKED, True, True
-        if self._body is None:
-            connection.allow(READ, None)  # the client may take its time
+        connection.allow(READ, None)  # the client may take its time
         while more:
             message = self._first or await self._receive()
             self._first = None

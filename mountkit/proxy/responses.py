@@ -37,6 +37,8 @@ HOP_BY_HOP: Final = frozenset(
         *(b"transfer-encoding", b"proxy-authenticate", b"proxy-authorization"),
     }
 )
+# What this module reads.
+_READ = frozenset((b"connection", b"content-length", b"transfer-encoding"))
 
 
 @dataclass(slots=True)
@@ -85,13 +87,12 @@ def read_head(data: bytes, method: str) -> tuple[Head, bytes] | None:
         raise ProxyError(502, f"The response begins with {first[:80]!r}.")
     headers = _headers(lines)
     is_old, status = match[1] == b"0", int(match[2])
-    lengths = [value for name, value in headers if name == b"content-length"]
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
-    framing = _framing(status, lengths, codings, method, is_old=is_old)
+    own = [pair for pair in headers if pair[0] in _READ]
+    named = named_by_connection(own)
+    framing = _framing(status, own, method, is_old=is_old)
     rest = data[end + 4 :]
     if rest and (method == "HEAD" or status in (204, 304)):
         raise ProxyError(502, "The response has a body that it must not have.")
-    named = named_by_connection(headers)
     is_kept = not is_old and framing != UNTIL_END and b"close" not in named
     kept = [pair for pair in headers if pair[0] not in HOP_BY_HOP and pair[0] not in named]
     return Head(status, headers, kept, framing, is_kept), rest
@@ -110,24 +111,25 @@ def _lines(head: bytes) -> list[bytes]:
 def _headers(lines: list[bytes]) -> Headers:
     headers: Headers = []
     for line in lines:
-        name, colon, value = line.partition(b":")
-        name = name.lower()
-        # No folded lines, and no space before a colon.
-        if not colon or not _is_name(name):
-            raise ProxyError(502, f"The response has the header {line[:80]!r}.")
-        headers.append((name, value.strip(b" \t")))
+        name, _, value = line.partition(b":")
+        headers.append((_name(name), value.strip(b" \t")))
+        if len(name) == len(line):
+            raise ProxyError(502, f"The response has the line {line[:80]!r}.")
     return headers
 
 
 @lru_cache(1000)
-def _is_name(name: bytes) -> bool:
-    return _NAME.fullmatch(name) is not None
+def _name(name: bytes) -> bytes:
+    """In lower case: no line is folded, and no space comes before the colon."""
+    if not _NAME.fullmatch(name):
+        raise ProxyError(502, f"The response has the header {name[:80]!r}.")
+    return name.lower()
 
 
-def _framing(
-    status: int, lengths: list[bytes], codings: list[bytes], method: str, *, is_old: bool
-) -> int:
+def _framing(status: int, own: Headers, method: str, *, is_old: bool) -> int:
     """RFC 9112, section 6.3."""
+    lengths = [value for name, value in own if name == b"content-length"]
+    codings = [value for name, value in own if name == b"transfer-encoding"]
     if len(lengths) + len(codings) > 1:
         raise ProxyError(502, "The response says more than once how long its body is.")
     if codings and (is_old or codings[0].lower() != b"chunked"):

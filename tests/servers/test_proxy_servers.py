@@ -772,7 +772,12 @@ def _send_all(peer: Peer, size: int) -> None:
 
 def test_a_client_may_take_its_time(uvicorn: Front) -> None:
     """The time until the head runs from the end of the body."""
-    with upstream(lambda peer: None) as up:
+
+    def script(peer: Peer) -> None:
+        peer.until(b"more")
+        peer.answer()
+
+    with upstream(script) as up:
         mounted(uvicorn, up.url, head_timeout=0.3)
         head = request("/old/x", method="POST", headers=[("Content-Length", "8")])
         with client(uvicorn.port, head + b"body") as peer:

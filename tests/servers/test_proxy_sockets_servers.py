@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import struct
@@ -16,11 +17,21 @@ from mountkit import Proxy
 from mountkit.proxy import sockets
 from tests.support import raw
 from tests.support.raw import handshake, websocket
+from tests.support.scopes import scope_of
 from tests.support.upstreams import Front, Peer, Script, answering, client, front, upstream
-from tests.support.waiting import wait_until
+from tests.support.waiting import until, wait_until
 
 SERVERS = ["uvicorn", "hypercorn", "granian"]
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The one that a proxy runs on."""
+    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -471,14 +482,11 @@ def test_nothing_happens(uvicorn: Front) -> None:
 
 def test_an_app_that_is_cancelled(uvicorn: Front) -> None:
     """As when its mount leaves: the upstream is told, and no task is left."""
-    import asyncio
-
     frames, tasks = [], []
 
     async def cancelling(scope: Any, receive: Any, send: Any) -> None:
         task = asyncio.ensure_future(proxy(scope, receive, send))
-        while not frames:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(frames))
         task.cancel()
         await asyncio.wait([task])
         tasks.extend(one for one in asyncio.all_tasks() if "_upwards" in repr(one))
@@ -529,3 +537,29 @@ def test_without_the_extra(uvicorn: Front, monkeypatch: pytest.MonkeyPatch, capl
         found = raw.ask(uvicorn.port, "/x")
         assert found is not None
         assert found.body == b"ok"
+
+
+async def test_a_message_after_the_upstream_has_closed() -> None:
+    """Is dropped: the client is being told."""
+    sent, is_late = [], asyncio.Event()
+
+    async def receive() -> Any:
+        if not sent:
+            sent.append({"type": "connecting"})
+            return {"type": "websocket.connect"}
+        await until(lambda: len(sent) > 2)
+        asyncio.get_running_loop().call_later(0.01, is_late.set)
+        return {"type": "websocket.receive", "text": "late"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if message["type"] == "websocket.send":
+            await is_late.wait()
+
+    scope = {**scope_of("/x", host="a.com", type="websocket"), "raw_path": b"/x"}
+    with upstream(accepting(frame(1, b"x") + closing(4001))) as up:
+        await Proxy(up.url)(scope, receive, send)
+    assert sent[2:] == [
+        {"type": "websocket.send", "text": "x"},
+        {"type": "websocket.close", "code": 4001, "reason": ""},
+    ]

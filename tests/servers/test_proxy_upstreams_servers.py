@@ -18,10 +18,21 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mountkit import Dispatcher, Mount, MountkitError, Proxy, running
 from mountkit.proxy import upstreams
+from mountkit.proxy.connections import READ, connect, default_context
+from mountkit.proxy.errors import ProxyError
+from mountkit.proxy.targets import Target
 from tests.support.raw import Response, ask, ask_h2, request
 from tests.support.scopes import scope_of
 from tests.support.upstreams import Front, Peer, answering, client, front, upstream
 from tests.support.waiting import until, wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The one that a proxy runs on."""
+    return "asyncio"
 
 
 @pytest.fixture(scope="module")
@@ -315,8 +326,11 @@ def test_a_client_that_is_gone_while_it_is_sent_again(uvicorn: Front, certificat
     def second(peer: Peer) -> None:
         is_again.set()
         assert has_left.wait(30)
-        peer.socket = server.wrap_socket(peer.socket, server_side=True)
-        rest.append(peer.rest())
+        data = b""
+        with contextlib.suppress(OSError):  # it may be closed in the handshake
+            peer.socket = server.wrap_socket(peer.socket, server_side=True)
+            data = peer.rest()
+        rest.append(data)
 
     with upstream(first, second) as up:
         url = up.url.replace("http://127.0.0.1", "https://localhost")
@@ -328,3 +342,105 @@ def test_a_client_that_is_gone_while_it_is_sent_again(uvicorn: Front, certificat
             assert uvicorn.ended(2) is None
         wait_until(lambda: bool(rest))
         assert rest == [b""]
+
+
+async def test_a_connection_that_is_closed_takes_nothing() -> None:
+    with upstream(waiting) as up:
+        connection = await connect(Target.parse(up.url), 5, None)
+        connection.close()
+        with pytest.raises(ProxyError, match="has closed the connection"):
+            await connection.write(b"x")
+
+
+async def test_a_deadline_that_was_moved() -> None:
+    """The last one counts."""
+    with upstream(waiting) as up:
+        connection = await connect(Target.parse(up.url), 5, None)
+        connection.allow(READ, 0.01)
+        connection.allow(READ, 0.1)
+        start = asyncio.get_running_loop().time()
+        with pytest.raises(ProxyError, match="took too long"):
+            await connection.read()
+        assert asyncio.get_running_loop().time() - start > 0.05
+
+
+def test_certificates_are_read_once() -> None:
+    assert default_context() is default_context()
+
+
+async def test_a_connection_that_is_given_up() -> None:
+    """Does not count as in flight."""
+    with upstream(waiting) as up:
+        proxy = Proxy(up.url.replace("http:", "https:"))
+        task = asyncio.create_task(call(proxy))
+        await until(lambda: bool(up.peers))
+        task.cancel()
+        await asyncio.wait([task])
+        assert proxy.upstreams[0].in_flight == 0
+
+
+async def test_an_upstream_that_takes_no_more_of_a_body() -> None:
+    """What it has answered is sent on all the same."""
+    asked, parts = asyncio.Event(), []
+
+    def script(peer: Peer) -> None:
+        peer.until(b"body")
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello")
+
+    async def receive() -> Message:
+        if parts:
+            await asyncio.sleep(0)
+            asked.set()
+        elif asked.is_set():
+            raise AssertionError
+        else:
+            parts.append(b"")
+            return {"type": "http.request", "body": b"body", "more_body": True}
+        await until(lambda: len(parts) > 1)
+        parts.append(b"")
+        if len(parts) > 4:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": b"more", "more_body": True}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            parts.append(message["body"])
+            await until(lambda: len(parts) > 4)
+
+    headers = [(b"host", b"a"), (b"transfer-encoding", b"chunked")]
+    scope = {**scope_of("/x", method="POST"), "raw_path": b"/x", "headers": headers}
+    with upstream(script) as up, pytest.raises(ProxyError, match="before the body"):
+        await Proxy(up.url)(scope, receive, send)
+    assert b"hello" in parts
+
+
+async def test_a_probe_that_says_the_same() -> None:
+    with upstream(answering()) as up:
+        [one] = Proxy(up.url).upstreams
+        for _ in range(2):
+            await one.check("/", "a.com")
+            assert one.is_up
+
+
+async def test_a_head_before_its_body() -> None:
+    """Is sent on at once."""
+    has_head, types = threading.Event(), []
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+        assert has_head.wait(30)
+        peer.send(b"ok")
+
+    async def send(message: Message) -> None:
+        types.append(message["type"])
+        has_head.set()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    scope = {**scope_of("/x", host="a.com"), "raw_path": b"/x"}
+    with upstream(script) as up:
+        await Proxy(up.url)(scope, receive, send)
+    assert types == ["http.response.start", "http.response.body"]
