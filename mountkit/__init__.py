@@ -17,7 +17,6 @@ from mountkit.exceptions import (
     PatternError,
     ResolutionError,
 )
-from mountkit.lifespans.middleware import LifespanMiddleware
 from mountkit.lifespans.options import Lifespan
 from mountkit.matching.accept import Accept
 from mountkit.matching.conditions import (
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from mountkit.inspection.alone import only
     from mountkit.inspection.audits import check
     from mountkit.inspection.explanations import Candidate, Explanation, explain
+    from mountkit.lifespans.middleware import LifespanMiddleware
     from mountkit.lifespans.probes import Liveness, Readiness
     from mountkit.lifespans.protocol import running
     from mountkit.lifespans.runs import Health
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from mountkit.middleware.errors import ContainMiddleware
     from mountkit.middleware.forwarded import ForwardedMiddleware
     from mountkit.middleware.limits import LimitMiddleware
+    from mountkit.middleware.meters import MeterMiddleware
     from mountkit.middleware.redirects import LocationMiddleware, RedirectMiddleware
     from mountkit.middleware.timeouts import TimeoutMiddleware
     from mountkit.middleware.watchdogs import Watchdog
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from mountkit.serving.access import AccessFilter
     from mountkit.serving.changes import PreparedChange
     from mountkit.serving.splits import Split
+    from mountkit.status.app import Status
+    from mountkit.status.metrics import Metrics
     from mountkit.tenants.apps import TenantApps
     from mountkit.tenants.middleware import TenantMiddleware
     from mountkit.tenants.resolvers import TenantResolver
@@ -93,7 +96,9 @@ __all__ = [
     "Liveness",
     "LocationMiddleware",
     "Matcher",
+    "MeterMiddleware",
     "Method",
+    "Metrics",
     "Mount",
     "MountkitError",
     "OpenAPI",
@@ -110,6 +115,7 @@ __all__ = [
     "Scheme",
     "ScopeType",
     "Split",
+    "Status",
     "Table",
     "TenantApps",
     "TenantMiddleware",
@@ -138,9 +144,12 @@ _MODULES = {
     "Finding": "matching.findings",
     "ForwardedMiddleware": "middleware.forwarded",
     "Health": "lifespans.runs",
+    "LifespanMiddleware": "lifespans.middleware",
     "LimitMiddleware": "middleware.limits",
     "Liveness": "lifespans.probes",
     "LocationMiddleware": "middleware.redirects",
+    "MeterMiddleware": "middleware.meters",
+    "Metrics": "status.metrics",
     "OpenAPI": "openapi.pages",
     "PreparedChange": "serving.changes",
     "Process": "processes.processes",
@@ -148,6 +157,7 @@ _MODULES = {
     "Readiness": "lifespans.probes",
     "RedirectMiddleware": "middleware.redirects",
     "Split": "serving.splits",
+    "Status": "status.app",
     "TenantApps": "tenants.apps",
     "TenantMiddleware": "tenants.middleware",
     "TenantResolver": "tenants.resolvers",

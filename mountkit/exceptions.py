@@ -6,6 +6,8 @@ Every message gives the value, the reason and the fix. To add an error, derive i
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class MountkitError(Exception):
     """The base of every error of mountkit's own."""
@@ -58,3 +60,13 @@ def shown(value: object) -> str:
         return repr(value)
     except BaseException:
         return f"<{type(value).__module__}.{type(value).__qualname__} object>"
+
+
+def several(errors: Collection[LifespanError]) -> LifespanError:
+    """Several failures as one, each told once."""
+    messages = dict.fromkeys(map(str, errors))
+    if len(messages) == 1:
+        return next(iter(errors))
+    error = LifespanError("\n".join(messages))
+    error.__cause__ = ExceptionGroup("The failures one by one", [*errors])
+    return error

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from functools import partial
 from traceback import walk_tb
+from types import CodeType
 from typing import Any, NoReturn, TypeVar
 
 import anyio
@@ -17,6 +18,9 @@ T = TypeVar("T")
 
 #: After how many of very many things work in steps lets other tasks run: about a millisecond.
 STRIDE = 250
+#: Functions whose frames are on the stack while a mounted app runs, and which of their local
+#: variables is the mount, for the watchdog. What serves mounts registers itself.
+SERVING: dict[CodeType, str] = {}
 
 # Python 3.11 finds the running loop by a system call: it is remembered for each thread. A thread's
 # loop has no current task unless it is running.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from tests.support import commands
 from tests.support.clients import ClientFactory
 
 
@@ -19,6 +21,13 @@ def levels_of_loggers() -> None:
     logging.getLogger().setLevel(logging.WARNING)
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("mountkit")]:
         logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def servers_of_commands() -> Iterator[None]:
+    """They end with the tests: a worker that ends late is killed before its coverage is saved."""
+    yield
+    commands.stop()
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,11 @@ def imports(text: str) -> Iterator[str]:
             yield from (f"{'.' * node.level}{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
+def imports_of(module: str) -> list[str]:
+    return [*imports((TESTS / module).read_text("utf-8"))]
+
+
 def is_a_test(name: str) -> bool:
     """Whether a name is that of a test module, of one of its names, or relative."""
     return name.startswith(("test_", ".")) or (name.startswith("tests.") and ".test_" in name)
@@ -29,7 +35,7 @@ def is_a_test(name: str) -> bool:
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_imports_a_test(module: str) -> None:
     """What tests share is in `tests/support`, or in a module of their folder that is not a test."""
-    assert [name for name in imports((TESTS / module).read_text("utf-8")) if is_a_test(name)] == []
+    assert [name for name in imports_of(module) if is_a_test(name)] == []
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -38,8 +44,7 @@ def test_servers_are_started_in_their_folders(module: str) -> None:
     if module.startswith(("servers/", "examples/", "matrix/", "support/")):
         return
     starters = ("tests.support.servers.", "tests.support.saas.", "tests.support.postgresql.")
-    found = imports((TESTS / module).read_text("utf-8"))
-    assert [name for name in found if f"{name}.".startswith(starters)] == []
+    assert [name for name in imports_of(module) if f"{name}.".startswith(starters)] == []
 
 
 @pytest.mark.parametrize(

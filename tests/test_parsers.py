@@ -85,7 +85,7 @@ DATA = st.lists(PIECES | st.binary(max_size=3), max_size=12).map(b"".join) | st.
 
 
 @pytest.mark.parametrize("name", PARSERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=DATA)
 @example(data=b"")
 def test_whatever_it_is_given(name: str, data: bytes) -> None:

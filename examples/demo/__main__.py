@@ -3,56 +3,41 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import errno
-import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
+from pathlib import Path
 
-import uvicorn
+from mountkit.cli import main as mountkit
 
+SITE = Path(__file__).with_name("mountkit.toml")
 PLACES = (
     ("Start page", "http://localhost:{port}/"),
     ("Django admin", "http://localhost:{port}/django/admin/   (user demo, password demo)"),
     ("FastAPI docs", "http://localhost:{port}/fastapi/docs"),
     ("Tenants", "http://acme.localhost:{port}/   http://globex.localhost:{port}/"),
+    ("Status page", "http://localhost:{status}/"),
 )
 
 
-class Server(uvicorn.Server):
-    """Says where to look, once there is something to see."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started and sockets:
-            port = sockets[0].getsockname()[1]
-            places = [f"  {name:<14}{urls.format(port=port)}" for name, urls in PLACES]
-            print("", *places, "  Ctrl-C stops it.", "", sep="\n", flush=True)
+def free_port() -> int:
+    """One that is free at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
 
 
 def serve(port: int) -> int:
-    try:
-        listener = socket.create_server(("127.0.0.1", port))
-    except OSError as exc:
-        if exc.errno != errno.EADDRINUSE:
-            raise
-        print(
-            f"Port {port} is taken by another program; choose one, or 0 for any that is free: "
-            "scripts/demo --port 0",
-            file=sys.stderr,
-        )
-        return 1
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
+    port = port or free_port()
+    status = free_port()
+    places = [f"  {name:<14}{urls.format(port=port, status=status)}" for name, urls in PLACES]
+    print("", *places, "  Ctrl-C stops it.", "", sep="\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="mountkit-demo-") as directory:
         os.environ["DEMO_DATABASE"] = os.path.join(directory, "notes.sqlite3")
-        # Pages that are open in a browser do not keep it waiting.
-        server = Server(uvicorn.Config("examples.demo.main:app", timeout_graceful_shutdown=2))
-        with contextlib.suppress(KeyboardInterrupt):  # raised by uvicorn when all is shut down
-            server.run(sockets=[listener])
-    return 0 if server.started else 3
+        os.environ |= {"DEMO_PORT": str(port), "DEMO_STATUS_PORT": str(status)}
+        return mountkit(["serve", str(SITE)])
 
 
 def main() -> int:

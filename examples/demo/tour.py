@@ -223,7 +223,7 @@ def served() -> Iterator[str]:
         try:
             for line in server.stdout:
                 log.append(line)
-                found = re.search(r"Start page +(http://[^/]+)", line)
+                found = re.search(r"Serving on (http://[^ ]+)", line)
                 if found is not None:
                     yield found[1]
                     break

@@ -1,8 +1,8 @@
-"""The command line: `mountkit routes`, `explain`, `check` and `request`.
+"""The command line: `mountkit routes`, `explain`, `check`, `request`, `serve` and others.
 
 `config.finding` finds the app that is meant. `trees` is what `routes` shows, `requests` sends what
-`request` sends, `printing` lays out tables, and `commands` puts them together. rich and shtab are
-optional: colours, and completion in a shell.
+`request` sends, `serving` reads the options of `serve`, `printing` lays out tables, and `commands`
+puts them together. rich and shtab are optional: colours, and completion in a shell.
 
 May import: everything of mountkit. Nothing imports this.
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import anyio
 
+from mountkit.cli.finding import find
 from mountkit.cli.printing import Column, Printer, Row, use_what_can_be_shown
 from mountkit.cli.requests import ask
+from mountkit.cli.serving import add_serve, serve
 from mountkit.cli.trees import count_mounts, print_tree, tree_of
+from mountkit.config.drafting import draft, find_mounts
 from mountkit.config.failures import UserError, text_of
-from mountkit.config.finding import Found, find_app
+from mountkit.config.finding import Found
+from mountkit.config.problems import ConfigError
+from mountkit.config.sources import FILE
 from mountkit.exceptions import MountkitError
+from mountkit.export.names import ASSUMPTIONS, Options, read_listen
+from mountkit.export.routers import ROUTERS, export
 from mountkit.inspection.audits import check
 from mountkit.inspection.explanations import (
     Candidate,
@@ -52,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         options = _options(argv)
-        found = find_app(options.app, is_factory=options.factory)
+        if options.command in _ALONE:
+            return _ALONE[options.command](options)
+        found = find(options.app, is_factory=options.factory)
         if found.file:
             print(f"mountkit: {found.name}, found in {found.file}", file=sys.stderr)
         if options.command != "request" and not has_mounts(found.app):
@@ -61,6 +72,11 @@ def _run(argv: Sequence[str] | None) -> int:
                 "mount an app in it, or name another."
             )
         return _COMMANDS[options.command](found, options)
+    except ConfigError as exc:
+        number = len(exc.problems)
+        summary = f"mountkit: {number} problem{'s' * (number > 1)} found; mend the file."
+        print(exc.traceback, exc, "\n", summary, sep="", file=sys.stderr)
+        return 2
     except UserError as exc:
         print(text_of(exc.error), f"mountkit: {exc}", sep="", file=sys.stderr)
         return 2
@@ -86,7 +102,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     if options.command is None:
         parser.error("a command is missing; write e.g. mountkit routes main:app")
     url = getattr(options, "url", "/")
-    if options.app is None and not url.startswith("/") and "://" not in url:
+    if getattr(options, "app", "") is None and not url.startswith("/") and "://" not in url:
         raise MountkitError(
             f"The URL is missing; write mountkit {options.command} {url} http://localhost/path."
         )
@@ -105,20 +121,35 @@ def _parser() -> argparse.ArgumentParser:
         ("explain", "say which mount takes a request, what its app sees, and why no other"),
         ("check", "report mounts that hide others, overlap, or cannot work; exit 1 if any"),
         ("request", "send a request to the app in this process, and show what comes back"),
+        ("export", "print the mounts as the configuration of a router that decides as they do"),
     ):
         command = commands.add_parser(name, help=help_text, description=help_text)
         add = command.add_argument
+        if name == "export":
+            add("router", choices=sorted(ROUTERS), help="which one")
         app = add(
-            "app", nargs="?", help="module:attribute, a module or a file; else it is looked for"
+            "app",
+            nargs="?",
+            help="module:attribute, a module or a file, also mountkit.toml; else it is looked for",
         )
         app.complete = {"bash": "_shtab_compgen_files", "zsh": "_files"}  # type: ignore[attr-defined]
         add("--factory", action="store_true", help="call the attribute first")
+        if name == "export":
+            _add_export(add)
+            continue
         add("--root-path", default="", help="as the server's --root-path")
         add("--json", action="store_true", help="for machines")
         if name == "routes":
             add("--depth", type=_count, default=99, help="how many levels of mounts; default: all")
         if name in ("explain", "request"):
             _add_request(add, is_sent=name == "request")
+    add_serve(commands)
+    help_text = "write a first mountkit.toml from what is found in a folder"
+    commands.add_parser("init", help=help_text, description=help_text).add_argument(
+        "folder", nargs="?", default=".", help="default: the current one"
+    )
+    help_text = "print the JSON Schema of mountkit.toml, for editors"
+    commands.add_parser("schema", help=help_text, description=help_text)
     return parser
 
 
@@ -136,6 +167,16 @@ def _add_request(add: Callable[..., Any], *, is_sent: bool) -> None:
     add("--max-time", type=float, default=5.0, help=seconds)
     add("--max-bytes", type=_count, default=65536, help="how much of the body is read")
     add("--trio", action="store_true", help="run the app on trio, not on asyncio")
+
+
+def _add_export(add: Callable[..., Any]) -> None:
+    several: Any = {"action": "append", "default": []}
+    help_text = "where a mount is, by path, name or host and path; http://… for all; @FILE"
+    add("--upstream", metavar="MOUNT=URL", help=help_text, **several)
+    add("--listen", default=":8080", help="where the router listens; default: :8080")
+    help_text = "what is taken to be true of all requests; may be repeated"
+    add("--assume", choices=ASSUMPTIONS, help=help_text, **several)
+    add("--gateway", default="mountkit", help="the name of the Gateway, for gateway-api")
 
 
 def _count(text: str) -> int:
@@ -314,5 +355,52 @@ def _data(text: str | None) -> bytes | None:
         raise MountkitError(f"Data {text!r} cannot be read: {exc.strerror}; name a file.") from exc
 
 
-_AIMS = {"routes": "print", "explain": "explain", "check": "check"}
-_COMMANDS = {"routes": _routes, "explain": _explain, "check": _check, "request": _request}
+def _init(options: argparse.Namespace) -> int:
+    folder = Path(options.folder)
+    path = folder / FILE
+    if not folder.is_dir():
+        raise MountkitError(f"Folder {options.folder!r} does not exist; name another.")
+    mounts = find_mounts(folder)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(draft(mounts))
+    except FileExistsError:
+        raise MountkitError(f"{str(path)!r} exists; edit it, or remove it first.") from None
+    except OSError as exc:
+        reason = f"{str(path)!r} cannot be written: {exc.strerror}; name another folder."
+        raise MountkitError(reason) from None
+    printer = Printer()
+    rows = [Row((one.prefix or "default", one.framework or "files", one.where)) for one in mounts]
+    if rows:
+        columns = [Column("path", "never"), Column("what", "never"), Column("where", "between")]
+        printer.table(columns, rows)
+    what = f"{len(rows)} found" if rows else "no app found"
+    printer.line(f"{path} is written: {what}. Serve it with mountkit serve.")
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from mountkit.config.schema import schema  # it needs pydantic
+
+    print(json.dumps(schema(), indent=2))
+    return 0
+
+
+def _export(found: Found, options: argparse.Namespace) -> int:
+    host, port = read_listen(options.listen)
+    assumed = frozenset(options.assume)
+    how = Options(found.name, host, port, assumed, options.gateway)
+    print(export(found.app, options.router, options.upstream, how), end="")
+    return 0
+
+
+_AIMS = {"routes": "print", "explain": "explain", "check": "check", "export": "export"}
+_COMMANDS = {
+    "routes": _routes,
+    "explain": _explain,
+    "check": _check,
+    "request": _request,
+    "export": _export,
+}
+#: Those that look at no app.
+_ALONE = {"serve": serve, "init": _init, "schema": _schema}

@@ -25,12 +25,13 @@ from mountkit.exceptions import InterfaceError, MountkitError, shown
 from mountkit.inspection.layers import describe, has_mounts
 from mountkit.wsgi.detection import recognise
 
-_APPS = ("app", "api", "application", "asgi", "wsgi")
-_FACTORIES = ("create_app", "make_app", "get_app", "build_app", "get_application")
+#: Usual names of apps, and of what makes them.
+APPS = ("app", "api", "application", "asgi", "wsgi")
+FACTORIES = ("create_app", "make_app", "get_app", "build_app", "get_application")
 _FILES = ("main.py", "app.py", "api.py", "asgi.py", "wsgi.py")
 _FOLDERS = (".", "app", "src", "src/app")
 # Other files are only imported if they look like it.
-_MAKES_APP = re.compile(rf"^({'|'.join(_APPS)})\s*(:.*)?=|^def ({'|'.join(_FACTORIES)})\(", re.M)
+_MAKES_APP = re.compile(rf"^({'|'.join(APPS)})\s*(:.*)?=|^def ({'|'.join(FACTORIES)})\(", re.M)
 
 
 class Found(NamedTuple):
@@ -176,30 +177,58 @@ def _in_module(module: ModuleType, attribute: str, is_factory: bool, file: str) 
         app = getattr(module, name)
         found = Found(app, f"{module.__name__}:{name}", os.path.relpath(file))
     else:
-        app = module
-        for name in attribute.split("."):
-            if not hasattr(app, name):
-                others = _names_of_apps(module)
-                fix = f"it has {', '.join(others)}" if others else "it has no app with mounts"
-                raise MountkitError(f"Module {module.__name__!r} has no {attribute!r}; {fix}.")
-            app = getattr(app, name)
-        found = Found(app, f"{module.__name__}:{attribute}")
+        found = Found(_attribute(module, attribute), f"{module.__name__}:{attribute}")
     if is_factory:
         found = found._replace(app=_made(found.app, found.name))
-    reason = _why_not(found.app, found.name.partition(":")[2], is_made=is_factory)
+    reason = reason_against(found.app, found.name, is_made=is_factory)
     if reason:
         raise MountkitError(f"{found.name!r} {reason}.")
     return found
 
 
+def _attribute(module: ModuleType, attribute: str) -> Any:
+    value: Any = module
+    for name in attribute.split("."):
+        if not hasattr(value, name):
+            others = _names_of_apps(module)
+            fix = f"it has {', '.join(others)}" if others else "it has no app with mounts"
+            raise MountkitError(f"Module {module.__name__!r} has no {attribute!r}; {fix}.")
+        value = getattr(value, name)
+    return value
+
+
+def imported(target: str, folder: Path) -> Any:
+    """What a name means, whatever it is.
+
+    Args:
+        target: `module:attribute`, or the path of a file, a colon and the attribute.
+        folder: where modules are looked for, before the current one.
+
+    Raises:
+        UserError: the user's module has raised.
+        MountkitError: there is no such module, file or attribute.
+    """
+    name, attribute = _divided(target)
+    if not attribute:
+        example = f"{target or 'package.module'}:app"
+        raise MountkitError(f"{target!r} lacks an attribute; write {example!r}.")
+    if not name.endswith(".py"):
+        if name.startswith("."):
+            raise MountkitError(f"Module {name!r} is relative; write its whole name.")
+        return _attribute(_import(name, folder), attribute)
+    if not Path(name).is_file():
+        raise MountkitError(f"File {os.path.relpath(name)!r} does not exist; name another.")
+    return _attribute(_import_file(Path(name)), attribute)
+
+
 def _discovered(module: ModuleType, is_factory: bool) -> str:
     """The name of a module's app, or of its factory."""
-    factories = [name for name in _FACTORIES if callable(getattr(module, name, None))]
+    factories = [name for name in FACTORIES if callable(getattr(module, name, None))]
     if is_factory and factories:
         return factories[0]
     names = _names_of_apps(module)
     names = [name for name in names if has_mounts(getattr(module, name))] or names
-    usual = [name for name in _APPS if name in names]
+    usual = [name for name in APPS if name in names]
     if usual or len(names) == 1:
         return (usual or names)[0]
     if names:
@@ -218,7 +247,7 @@ def _names_of_apps(module: ModuleType) -> Sequence[str]:
     for name, value in vars(module).items():
         with suppress(Exception):  # Flask's `request` raises outside of a request
             is_app = not name.startswith("_") and not _why_not(value, name)
-            if is_app and (name in _APPS or has_mounts(value)):
+            if is_app and (name in APPS or has_mounts(value)):
                 names.append(name)
     return names
 
@@ -243,6 +272,16 @@ def _needed(function: Any) -> list[str]:
         return []
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [one.name for one in parameters if one.default is one.empty and one.kind not in variadic]
+
+
+def reason_against(value: Any, target: str, *, is_made: bool = False) -> str:
+    """Why what a name means is no app, and what to write; `""` if it is one.
+
+    Args:
+        target: the name, `module:attribute`.
+        is_made: a factory has made it.
+    """
+    return _why_not(value, target.rpartition(":")[2], is_made=is_made)
 
 
 def _why_not(value: Any, name: str, *, is_made: bool = False) -> str:

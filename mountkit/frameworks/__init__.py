@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from inspect import ismemberdescriptor
-from pkgutil import iter_modules
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 #: The conventions that only a framework asks for; see `mountkit.serving.scopes.Convention`.
@@ -214,6 +213,8 @@ def unless_told(told: Callable[[Any], str | None], text: str) -> Callable[[Any, 
 @cache
 def all_frameworks() -> tuple[Framework, ...]:
     """The frameworks that have a file here, in the order of the files."""
+    from pkgutil import iter_modules
+
     files = [import_module(file.name) for file in iter_modules(__path__, f"{__name__}.")]
     values = (value for file in files for value in vars(file).values())
     return tuple(value for value in values if isinstance(value, Framework))
@@ -314,6 +315,26 @@ def route_of(scope: Mapping[str, Any]) -> Any:
     """The route that served this scope, or `None` if the app does not show it."""
     answers = (one.route_of(scope) for one in _with("route_of") if one.route_of)
     return next(filter(None, answers), scope.get("route"))
+
+
+def route_below(scope: Mapping[str, Any], own_root: str) -> str | None:
+    """The template of the route that served this scope, below the app; `None` if the app does not
+    show it (Django).
+
+    Args:
+        own_root: the `root_path` of the scope before the app was called.
+    """
+    route = route_of(scope)
+    path_format = getattr(route, "path_format", None)
+    if not isinstance(path_format, str):
+        return None
+    grown: str = scope.get("root_path", "")
+    # Starlette's own mounts below the app grow its root_path in place. A mount that is itself the
+    # last route has its prefix in both.
+    inner = grown[len(own_root) :] if grown.startswith(own_root) else ""
+    if inner and hasattr(route, "app") and path_format.endswith("/{path}"):
+        inner = ""
+    return inner + path_format
 
 
 def wsgi_route_of(environ: Mapping[str, Any]) -> WSGIRoute | None:

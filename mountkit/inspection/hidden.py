@@ -18,13 +18,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from mountkit.exceptions import PatternError
-from mountkit.inspection.layers import (
-    Layer,
-    chain_of,
-    describe,
-    layers_in,
-    target_of,
-)
+from mountkit.inspection.layers import Layer, chain_of, describe, layers_in, target_of
 from mountkit.matching.conditions import ScopeType
 from mountkit.matching.decisions import Refusal
 from mountkit.matching.findings import Finding, listed, shown

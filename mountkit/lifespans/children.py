@@ -23,6 +23,8 @@ _OF_A_DISPATCHER = (
     " of what it is mounted in. Turn on that of the server or of the test client; where "
     "another app is above, write there"
 )
+_NEVER = -math.inf
+_NO_RUNS: dict[Any, Run] = {}  # most apps have one server; never written to
 _lock = threading.Lock()  # servers may run in several threads
 
 
@@ -60,11 +62,11 @@ class Child:
     state: dict[str, Any] = field(default_factory=dict)
     is_part: bool = False
     run: Run = field(init=False)
-    others: dict[int | None, Run] = field(default_factory=dict)
-    _runs: dict[Register, Run] = field(default_factory=dict)
+    others: dict[int | None, Run] = field(default_factory=lambda: _NO_RUNS)
+    _runs: dict[Register, Run] = field(default_factory=lambda: _NO_RUNS)
 
     def __post_init__(self) -> None:
-        self.run = Run(self.app, retry_at=-math.inf if self.has_lifespan else None)
+        self.run = Run(self.app, retry_at=_NEVER if self.has_lifespan else None)
 
     def warn(self, runner: Any = None) -> None:
         """Say that it is served and was never started, which the `retry_at` of a new run shows;

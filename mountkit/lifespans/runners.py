@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.lowlevel import current_token
 from starlette.types import Message, Receive, Scope, Send
 
-from mountkit.exceptions import LifespanError, MountkitError, spelled
+from mountkit.exceptions import LifespanError, MountkitError, several, spelled
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.registers import Job
 from mountkit.lifespans.runs import Health
-from mountkit.lifespans.supervisors import Supervisor, several
 from mountkit.logs import lifespan as logger
 from mountkit.tasks import guarded
+
+if TYPE_CHECKING:
+    from mountkit.lifespans.supervisors import Supervisor
 
 _USUAL = Timeouts()
 _STOPPED = "lifespan.shutdown.complete"
 
 
-@dataclass(slots=True)
 class _Outcome:
     """What comes of one server's lifespan: the last message to it, and what is raised then."""
 
@@ -83,6 +84,8 @@ class LifespanRunner:
             Exception: what the wrapped app raised, as if nothing stood before it; what `prepare`
                 or the server's own functions raised.
         """
+        from mountkit.lifespans.supervisors import Supervisor  # when a server starts
+
         await receive()
         outcome = _Outcome()
         is_answered = False
@@ -181,7 +184,7 @@ class LifespanRunner:
             LifespanError: an app did not start.
             MountkitError: a server in another event loop runs this too.
         """
-        done = list[Supervisor]()
+        done: list[Supervisor] = []
         try:
             while pending := [one for one in self.supervisors if one not in done]:
                 if self._reachable() != self.supervisors:

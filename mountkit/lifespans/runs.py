@@ -134,6 +134,7 @@ class Run:
         starting: around its first start.
         told: what was logged with a traceback while it is not up.
         retries: the further starts of an isolated app.
+        restarts: how many of them there were.
     """
 
     app: Any
@@ -148,6 +149,7 @@ class Run:
     starting: anyio.CancelScope | None = None
     told: object = None
     retries: Job | None = None
+    restarts: int = 0
     _changed: anyio.Event | None = None  # made by the first that waits
 
     @property
@@ -172,6 +174,8 @@ class Run:
                 f"Event {event!r} cannot happen in the state {self.phase!r} of a run; possible: "
                 f"{', '.join(events) or 'none'}."
             )
+        if self.phase == "isolated" and event != "stop":
+            self.restarts += 1
         self.phase = events[event]
         if self.status != status:
             self.since = time.time()

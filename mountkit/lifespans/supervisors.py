@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 
@@ -19,7 +19,7 @@ import anyio.abc
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 from starlette.types import Scope
 
-from mountkit.exceptions import LifespanError, measured, spelled
+from mountkit.exceptions import LifespanError, measured, several, spelled
 from mountkit.lifespans.children import Child
 from mountkit.lifespans.options import Timeouts
 from mountkit.lifespans.protocol import LifespanTask
@@ -369,16 +369,6 @@ class Supervisor:
             if not number % STRIDE:
                 await cancel_shielded_checkpoint()
         return errors
-
-
-def several(errors: Collection[LifespanError]) -> LifespanError:
-    """Several failures as one, each told once."""
-    messages = dict.fromkeys(map(str, errors))
-    if len(messages) == 1:
-        return next(iter(errors))
-    error = LifespanError("\n".join(messages))
-    error.__cause__ = ExceptionGroup("The failures one by one", [*errors])
-    return error
 
 
 async def _logged(stop: Awaitable[None]) -> None:

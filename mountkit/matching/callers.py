@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import starlette
 
@@ -12,8 +15,23 @@ _PACKAGE = os.path.dirname(os.path.dirname(__file__))
 _OWN_FILES = (_PACKAGE + os.sep, os.path.dirname(starlette.__file__) + os.sep)
 
 
+_PLACE: ContextVar[str] = ContextVar("mountkit.place", default="")
+
+
+@contextmanager
+def written_at(where: str) -> Iterator[None]:
+    """What is made here is written at `file:line`, in a file that is no code."""
+    token = _PLACE.set(where)
+    try:
+        yield
+    finally:
+        _PLACE.reset(token)
+
+
 def call_site() -> str:
     """`file:line` of the nearest caller outside of mountkit and Starlette."""
+    if place := _PLACE.get():
+        return place
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_FILES):
         frame = frame.f_back

@@ -54,17 +54,18 @@ class _Value(Valued):
 
     def matches(self, scope: Scope) -> bool:
         values = self.values(scope)
-        wanted = self.wanted
         if values is None:
             return False
-        if isinstance(wanted, bool):
-            return bool(values) is wanted
-        if not values or any(value != values[0] for value in values):
-            return False
-        if isinstance(wanted, str):
-            return values[0] == wanted
+        if isinstance(self.wanted, bool):
+            return bool(values) is self.wanted
+        return len({*values}) == 1 and self._fits(values[0])
+
+    def _fits(self, value: str) -> bool:
+        wanted = self.wanted
+        if not isinstance(wanted, re.Pattern):
+            return value == wanted
         # A pattern of the user's own may take long for a long value, and blocks everything else.
-        return len(values[0]) <= MAX_VALUE_LENGTH and wanted.fullmatch(values[0]) is not None
+        return len(value) <= MAX_VALUE_LENGTH and wanted.fullmatch(value) is not None
 
     def _key(self) -> tuple[object, ...]:
         return (self.name,) if self.wanted is True else (self.name, self.wanted)
@@ -95,23 +96,22 @@ class Header(_Value):
     def matches(self, scope: Scope) -> bool:
         # As for every value, but in one loop and without lists: headers decide often.
         name, wanted, headers = self.raw_name, self.wanted, scope["headers"]
-        if wanted.__class__ is re.Pattern or len(headers) > MAX_HEADERS:
-            return super().matches(scope)
-        is_there = False
+        if len(headers) > MAX_HEADERS:
+            return False
+        found = None
         for given, value in headers:
             if given == name:
-                if wanted.__class__ is bool:
+                if found is not None and value != found:
                     return wanted is True
-                if value != self.raw_wanted:
-                    return False
-                is_there = True
-        return is_there or wanted is False
+                found = value
+        if found is None or wanted.__class__ is bool:
+            return (found is not None) is wanted
+        return self._fits(found.decode("latin-1"))
 
     def values(self, scope: Scope) -> list[str] | None:
-        if len(scope["headers"]) > MAX_HEADERS:
-            return None
-        wanted = self.raw_name
-        return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+        wanted, headers = self.raw_name, scope["headers"]
+        is_read = len(headers) <= MAX_HEADERS
+        return [v.decode("latin-1") for k, v in headers if k == wanted] if is_read else None
 
 
 class Cookie(_Value):

@@ -77,7 +77,7 @@ class Entries(Generic[M]):
     ) -> None:
         """Change the table in one step, at a cost that grows with the change alone.
 
-        Nothing in it awaits, so that a request is decided before it or after it.
+        It never awaits, so every request is decided either before it or after it.
 
         Args:
             add: are declared after those that are there.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from urllib.parse import quote
 
 from mountkit.matching.callers import warn
@@ -56,6 +55,8 @@ def check_method(method: str) -> None:
     """Warn of a method that no client sends."""
     if method in _METHODS or method in _NEAR:
         return
+    from difflib import get_close_matches  # for mistakes
+
     if near := get_close_matches(method, _METHODS, 1, 0.66):
         warn(f"Method {method!r} is not known; did you mean {near[0]!r}?")
     elif method in ("ALL", "ANY", "WEBSOCKET", "WS"):

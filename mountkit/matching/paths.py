@@ -30,6 +30,7 @@ from mountkit.matching.segments import (
 from mountkit.matching.views import has_control
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/]*)(.*)", re.DOTALL)
+_NONE: dict[str, Any] = {}  # never written to
 _ENCODED_SLASH = re.compile(r"(%2f)", re.IGNORECASE)
 
 
@@ -61,7 +62,7 @@ class PathPattern:
     """
 
     __slots__ = (
-        *("_tail", "bare_length", "bare_names", "convertors", "exact", "key", "multi"),
+        *("_behind", "_tail", "bare_length", "bare_names", "convertors", "exact", "key", "multi"),
         *("path", "rank", "segments", "text", "written"),
     )
 
@@ -72,7 +73,7 @@ class PathPattern:
         self.path: str = decoded.rstrip("/")
         self.text: str = (decoded or "/") if exact else self.path
         self.segments: tuple[str | Segment, ...] = tuple(self.text.split("/")[1:])
-        self.convertors: dict[str, Convertor[Any]] = {}
+        self.convertors: dict[str, Convertor[Any]] = _NONE
         self.bare_names: tuple[tuple[int, str], ...] = ()
         self.bare_length: int = len(self.path)
         self.multi: int | None = None
@@ -89,7 +90,7 @@ class PathPattern:
             segments.append(segment)
             if isinstance(segment, Segment):
                 names += segment.names
-                self.convertors |= segment.convertors
+                self.convertors = self.convertors | segment.convertors
                 if segment.bare is not None:
                     self.bare_names += ((at, segment.bare),)
                     self.bare_length -= len(text)
@@ -124,12 +125,17 @@ class PathPattern:
                     "placeholder that may hold slashes; write one placeholder a segment there."
                 )
         texts = [s if isinstance(s, str) else s.text for s in self.segments[self.multi :]]
-        regex = regex_of("".join("/" + text for text in texts))
+        tail = "".join("/" + text for text in texts)
+        regex = regex_of(tail)
         # All of the path; or, as Starlette, as much as it can with a "/" left behind it.
         self._tail: tuple[re.Pattern[str], re.Pattern[str]] = (
             re.compile(regex, re.DOTALL),
             re.compile(f"{regex}(?=/)", re.DOTALL),
         )
+        # What must stand behind the placeholder that holds slashes. If it is nowhere, that is found
+        # much sooner than by the regular expressions.
+        _, _, _, behind, *others = PARAM_REGEX.split(tail)
+        self._behind: str = behind if others else f"{behind}/"
 
     def _rank(self) -> tuple[Any, ...]:
         kinds = tuple(
@@ -178,6 +184,8 @@ class PathPattern:
             return None
         params = match_each(self.segments[:multi], parts)
         if params is None:
+            return None
+        if self._behind not in f"{rest}/":
             return None
         start = sum(len(part) + 1 for part in parts[:multi])
         whole, below = self._tail

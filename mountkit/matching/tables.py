@@ -31,13 +31,7 @@ from mountkit.matching.paths import split_root_path
 from mountkit.matching.preflights import announced
 from mountkit.matching.rules import Rule
 from mountkit.matching.trees import UNDECIDED
-from mountkit.matching.views import (
-    has_control,
-    has_fragment,
-    is_odd,
-    other_views,
-    target_refusal,
-)
+from mountkit.matching.views import has_control, has_fragment, is_odd, other_views, target_refusal
 from mountkit.tasks import reraise
 
 __all__ = ["Refusal", "Resolution", "Ruled", "Table"]
@@ -83,7 +77,7 @@ class Table(Entries[M]):
 
     def decide(self, scope: Scope) -> Resolution[M] | Refusal | None:
         """The mount that takes this request; or a refusal, if no app may see it; or `None`, if no
-        mount takes it. None takes a scope of another type than `http` and `websocket`.
+        mount takes it. No mount takes a scope of another type than `http` and `websocket`.
 
         Pure: the same scope gives the same answer, and is not changed.
 
@@ -98,8 +92,8 @@ class Table(Entries[M]):
           have read it differently and let it pass for that reason. If all views agree, the path
           goes through as it is.
 
-        A preflight goes where the request goes that it announces, unless a mount takes it by its
-        own method.
+        A preflight goes where the request that it announces would go, unless a mount takes it by
+        its own method.
         """
         if scope["type"] not in ("http", "websocket"):
             return None

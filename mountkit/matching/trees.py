@@ -22,6 +22,7 @@ UNDECIDED: Any = object()
 _new = object.__new__
 # What most nodes have; never written to.
 _NOTHING: Any = {}
+_NONE: Any = []
 
 
 def is_leaf(rule: Rule) -> bool:
@@ -126,7 +127,7 @@ class Tree:
         prefix = self._rules[number].path.path
         found: Resolution[Any] = _new(Resolution)
         found.mount, found.root_path = self._mounts[number], root_path
-        found.prefix, found.rest, found.params = prefix, rest[len(prefix) :], {}
+        found.prefix, found.rest, found.params = prefix, rest.removeprefix(prefix), {}
         return found
 
     def walk(self, scope: Scope, root_path: str, rest: str) -> Resolution[Any] | None:
@@ -233,8 +234,8 @@ class Node:
     def __init__(self) -> None:
         self.static: dict[str, int | Node] = _NOTHING
         self.placeholders: dict[str, tuple[Segment, Node]] = _NOTHING
-        self.bare: tuple[int, ...] = ()
-        self.exact: tuple[int, ...] = ()
+        self.bare: list[int] = _NONE
+        self.exact: list[int] = _NONE
         self.choices: Choices | None = None
         self.is_plain: bool = True
         self.only: int | None = None
@@ -262,13 +263,15 @@ class Node:
     def add(self, number: int, rule: Rule, rules: list[Rule]) -> None:
         """Add a mount that ends here."""
         if rule.path.exact:
-            self.exact = (*self.exact, number)
+            self.exact = self.exact or []
+            self.exact.append(number)
         elif rule.conditions:
             if self.choices is None:
                 self.choices = Choices(rules)
             self.choices.add(number)
         else:
-            self.bare = (*self.bare, number)
+            self.bare = self.bare or []
+            self.bare.append(number)
         self._refresh()
 
     def add_leaf(self, segment: str, number: int) -> None:
@@ -287,7 +290,7 @@ class Node:
                 return known
             node = Node()
             if known is not None:
-                node.bare = (known,)
+                node.bare = [known]
                 node._refresh()
             if self.static is _NOTHING:
                 self.static = {}
@@ -320,8 +323,8 @@ class Node:
         if not segments:
             if self.choices is not None and number not in (*self.exact, *self.bare):
                 self.choices = self.choices.without(number)
-            self.exact = tuple(n for n in self.exact if n != number)
-            self.bare = tuple(n for n in self.bare if n != number)
+            self.exact = [n for n in self.exact if n != number]
+            self.bare = [n for n in self.bare if n != number]
             self._refresh()
             return
         first, *rest = segments

@@ -42,7 +42,7 @@ _ORDER = {
 
 
 class CheckMiddleware:
-    """Lets nothing out that would make a response another than it says, or two of one.
+    """Lets no message out that contradicts the response so far, or that would start a second one.
 
     Checks status, headers, the length of the body and the order of messages, also of tasks that
     send at the same time, and the same for websockets. A fault raises `ImproperResponseError` in
@@ -53,7 +53,8 @@ class CheckMiddleware:
 
     If the app returns without an answer, the client gets 500, and one warning is logged; an open
     websocket is closed with 1011. A response that has started is left to the server, which breaks
-    the connection. What a task sends that the app has left behind is refused.
+    the connection. What a task sends after the app has returned is
+    refused.
 
     If the client has gone, a message that may not come now is dropped and nothing is logged.
     """
@@ -63,10 +64,11 @@ class CheckMiddleware:
         self._has_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        turns = _TURNS.get(scope["type"])
+        if turns is None:
             await self.app(scope, receive, send)
             return
-        checked = Checked(scope, receive, send)
+        checked = Checked(turns, scope, receive, send)
         root_path = scope.get("root_path", "")
         try:
             await self.app(scope, checked.receive, checked.send)
@@ -80,7 +82,7 @@ class CheckMiddleware:
                 logger.warning("%s returned without an answer and answers 500.", app)
             with suppress(Exception):  # the client may have gone
                 await answer(500, scope, receive, send, was_called=True)
-        elif state in (STARTED, ACCEPTED) and scope["type"] == "websocket":
+        elif scope["type"] == "websocket" and state in (STARTED, ACCEPTED):
             await close(state, send)
 
 
@@ -95,7 +97,7 @@ class Checked:
 
     __slots__ = ("_asked", "_receive", "_send", "_turns", "has_trailers", "left", "scope", "state")
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, turns: _Turns, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope: Scope = scope
         self.state: str = UNANSWERED
         self.left: int | None = None
@@ -103,7 +105,7 @@ class Checked:
         self._asked: list[Message] = []  # what the app has yet to receive
         self._receive = receive
         self._send = send
-        self._turns = _TURNS[scope["type"]]
+        self._turns = turns
 
     async def receive(self) -> Message:
         """Receive a message; give this to the app as its `receive`. Some servers tell only once
@@ -126,7 +128,7 @@ class Checked:
         check, after = turn
         if check is not None:
             message = check(self, message)
-        if after != ENDED or not message.get("more_body"):
+        if after is not ENDED or not message.get("more_body"):
             self.state = after
         return self._send(message)
 
@@ -217,8 +219,8 @@ def _check_close(checked: Checked, message: Message) -> Message:
 
 # What may come in a state: how it is checked, and the state after it.
 _Turn: TypeAlias = tuple[Callable[[Checked, Message], Message] | None, str]
-
-_TURNS: Final[dict[str, dict[str, dict[str, _Turn]]]] = {
+_Turns: TypeAlias = dict[str, dict[str, _Turn]]
+_TURNS: Final[dict[str, _Turns]] = {
     "http": {
         UNANSWERED: {_START: (_check_start, STARTED)},
         STARTED: dict.fromkeys((_BODY, *_FILES), (_check_body, ENDED)),

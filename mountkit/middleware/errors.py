@@ -9,14 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError
 from mountkit.logs import errors as logger
-from mountkit.middleware.exchanges import (
-    ENDED,
-    UNANSWERED,
-    Exchange,
-    close,
-    has_left,
-    note_error,
-)
+from mountkit.middleware.exchanges import ENDED, UNANSWERED, Exchange, close, has_left, note_error
 from mountkit.tasks import describe, is_outside
 
 #: Answers for the app above, as Starlette's `StaticFiles` raises them.

@@ -62,9 +62,9 @@ class ForwardedMiddleware:
     prefix, from `X-Forwarded-Prefix`, goes before the `root_path`, whether the proxy strips it from
     the path or not.
 
-    Of other peers, everything is removed that proxies say in any words: all of `X-Forwarded-*`,
-    `Forwarded`, `X-Real-IP`, `X-Script-Name`, `X-Original-URL`, `X-Rewrite-URL`, `Front-End-Https`
-    and the like.
+    From other peers, every header in which proxies say such things is removed: all of
+    `X-Forwarded-*`, `Forwarded`, `X-Real-IP`, `X-Script-Name`, `X-Original-URL`, `X-Rewrite-URL`,
+    `Front-End-Https` and the like.
 
     Do not trust a proxy that passes these headers on from its clients: it has to set or remove
     them. Turn the server's own handling of them off (`uvicorn --no-proxy-headers`): it replaces the

@@ -53,8 +53,8 @@ class LocationMiddleware(HeaderMiddleware):
 
 
 class RedirectMiddleware(HeaderMiddleware):
-    """Brings redirects of an app that does not know its prefix below it, the `root_path` of its
-    scope.
+    """Brings the redirects of an app that does not know its prefix, the `root_path` of its scope,
+    below that prefix.
 
     Changes a redirect to a path, or to a URL at the host of the request, also if it is meant for
     another app of that host; a relative one only if its ".." lead out of the prefix. Links in a
@@ -62,14 +62,14 @@ class RedirectMiddleware(HeaderMiddleware):
     """
 
     def change_for(self, scope: Scope) -> Callable[[bytes], bytes]:
-        prefix = scope.get("root_path", "").rstrip("/")
-        path = encode_path(scope.get("path", "").removeprefix(prefix))
-        return partial(_below, encode_path(prefix), path, scope.get("headers", ()))
+        root_path, path = scope.get("root_path", "").rstrip("/"), scope.get("path", "")
+        return partial(_below, root_path, path, scope.get("headers", ()))
 
 
 def _below(
-    prefix: str, request_path: str, request: Iterable[tuple[bytes, bytes]], value: bytes
+    root_path: str, request_path: str, request: Iterable[tuple[bytes, bytes]], value: bytes
 ) -> bytes:
+    prefix = encode_path(root_path)
     location = ascii_location(value).decode().strip()
     host = next((v for k, v in request if k == b"host"), b"").decode("latin-1")
     try:
@@ -83,7 +83,8 @@ def _below(
         is_own, path = True, path or "/"
     else:  # relative
         is_own = not parts.scheme and ".." in unquote(path)
-        path = request_path.rpartition("/")[0] + "/" + path
+        base = encode_path(request_path.removeprefix(root_path))
+        path = base.rpartition("/")[0] + "/" + path
         is_own = is_own and not _is_known(prefix, _without_dots(prefix + path))
     if not is_own or not prefix:
         return value

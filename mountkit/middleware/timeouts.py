@@ -12,14 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mountkit.answers import answer
 from mountkit.exceptions import MountkitError, PatternError, spelled
 from mountkit.logs import access as logger
-from mountkit.middleware.exchanges import (
-    ACCEPTED,
-    ENDED,
-    STARTS,
-    UNANSWERED,
-    Exchange,
-    note_error,
-)
+from mountkit.middleware.exchanges import ACCEPTED, ENDED, STARTS, UNANSWERED, Exchange, note_error
 from mountkit.tasks import current_task
 
 

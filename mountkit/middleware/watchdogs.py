@@ -6,17 +6,14 @@ import sys
 import threading
 import traceback
 from time import monotonic
-from types import CodeType, FrameType
+from types import FrameType
 
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mountkit.exceptions import PatternError, spelled
 from mountkit.logs import watchdog as logger
-
-#: Functions whose frames are on the stack while a mounted app runs, and which of their local
-#: variables is the mount. What serves mounts registers itself.
-SERVING: dict[CodeType, str] = {}
+from mountkit.tasks import SERVING
 
 
 class Watchdog:
@@ -24,7 +21,7 @@ class Watchdog:
 
         app = Watchdog(dispatcher, seconds=0.5)
 
-    An app does that by work without an `await`, or by a call that blocks; WSGI apps run in threads.
+    Work without an `await` does that, and so does a call that blocks; WSGI apps run in threads.
     A thread watches the loop while the lifespan runs, and requests cost nothing. It only reports:
     nothing can interrupt the app.
 

@@ -78,6 +78,7 @@ class Changes:
         olds: dict[int, Mount],
         change: dict[str, Any],
         drain_timeout: float | None,
+        changed: anyio.Event | None = None,
     ) -> None:
         """Change the table, and bring what has left to its end."""
         self._forget(news)
@@ -86,6 +87,8 @@ class Changes:
         except BaseException:  # another change was quicker, or this one was cancelled
             await self._lifespans.stop([*children_of(news.values())])
             raise
+        if changed is not None:
+            changed.set()
         self._pending.append(olds)
         await self._lifespans.finish(partial(self._retire, olds, drain_timeout))
         await gently(dropped([news, olds, *change.values()]), is_shielded=True)
@@ -160,9 +163,14 @@ class PreparedChange:
     """A change whose new apps are up and whose table has not changed: see `Dispatcher.prepare`.
 
     Call `commit` or `abort`, once. If neither is called, the new apps run until the server stops.
+
+    Attributes:
+        changed: set by `commit` when the table has changed, which is long before it returns if
+            requests have to be waited for.
     """
 
     def __init__(self, changes: Changes, *parts: Any) -> None:
+        self.changed = anyio.Event()
         self._changes = changes
         self._parts: tuple[Any, ...] | None = parts
 
@@ -175,7 +183,9 @@ class PreparedChange:
                 In both cases nothing has changed, and the new apps are stopped.
             MountkitError: it was committed or aborted before.
         """
-        work = self._changes.commit(*self._taken())
+        news, olds, change, drain_timeout = self._taken()
+        work = self._changes.commit(news, olds, change, drain_timeout, self.changed)
+        del news, olds, change  # freed in steps
         await work
 
     async def abort(self) -> None:

@@ -6,7 +6,7 @@ app with its layers. What no mount takes goes to the app underneath.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from mountkit.serving.names import url_path_for, url_path_of
 from mountkit.serving.pipelines import check_one_of
 from mountkit.serving.refusals import refuse
 from mountkit.serving.scopes import same_scope
-from mountkit.serving.sites import SITE, site_of
+from mountkit.serving.sites import SITE, new_site
 from mountkit.types import Application, ASGI3Application
 
 _UNTAKEN = Refusal(404, "No mount takes the request, and there is no default app.")
@@ -94,7 +94,7 @@ class Dispatcher:
         self._timeouts = Timeouts(
             startup_timeout, shutdown_timeout, total_startup_timeout, total_shutdown_timeout
         )
-        self.escapes: EscapeWatch = EscapeWatch(self._serve_default, self.table)
+        self.escapes: EscapeWatch = EscapeWatch(self.table)
         self._set_lifespans(None if self.default is None else self.default.child)
 
     def _set_lifespans(self, wrapped: Child | None, *, is_transparent: bool = False) -> None:
@@ -108,14 +108,12 @@ class Dispatcher:
         self._changes = Changes(self.table, self._lifespans)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kind = scope["type"]
-        if kind == "lifespan":
-            await self._lifespans(scope, receive, send)
-            return
         found = self.table.decide(scope)
         if found is None:
-            if self.unknown_host == "default" or self.table.knows_host(scope):
-                await self.escapes(scope, receive, send)
+            if scope["type"] == "lifespan":
+                await self._lifespans(scope, receive, send)
+            elif self.unknown_host == "default" or self.table.knows_host(scope):
+                await self._serve_default(scope, receive, self.escapes.watched(scope, send))
             else:
                 unknown = Refusal(self.unknown_host, "No mount has the host of the request.")
                 await refuse(unknown, self.table, scope, receive, send, self)
@@ -124,17 +122,22 @@ class Dispatcher:
         else:
             await found.mount.serve(found, scope, receive, send, self)
 
-    async def _serve_default(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The app underneath, if there is one."""
-        if self.default is not None:
-            await self.default.serve_as_it_came(scope, receive, send, self)
-        elif scope["type"] in ("http", "websocket"):
-            await refuse(_UNTAKEN, self.table, scope, receive, send, self)
-        else:
-            raise MountkitError(
-                f"Scope type {scope['type']!r} is not 'http', 'websocket' or 'lifespan'; give the "
-                "dispatcher a default app that knows it."
-            )
+    def _serve_default(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """The app underneath, if there is one; it also gets scope types that mountkit does not
+        know."""
+        default, is_request = self.default, scope["type"] in ("http", "websocket")
+        if default is not None:
+            if not is_request:
+                return default.app(scope, receive, send)
+            root_path, rest = split_root_path(scope)
+            found = Resolution(default, root_path, "", rest, {})
+            return default.serve(found, scope, receive, send, self)
+        if is_request:
+            return refuse(_UNTAKEN, self.table, scope, receive, send, self)
+        raise MountkitError(
+            f"Scope type {scope['type']!r} is not 'http', 'websocket' or 'lifespan'; give the "
+            "dispatcher a default app that knows it."
+        )
 
     @property
     def underneath(self) -> Any:
@@ -306,17 +309,6 @@ class Underneath(Mount):
     def where(self) -> str:
         return f"The default app ({self.rule.where})"
 
-    async def serve_as_it_came(
-        self, scope: Scope, receive: Receive, send: Send, router: Any
-    ) -> None:
-        """Serve what no mount takes; scope types that mountkit does not know included."""
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        root_path, rest = split_root_path(scope)
-        found = Resolution(self, root_path, "", rest, {})
-        await self.serve(found, scope, receive, send, router)
-
 
 class DispatchMiddleware(Dispatcher):
     """A `Dispatcher` in front of an app: `app.add_middleware(DispatchMiddleware, mounts=[…])`.
@@ -363,10 +355,11 @@ class DispatchMiddleware(Dispatcher):
     def underneath(self) -> Any:
         return self.app
 
-    async def _serve_default(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _serve_default(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if SITE not in scope and scope["type"] in ("http", "websocket"):
-            scope[SITE] = site_of(scope, scope.get("root_path", "").rstrip("/"), self)
-        await self.app(scope, receive, send)
+            root_path = scope.get("root_path", "").rstrip("/")
+            scope[SITE] = new_site(scope, root_path, self, scope.get("app"))
+        return self.app(scope, receive, send)
 
     def _roots(self, scope: Scope) -> Iterable[Any]:
         return [*self.table.declared, *getattr(scope.get("app"), "routes", ())]

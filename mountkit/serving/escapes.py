@@ -12,7 +12,7 @@ from mimetypes import guess_type
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Scope, Send
 
 from mountkit.frameworks import is_known, problems
 from mountkit.locations import encode_path
@@ -84,24 +84,25 @@ def _advice(mount: Any, prefix: str) -> str:
 
 
 class EscapeWatch:
-    """The app underneath a table; its 404s are looked at.
+    """Looks at the 404s of the app underneath a table.
 
     A mount is named once for each kind of request, in a warning. It costs a look at the headers of
     requests that no mount takes, and nothing for others but redirects.
     """
 
-    def __init__(self, app: ASGIApp, table: Table[Any]) -> None:
-        self.app = app
+    def __init__(self, table: Table[Any]) -> None:
         self._table = table
         self._redirects: dict[str, tuple[Any, str]] = {}  # by where they lead
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            redirected = self._redirects.pop(scope["path"], None) if self._redirects else None
-            referer = next((value for name, value in scope["headers"] if name == b"referer"), None)
-            if redirected is not None or referer is not None:
-                send = self._watching(dict(scope), redirected, referer or b"", send)
-        await self.app(scope, receive, send)
+    def watched(self, scope: Scope, send: Send) -> Send:
+        """The `send` for the app underneath."""
+        if scope["type"] != "http":
+            return send
+        redirected = self._redirects.pop(scope["path"], None) if self._redirects else None
+        for name, referer in scope["headers"]:
+            if name == b"referer":
+                return self._watching(dict(scope), redirected, referer, send)
+        return send if redirected is None else self._watching(dict(scope), redirected, b"", send)
 
     def _watching(
         self, scope: Scope, redirected: tuple[Any, str] | None, referer: bytes, send: Send

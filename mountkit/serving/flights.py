@@ -66,7 +66,8 @@ class Flight:
                     self._on_start()
             else:
                 self._note(message)
-        return self._send(message)
+        send = self._send  # Python finds a method faster than what it may call in an attribute
+        return send(message)
 
     def _note(self, message: Message) -> None:
         """Of the other messages, those that start an answer."""

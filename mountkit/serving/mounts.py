@@ -29,7 +29,6 @@ from mountkit.matching.conditions import Wanted
 from mountkit.matching.decisions import Resolution
 from mountkit.matching.matchers import Matcher
 from mountkit.matching.rules import Rule
-from mountkit.middleware.watchdogs import SERVING
 from mountkit.serving.errors import end
 from mountkit.serving.escapes import TELLING, note
 from mountkit.serving.exposures import Exposure, checked_exposures, exposures_of
@@ -47,6 +46,7 @@ from mountkit.serving.pipelines import (
 from mountkit.serving.routes import TRACING, Route, watch
 from mountkit.serving.scopes import Convention
 from mountkit.serving.tables import MountTable
+from mountkit.tasks import SERVING
 from mountkit.types import Application, ASGI3Application
 from mountkit.wsgi.detection import Interface
 
@@ -107,6 +107,7 @@ class Mount(starlette.routing.Mount):
 
     Attributes:
         error: the last error of a request, in one line; `None` if there was none.
+        error_at: when that was, in seconds since the epoch.
 
     A mounted *app* gets a scope of its own: its `url_for`, its redirects and its docs are
     right, and it has its own `request.app` and `request.state`. *Routes*, and a bare
@@ -117,7 +118,7 @@ class Mount(starlette.routing.Mount):
     rule: Rule
     #: What routers above leave in a scope, which the app must not get.
     left_keys: frozenset[str]
-    error: str | None = None
+    error_at: float | None = None
     #: The app and its lifespan; `None` for `routes=`.
     child: Child | None = None
     #: Paths of the app that are served elsewhere too, by where they are served.
@@ -127,6 +128,7 @@ class Mount(starlette.routing.Mount):
     #: How often its index was seen to redirect to the bare prefix, and how many successes there
     #: were before that.
     index_redirects: tuple[int, int] = (0, 0)
+    _error: str | None = None
     _exposures: Sequence[Exposure] | None = None
     _own_table: MountTable | None = None
 
@@ -193,6 +195,14 @@ class Mount(starlette.routing.Mount):
             self._own_table = self._exposures = None
             for name in ("path_regex", "path_format", "param_convertors"):
                 vars(self).pop(name, None)
+
+    @property
+    def error(self) -> str | None:
+        return self._error
+
+    @error.setter
+    def error(self, error: str | None) -> None:
+        self._error, self.error_at = error, None if error is None else time.time()
 
     @property
     def label(self) -> str:
@@ -262,7 +272,8 @@ class Mount(starlette.routing.Mount):
         run = holder.run
         if holder.others:
             run = holder.run_for(scope, getattr(router, "_lifespans", None))
-        child = self._build_scope(self, found, scope, run.state, router)
+        build, app = self._build_scope, self.app  # see `Flight.send`
+        child = build(self, found, scope, run.state, router)
         scope["route"] = Route(self, child)
         if run.retry_at is not None:
             if run.phase != "new":
@@ -281,9 +292,9 @@ class Mount(starlette.routing.Mount):
         traffic.flights[flight] = None
         try:
             if flight.task is not None:
-                await self.app(child, receive, flight.send)
+                await app(child, receive, flight.send)
             else:
-                await flight.carry(self.app, child, receive)
+                await flight.carry(app, child, receive)
             if flight.cuts or not flight.status:
                 await end(self, None, flight, scope, child, receive, router)
         except BaseException as exc:
@@ -364,4 +375,4 @@ def _compiled(mount: Mount) -> tuple[Any, ...]:
     return compile_path(mount.path + "/{path:path}")
 
 
-SERVING[Mount.serve.__code__] = "self"  # for the watchdog
+SERVING[Mount.serve.__code__] = "self"

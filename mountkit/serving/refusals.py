@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Iterator
-from html import escape
 from http import HTTPStatus
 from itertools import islice, takewhile
 from typing import Any
@@ -57,6 +56,8 @@ async def refuse(
     parts = list(_parts(refusal, table, scope))
     headers = {"cache-control": "no-store"}
     if any(name == b"accept" and b"text/html" in value for name, value in scope["headers"]):
+        from html import escape  # slow to import
+
         body = "\n".join(f"<{tag}>{escape(text)}</{tag}>" for tag, text in parts)
         page = _HEAD.format(title=escape(parts[0][1])) + body
         await HTMLResponse(page, refusal.status, headers)(scope, receive, send)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from starlette.types import Scope
 
-from mountkit.frameworks import route_of
+from mountkit.frameworks import route_below, route_of
 
 # Of OpenTelemetry; FastAPI's and Starlette's own telemetry need it too.
 TRACING = "opentelemetry.trace"
@@ -68,17 +68,7 @@ class Route:
         """The template below the parent's `root_path`: `/admin/item/{id}`. If the child has no
         route, or shows none (Django), the mount's alone."""
         prefix = self.mount.path_format.removesuffix("/{path}")
-        route = route_of(self.child)
-        path_format = getattr(route, "path_format", None)
-        if not isinstance(path_format, str):
-            return prefix
-        grown: str = self.child.get("root_path", "")
-        # Starlette's own mounts below the child grow its root_path in place. A mount that is
-        # itself the last route has its prefix in both.
-        inner = grown[len(self.own_root) :] if grown.startswith(self.own_root) else ""
-        if inner and hasattr(route, "app") and path_format.endswith("/{path}"):
-            inner = ""
-        return prefix + inner + path_format
+        return prefix + (route_below(self.child, self.own_root) or "")
 
     path = path_format
 

@@ -8,6 +8,7 @@ there is not: `router`, `app_root_path` and the like would make an app generate 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from starlette.types import Scope
@@ -33,12 +34,13 @@ Convention: TypeAlias = Literal["spec", "strip", "none", "whole"]
 PARAMS = "mountkit.params"
 # What servers may leave out (ASGI spec, "HTTP"), and some frameworks fail without.
 _DEFAULTS: dict[str, Any] = {
+    "raw_path": None,
     "http_version": "1.1",
     "query_string": b"",
-    "raw_path": None,
     "client": None,
     "server": None,
 }
+_given = itemgetter("type", "asgi", "scheme", *_DEFAULTS)
 _SCHEMES = {"http": "http", "websocket": "ws"}
 
 
@@ -51,32 +53,25 @@ def spec_scope(
     mount: Any, found: Resolution[Any], scope: Scope, state: dict[str, Any], router: Any
 ) -> dict[str, Any]:
     """`path` and `root_path` are full (ASGI spec, "HTTP"; Starlette since 0.35)."""
+    try:
+        kind, asgi, _, raw_path, _, _, _, _ = _given(scope)
+    except KeyError:
+        more = {"asgi": {"version": "3.0"}, "scheme": _SCHEMES[scope["type"]]}
+        return spec_scope(mount, found, {**_DEFAULTS, **more, **scope}, state, router)
     child: dict[str, Any] = scope.copy()  # type: ignore[attr-defined]  # ASGI: it is a dict
-    child.pop("app", None)  # the one key that most parents leave
+    app = child.pop("app", None)  # the one key that most parents leave
     if not mount.left_keys.isdisjoint(child):
         for key in mount.left_keys.intersection(child):
             del child[key]
     root_path, rest = found.root_path, found.rest
     child["root_path"] = own_root = root_path + found.prefix
-    try:
-        child["asgi"], child["query_string"], child["http_version"]
-        child["scheme"], child["client"], child["server"], child["raw_path"]
-        is_full = rest and not root_path and child["raw_path"]
-    except KeyError:
-        is_full = False
-        child = {
-            **_DEFAULTS,
-            "asgi": {"version": "3.0"},
-            "scheme": _SCHEMES[scope["type"]],
-            **child,
-        }
-    if not is_full:
+    if root_path or not rest or not raw_path:
         is_whole = rest or (own_root and mount.redirect_slashes == "bare")
         child["path"] = own_root + rest + ("" if is_whole else "/")  # some frameworks fail on ""
         child["raw_path"] = full_raw_path(scope, found) + (b"" if is_whole else b"/")
     child["headers"] = [*child["headers"]]
-    child["asgi"] = child["asgi"].copy()
-    if scope["type"] == "websocket":
+    child["asgi"] = asgi.copy()
+    if kind == "websocket":
         child["subprotocols"] = [*child.get("subprotocols", ())]
     if "extensions" in child:
         child["extensions"] = _copied(child["extensions"])
@@ -85,7 +80,7 @@ def spec_scope(
         child["path_params"] = child[PARAMS].copy()
     child["state"] = state.copy()
     if SITE not in child:
-        child[SITE] = new_site(scope, root_path, router)
+        child[SITE] = new_site(scope, root_path, router, app)
     child[MOUNT] = mount
     return child
 

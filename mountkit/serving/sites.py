@@ -29,17 +29,17 @@ class Site(NamedTuple):
 def site_of(scope: Scope, root_path: str, router: Any) -> tuple[Any, Any, str]:
     """The site of a request: the one in `scope`, or a new one; see `new_site`."""
     site: tuple[Any, Any, str] | None = scope.get(SITE)
-    return new_site(scope, root_path, router) if site is None else site
+    return new_site(scope, root_path, router, scope.get("app")) if site is None else site
 
 
-def new_site(scope: Scope, root_path: str, router: Any) -> tuple[Any, Any, str]:
+def new_site(scope: Scope, root_path: str, router: Any, app: Any) -> tuple[Any, Any, str]:
     """The site of a request that no mount has taken yet, as a tuple, which is quicker made.
 
     Args:
         root_path: of the request, before a mount has taken its part.
         router: the dispatcher; `None` for a mount among the routes of an application.
+        app: the one of the scope, if there is one.
     """
-    app = scope.get("app")
     if router is None:
         router = app or scope.get("router")
     return router, app, scope.get("app_root_path", root_path)

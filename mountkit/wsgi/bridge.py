@@ -131,6 +131,11 @@ class WSGIBridge:
         self.close()
         await send({"type": "lifespan.shutdown.complete"})
 
+    @property
+    def pool(self) -> ThreadPool:
+        """Its threads, for those who watch them."""
+        return self._pool
+
     def close(self) -> None:
         """End the threads, each after its current request. A bridge that is called again starts new
         ones; one that is garbage collected is closed."""

@@ -541,3 +541,21 @@ def test_completion_in_other_shells(shell: str, start: str, tmp_path: Path) -> N
     done = run(tmp_path, "--print-completion", shell)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(start)
+
+
+def test_export(capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole configuration, and nothing else."""
+    (tmp_path / "exported_site.py").write_text(
+        "from mountkit import Dispatcher, Mount\n"
+        "async def page(scope, receive, send): ...\n"
+        "app = Dispatcher([Mount('/a', page, methods=['GET'])])\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    command = ["export", "haproxy", "exported_site:app", "--upstream", "http://a:1"]
+    options = ["--listen", "127.0.0.1:8443", "--assume", "no-preflights"]
+    assert main([*command, *options, "--assume", "no-websockets"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# The mounts of exported_site:app,")
+    assert "bind 127.0.0.1:8443" in out
+    assert "server upstream a:1" in out
+    assert "origin" not in out

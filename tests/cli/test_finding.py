@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.commands import run
 
-pytestmark = pytest.mark.slow  # a process for each command
+pytestmark = pytest.mark.slow  # all of them together
 
 APP = """\
 from mountkit import Dispatcher

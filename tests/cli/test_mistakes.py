@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.commands import run
 
-pytestmark = pytest.mark.slow  # a process for each command
+pytestmark = pytest.mark.slow  # all of them together
 
 SHOP = """\
 from functools import partial
@@ -82,6 +82,22 @@ async def page(scope, receive, send): ...
 
 shop, blog = Dispatcher({"/a": page}), Dispatcher({"/b": page})
 """
+
+ROUTES = """\
+from starlette.applications import Starlette
+from mountkit import Mount
+async def page(scope, receive, send): ...
+app = Starlette(routes=[Mount("/a", page)])
+"""
+
+HEADERS = """\
+from mountkit import Dispatcher, Mount
+
+async def page(scope, receive, send): ...
+app = Dispatcher([Mount("/a", page, headers={"x-v": "1"})])
+"""
+
+PATHS = HEADERS.replace('"/a"', '"/a/{x:path}"').replace(', headers={"x-v": "1"}', "")
 
 FACTORY = "def create_app(): ...\n"
 
@@ -265,6 +281,58 @@ mountkit: Module 'broken' cannot be imported: SyntaxError at broken.py:1; mend i
         "or mend the import.",
         {"needy.py": "\nimport not_installed.part\n"},
     ),
+    # A site's file.
+    "no such site": Mistake(
+        "check nope.toml",
+        """\
+nope.toml:1: The file cannot be read: No such file or directory; name another, or run mountkit init.
+mountkit: 1 problem found; mend the file.""",
+    ),
+    "a site with mistakes": Mistake(
+        "routes",
+        """\
+mountkit.toml:2: path = 1 is not a text; write e.g. path = "/shop".
+mountkit.toml:4: The key 'pat' is not known; write 'path'.
+mountkit: 2 problems found; mend the file.""",
+        {"mountkit.toml": '[[mount]]\npath = 1\n[[mount]]\npat = "/a"\n'},
+    ),
+    "a site whose app raises": Mistake(
+        "explain site.toml /",
+        """\
+Traceback (most recent call last):
+  File "{folder}/boom.py", line 1, in <module>
+    raise ValueError
+ValueError
+site.toml:2: Module 'boom' cannot be imported: ValueError at boom.py:1; mend it first.
+mountkit: 1 problem found; mend the file.""",
+        {"site.toml": '[[mount]]\napp = "boom:app"\n', "boom.py": "raise ValueError\n"},
+    ),
+    "a site without mounts": Mistake(
+        "check site.toml",
+        "'site.toml' has no mounts, so there is nothing to check; mount an app in it, or name "
+        "another.",
+        {"site.toml": ""},
+    ),
+    "a factory that is a file": Mistake(
+        "check site.toml --factory",
+        "'site.toml' is no app; leave --factory out, or write factory = true in it.",
+        {"site.toml": ""},
+    ),
+    "a file where a URL is missing": Mistake(
+        "request site.toml",
+        "The URL is missing; write mountkit request site.toml http://localhost/path.",
+        {"site.toml": ""},
+    ),
+    "a file that exists": Mistake(
+        "init", "'mountkit.toml' exists; edit it, or remove it first.", {"mountkit.toml": ""}
+    ),
+    "a folder that does not exist": Mistake(
+        "init nope", "Folder 'nope' does not exist; name another."
+    ),
+    "a folder that cannot be written": Mistake(
+        "init /proc/self", "'/proc/self/mountkit.toml' cannot be written: No such file or "
+        "directory; name another folder.",
+    ),
     # The request.
     "no URL": Mistake(
         "explain shop:site",
@@ -284,6 +352,51 @@ mountkit: Module 'broken' cannot be imported: SyntaxError at broken.py:1; mend i
     "no such data": Mistake(
         "request shop:site / -d @nope",
         "Data '@nope' cannot be read: No such file or directory; name a file.",
+    ),
+    # Export.
+    "no upstream": Mistake(
+        "export nginx shop:site",
+        "Mount '/a' has no upstream; write --upstream '/a=http://host:port', or one URL for all.",
+    ),
+    "an upstream of no mount": Mistake(
+        "export nginx shop:site --upstream /b=http://b",
+        "Upstream '/b' is of no mount; there are '/a'.",
+    ),
+    "an upstream with a path": Mistake(
+        "export nginx shop:site --upstream http://b/x",
+        "Upstream 'http://b/x' is not a server; write 'http://host:port', without a path.",
+    ),
+    "no such file of upstreams": Mistake(
+        "export nginx --upstream @nope shop:site",
+        "Upstreams '@nope' cannot be read: No such file or directory; name a file.",
+    ),
+    "no port to listen on": Mistake(
+        "export nginx shop:site --upstream http://b --listen localhost",
+        "Listen 'localhost' is not an address; write 'host:port' or ':8080'.",
+    ),
+    "an app without mounts to export": Mistake(
+        "export nginx shop:empty --upstream http://b",
+        "'shop:empty' has no mounts, so there is nothing to export; mount an app in it, or name "
+        "another.",
+    ),
+    "mounts among routes": Mistake(
+        "export nginx routes:app --upstream http://b",
+        "Starlette does not begin with a table of mounts; put them into a Dispatcher, or a "
+        "DispatchMiddleware.",
+        {"routes.py": ROUTES},
+    ),
+    "a condition that a router cannot have": Mistake(
+        "export nginx headers:app --upstream http://b",
+        "Mount('/a', when=Header('x-v', '1')) at headers.py:4 cannot be exported to nginx: x-v=1: "
+        "nginx cannot tell an empty header from none, nor see whether it was sent twice; --assume "
+        "well-formed leaves that out.",
+        {"headers.py": HEADERS},
+    ),
+    "a condition that no router can have": Mistake(
+        "export caddy paths:app --upstream http://b",
+        "Mount('/a/{x:path}') at paths.py:4 cannot be exported: path '/a/{x:path}': the "
+        "placeholder '{x:path}' may hold slashes, so that its value depends on the reader.",
+        {"paths.py": PATHS},
     ),
 }  # fmt: skip
 
@@ -307,6 +420,7 @@ USAGE = {
     "routes shop:site --depth 0": "mountkit routes: error: argument --depth: '0' is not a number "
     "from 1",
     "routes shop:site more": "mountkit: error: unrecognized arguments: more",
+    "export": "mountkit export: error: the following arguments are required: router",
     "explain shop:site / --nonsense": "mountkit: error: unrecognized arguments: --nonsense",
 }
 

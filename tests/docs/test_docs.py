@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,6 +21,9 @@ from benchmarks.measuring import read
 from mountkit import Dispatcher, check
 from mountkit.matching.findings import Code
 from scripts import api_page
+from scripts.included import included
+from tests.support.commands import run
+from tests.support.pages import OF_FILES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -45,9 +49,15 @@ def blocks(page: Path, language: str) -> list[tuple[int, str, str]]:
     ]
 
 
+def commands_of_mountkit(page: Path) -> list[str]:
+    """Its commands with what they print."""
+    return [text for _, _, text in blocks(page, "console") if text.startswith("$ mountkit ")]
+
+
 TESTING = DOCS / "testing.md"
-#: `tests/matrix/test_recipes.py` runs those of the page on frameworks, each in a process of its own.
-APART = (DOCS / "frameworks.md", TESTING)
+#: `tests/matrix/test_recipes.py` runs those of the page on frameworks, each in a process of its own; the
+#: files of other pages have tests of their own.
+APART = {DOCS / "frameworks.md", *(DOCS / name for name in OF_FILES)}
 #: What the pages show that `check` finds; all else is clean.
 FAULTS = {"matching.md": {"unreachable"}, "explain.md": {"unreachable", "overlap"}}
 RUN = [page for page in PAGES if page not in APART and blocks(page, "python")]
@@ -64,16 +74,19 @@ def test_code_runs(page: Path) -> None:
     assert {found.code for app in apps for found in check(app)} == FAULTS.get(page.name, set())
 
 
-CONSOLE = [page for page in PAGES if blocks(page, "console")]
+#: `test_quickstart.py` runs those that are of other programs.
+CONSOLE = [page for page in PAGES if commands_of_mountkit(page)]
 
 
 @pytest.mark.parametrize("page", CONSOLE, ids=lambda page: page.name)
 def test_commands_print_what_is_shown(page: Path, tmp_path: Path) -> None:
-    """In a folder with the modules of the page, those blocks that have a title."""
-    for _, options, text in blocks(page, "python"):
-        if title := re.search(r'title="([^"]+)"', options):
-            (tmp_path / title[1]).write_text(text, encoding="utf-8")
-    for _, _, text in blocks(page, "console"):
+    """In a folder with the files of the page, those blocks that have a title."""
+    for language in ("python", "toml", "html"):
+        for _, options, text in blocks(page, language):
+            if title := re.search(r'title="([^"]+)"', options):
+                (tmp_path / title[1]).parent.mkdir(exist_ok=True)
+                (tmp_path / title[1]).write_text(text, encoding="utf-8")
+    for text in commands_of_mountkit(page):
         command, _, expected = text.partition("\n")
         assert printed(command, tmp_path) == expected
 
@@ -82,20 +95,14 @@ def printed(command: str, folder: Path) -> str:
     """What a command of a page prints."""
     prompt, program, *arguments = shlex.split(command)
     assert (prompt, program) == ("$", "mountkit")
-    run = subprocess.run(
-        [sys.executable, "-m", "mountkit", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8"},
-        check=False,
-    )
-    assert run.stderr == ""
-    return "".join(line.rstrip() + "\n" for line in run.stdout.splitlines())
+    done = run(folder, *arguments)
+    assert done.stderr == ""
+    return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
 
 
 def anchors(page: Path) -> set[str]:
-    html = markdown(page.read_text(encoding="utf-8"), extensions=["toc", "fenced_code", "tables"])
+    text = _BLOCK.sub("", included(page.read_text(encoding="utf-8")))
+    html = markdown(text, extensions=["toc", "tables"])
     return set(re.findall(r' id="([^"]+)"', html))
 
 
@@ -109,14 +116,23 @@ def test_links_lead_somewhere(page: Path) -> None:
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
+        assert target.suffix != ".md" or not anchor or anchor in anchors(target), link
 
 
 def test_every_page_is_in_the_navigation() -> None:
     """And nothing else is."""
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
-    named = [path for entry in config["nav"] for path in entry.values()]
-    assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md"))
+    assert sorted(pages_in(config["nav"])) == sorted(page.name for page in DOCS.glob("*.md"))
+
+
+def pages_in(nav: list[dict[str, Any]]) -> Iterator[str]:
+    """The pages of a navigation with groups."""
+    for entry in nav:
+        for what in entry.values():
+            if isinstance(what, str):
+                yield what
+            else:
+                yield from pages_in(what)
 
 
 def test_api_page_is_up_to_date() -> None:
@@ -166,7 +182,9 @@ def test_pages_fit_a_terminal() -> None:
     """Lines are broken, but for tables and output."""
     for page in PAGES:
         text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
-        long = [line for line in text.splitlines() if len(line) > 120 and line[:1] != "|"]
+        long = [
+            line for line in text.splitlines() if len(line) > 120 and line[:1] not in ("|", "!")
+        ]
         assert long == [], page.name
 
 
@@ -198,6 +216,17 @@ def test_rows_of_the_readme_are_tested() -> None:
     assert missing == []
 
 
+def test_the_home_page_has_the_table_of_the_readme() -> None:
+    """The same rows, whose links are right there."""
+    readme, home = ((path / name).read_text("utf-8") for path, name in HOMES)
+    table = re.search(r"^\|  \| mountkit \|.*?\n\n", readme, re.MULTILINE | re.DOTALL)
+    assert table is not None
+    assert table[0].replace("](docs/", "](") in home
+
+
+HOMES = [(ROOT, "README.md"), (DOCS, "index.md")]
+
+
 def test_scripts_of_the_readme_are_there() -> None:
     """Those that it names can be run."""
     text = (ROOT / "README.md").read_text("utf-8")
@@ -206,12 +235,13 @@ def test_scripts_of_the_readme_are_there() -> None:
         assert os.access(ROOT / name, os.X_OK)
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     """Each block is a file; pytest runs them in a process of its own, as a reader would."""
     for _, options, text in blocks(TESTING, "python"):
         (tmp_path / options.removeprefix('title="').removesuffix('"')).write_text(text, "utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "."]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     asked = len(re.findall(r"^(?:async )?def test_", TESTING.read_text("utf-8"), re.MULTILINE))
-    assert int(re.search(r"(\d+) passed", run.stdout)[1]) >= asked  # type: ignore[index]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= asked  # type: ignore[index]

@@ -17,12 +17,15 @@ from pathlib import Path
 import pytest
 
 import mountkit
+from tests.support.pages import OF_FILES
 
 pytest.importorskip("mypy")
 pytest.importorskip("pyright")
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
+#: What mypy knows of the frameworks, from one run to the next.
+CACHE = ROOT / ".mypy_cache" / "programs"
 BLOCK = re.compile(r"^```python([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 #: File and line of each error, with its message.
@@ -32,9 +35,8 @@ Errors = dict[tuple[str, int], str]
 def write_examples(folder: Path) -> None:
     """The blocks of each page as one program, on the lines where they stand. Each recipe of the
     page on frameworks is a program of its own, as in `tests/matrix/test_recipes.py`, and so is
-    each file of the page on testing."""
+    each file of the pages that have files."""
     (folder / "recipes").mkdir()
-    (folder / "testing").mkdir()
     (folder / "recipes" / "__init__.py").touch()
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         text = page.read_text("utf-8")
@@ -45,8 +47,11 @@ def write_examples(folder: Path) -> None:
             if name == "frameworks":
                 recipe = folder / "recipes" / f"line_{line + 1}.py"
                 recipe.write_text("\n" * line + block[2], "utf-8")
-            elif name == "testing":
-                file = folder / "testing" / block[1].split('"')[1]
+            elif page.name in OF_FILES:
+                file = folder / name / block[1].split('"')[1]
+                file.parent.mkdir(exist_ok=True)
+                if name != "testing":  # whose files import each other
+                    (file.parent / "__init__.py").touch()
                 file.write_text("\n" * line + block[2], "utf-8")
             else:
                 program += "\n" * (line - program.count("\n")) + block[2]
@@ -71,7 +76,7 @@ def mypy(folder: Path, package: Path) -> Errors:
     (folder / "mypy.ini").write_text(MYPY, "utf-8")
     output = run(
         *(sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--no-error-summary"),
-        *("--hide-error-context", "--no-pretty", "--cache-dir", str(package / ".mypy"), "."),
+        *("--hide-error-context", "--no-pretty", "--cache-dir", str(CACHE), "."),
         cwd=folder,
         path=package,
     )
@@ -123,9 +128,10 @@ def test_programs(check: Callable[[Path, Path], Errors], tmp_path: Path) -> None
     shutil.copytree(PROGRAMS, folder)
     write_examples(folder)
     marked = {
-        ("refused.py", number)
-        for number, line in enumerate((PROGRAMS / "refused.py").read_text("utf-8").split("\n"), 1)
-        if line.endswith("# refused")
+        (program.name, number)
+        for program in PROGRAMS.glob("*.py")
+        for number, line in enumerate(program.read_text("utf-8").split("\n"), 1)
+        if line.endswith("  # refused")
     }
     errors = check(folder, package)
     assert {place: text for place, text in errors.items() if place not in marked} == {}

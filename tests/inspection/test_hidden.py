@@ -565,7 +565,8 @@ def test_mounts_among_routes_that_are_started(start: Any) -> None:
 # What is right.
 
 
-@pytest.mark.parametrize("name", ["examples.demo.main:app", "examples.saas.main:app"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["examples/demo/mountkit.toml", "examples.saas.main:app"])
 def test_examples_are_clean(name: str) -> None:
     """Notes included."""
     ran = run(ROOT, "check", name)

@@ -533,7 +533,7 @@ TEXTS = st.lists(
 
 
 @example(ACCEPTED[1], "a-b-c-dx")
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.sampled_from(ACCEPTED), TEXTS)
 def test_matches_as_starlette_does(pattern: str, text: str) -> None:
     """The same texts, with the same values: an exact path as a route, a prefix as a mount."""
@@ -627,6 +627,15 @@ def test_long_paths_take_linear_time(pattern: str, exact: bool) -> None:
             compiled.match(path + end)
             # About 1 ms here; what is quadratic takes seconds.
             assert process_time() - began < 0.25, (evil, end)
+
+
+def test_a_long_path_is_soon_known_to_lack_what_follows_a_placeholder() -> None:
+    """No regular expression is tried on it, so that a table may have many such mounts."""
+    compiled = PathPattern("/{a:path}/x1")
+    path = "/x" * (LONG // 2)
+    began = process_time()
+    assert not any(compiled.match(path) for _ in range(2_000))
+    assert process_time() - began < 0.8  # 0.2 s here; 1.8 s with the regular expressions
 
 
 def test_long_host_labels_are_refused_at_once() -> None:

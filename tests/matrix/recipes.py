@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from tests.matrix.table import PAGE
-
+PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
 _SECTION = re.compile(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$", re.M | re.S)
 
 

@@ -18,7 +18,7 @@ from tests.matrix.frameworks import FRAMEWORKS
 from tests.matrix.places import PLACES
 
 FIGURES = Path(__file__).parent / "figures.json"
-PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
+PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
 START, END = "<!-- matrix -->", "<!-- /matrix -->"
 
 #: The columns of the table, and the checks that each of them counts.

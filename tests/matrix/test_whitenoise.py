@@ -7,9 +7,9 @@ import subprocess
 import sys
 from typing import Any
 
-import httpx2 as httpx
 import pytest
 
+from tests.support import http
 from tests.support.servers import SERVERS, serve
 
 pytestmark = pytest.mark.slow
@@ -31,9 +31,9 @@ WRONG = [
 def status_of_the_file(server: str, options: dict[str, Any]) -> int:
     pytest.importorskip("whitenoise")
     with serve(server, TARGET, env={"OPTIONS": json.dumps(options)}) as running:
-        home, file = httpx.get(f"{running.url}/sub/").text.split()
+        home, file = http.get(f"{running.url}/sub/").text.split()
         assert home == "/sub/"
-        return httpx.get(running.url + file).status_code
+        return http.get(running.url + file).status_code
 
 
 def found(options: dict[str, Any]) -> list[str]:

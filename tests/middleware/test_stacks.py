@@ -22,6 +22,7 @@ from mountkit.middleware.contexts import ContextMiddleware
 from mountkit.middleware.cookies import CookiePathMiddleware
 from mountkit.middleware.errors import ContainMiddleware
 from mountkit.middleware.limits import LimitMiddleware
+from mountkit.middleware.meters import MeterMiddleware
 from mountkit.middleware.redirects import LocationMiddleware, RedirectMiddleware
 from mountkit.middleware.timeouts import TimeoutMiddleware
 from tests.support.actors import Slow
@@ -41,6 +42,7 @@ LAYERS = [
     Middleware(RedirectMiddleware),
     Middleware(CookiePathMiddleware),
     Middleware(LocationMiddleware),
+    Middleware(MeterMiddleware, routes=True),
 ]
 #: Each layer is the outermost of one of them, and the innermost of another.
 STACKS = [LAYERS[start:] + LAYERS[:start] for start in range(len(LAYERS))]

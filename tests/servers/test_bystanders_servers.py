@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx2
+import httpx
 import pytest
 
+from tests.support import http
 from tests.support.apps.deciding import FAULTS, KINDS
 from tests.support.servers import SERVERS, Server, serve
 
@@ -14,8 +15,8 @@ from tests.support.servers import SERVERS, Server, serve
 def status_of(server: Server, path: str) -> int:
     """500, if the server says that itself; 0 if it only breaks the connection."""
     try:
-        return httpx2.get(server.url + path, timeout=60).status_code
-    except httpx2.RemoteProtocolError:
+        return http.get(server.url + path, timeout=60).status_code
+    except httpx.RemoteProtocolError:
         return 0
 
 

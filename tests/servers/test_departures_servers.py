@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from tests.support import raw
 from tests.support.apps.departures import APPS, STYLES
 from tests.support.servers import SERVERS, Server, serve
+from tests.support.waiting import wait_until
 
 UPLOAD: dict[str, Any] = {"method": "POST", "headers": [("Content-Length", "9")], "body": b"a"}
 #: What is asked of each app.
@@ -55,14 +55,14 @@ def server(name: str) -> Iterator[Server]:
                     connection.sendall(data)
                     connections.append(connection)
         asked = len(connections)
-        wait_until(running, lambda found: in_flight(found) > asked)
+        wait_for(running, lambda found: in_flight(found) > asked)
         for connection in reversed(connections):
             connection.close()
         # granian tells an app nothing of a handshake that it has not accepted.
         left = len(STYLES) if name == "granian" else 0
-        wait_until(running, lambda found: in_flight(found, "gives-up") == left)
+        wait_for(running, lambda found: in_flight(found, "gives-up") == left)
         assert raw.ask(running.port, "/go") is not None
-        wait_until(running, lambda found: in_flight(found) == left + 1)
+        wait_for(running, lambda found: in_flight(found) == left + 1)
         yield running
 
 
@@ -76,12 +76,9 @@ def in_flight(found: dict[str, Any], name: str = "") -> int:
     return sum(one[0] for mount, one in found.items() if mount.endswith(name))
 
 
-def wait_until(server: Server, is_so: Any) -> None:
+def wait_for(server: Server, is_so: Any) -> None:
     """The request that asks is in flight too."""
-    deadline = time.monotonic() + 30
-    while not is_so(health_of(server)):
-        assert time.monotonic() < deadline, server.output
-        time.sleep(0.02)
+    wait_until(lambda: is_so(health_of(server)), shown=lambda: server.output)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -117,13 +114,13 @@ def test_what_is_not_of_this_client(name: str) -> None:
     client that has gone: errors."""
     with serve(name, "tests.support.apps.chats:app") as server:
         raw.websocket(server.port, "/chat/forget")
-        wait_until(server, lambda found: "WebSocketDisconnected" in str(found["/chat"][1]))
+        wait_for(server, lambda found: "WebSocketDisconnected" in str(found["/chat"][1]))
         if name.startswith("uvicorn"):
             with socket.create_connection(("127.0.0.1", server.port)) as connection:
                 connection.sendall(raw.handshake("/chat/join"))
                 assert connection.recv(9) == b"HTTP/1.1 "
-            wait_until(server, lambda _: has_failed(server, "/chat/say"))
-            wait_until(server, lambda found: found["/chat"][1] == "WebSocketDisconnect")
+            wait_for(server, lambda _: has_failed(server, "/chat/say"))
+            wait_for(server, lambda found: found["/chat"][1] == "WebSocketDisconnect")
         assert "client_gone" not in health_of(server)["/chat"][0]
         assert "Traceback" in server.output
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import anyio
-import httpx
 import pytest
 
+from tests.support import http
 from tests.support.servers import SERVERS, Server, serve
 from tests.support.waiting import until
 
@@ -31,7 +31,7 @@ def test_an_app_that_does_not_know_its_prefix(name: str) -> None:
     """Each kind is said once, and nothing of what a browser asks for by itself."""
     with serve(name, "tests.support.apps.escaping:app") as server:
         page = {"referer": f"{server.url}/board/"}
-        with httpx.Client(base_url=server.url) as client:
+        with http.Client(base_url=server.url) as client:
             client.get("/favicon.ico", headers=page)
             client.get("/.well-known/appspecific/com.chrome.devtools.json", headers=page)
             for _ in range(6):

@@ -6,15 +6,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 from websockets.sync.client import connect
 
+from tests.support import http
 from tests.support.servers import SERVERS, Server, exit_status, serve, start
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(params=SERVERS)
@@ -50,10 +50,7 @@ def noise(server: Server) -> list[str]:
 
 
 def wait_for(record: Path, line: str) -> None:
-    deadline = time.monotonic() + 30
-    while line not in record.read_text().splitlines():
-        assert time.monotonic() < deadline, record.read_text()
-        time.sleep(0.02)
+    wait_until(lambda: line in record.read_text().splitlines(), shown=record.read_text)
 
 
 @pytest.mark.parametrize("variant", [name for name in SERVERS if name != "granian"])
@@ -87,7 +84,7 @@ def test_an_app_that_raises_it_as_it_starts(name: str, record: Path, phase: str)
 def test_while_it_serves(name: str, record: Path) -> None:
     """With a stream and a websocket open, whose clients leave then."""
     with serve(name, "tests.support.apps.interrupted:app", env=environ(record, "")) as server:
-        assert httpx2.get(f"{server.url}/wsgi").text == "wsgi"
+        assert http.get(f"{server.url}/wsgi").text == "wsgi"
         with socket.create_connection(("127.0.0.1", server.port)) as streamed:
             streamed.sendall(b"GET /slow/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert streamed.recv(4) == b"HTTP"
@@ -119,10 +116,10 @@ def test_twice(variant: str, record: Path) -> None:
             streamed.sendall(b"GET /slow/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert streamed.recv(4) == b"HTTP"
             interrupt(server)
-            deadline = time.monotonic() + 30
-            while "CTRL+C to force quit" not in server.output.split("Shutting down")[-1]:
-                assert time.monotonic() < deadline, server.output
-                time.sleep(0.02)
+            wait_until(
+                lambda: "CTRL+C to force quit" in server.output.split("Shutting down")[-1],
+                shown=lambda: server.output,
+            )
             interrupt(server)
             exit_status(server)
         assert "mounted at" not in server.output

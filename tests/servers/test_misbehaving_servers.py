@@ -8,7 +8,6 @@ response but its headers. Whatever any app raises: its neighbours answer, and th
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +16,7 @@ from tests.support import raw
 from tests.support.apps.misbehaving import HTTP, WEBSOCKET
 from tests.support.raw import Response
 from tests.support.servers import SERVERS, Server, serve
+from tests.support.waiting import wait_until
 
 BAD = [("X-Table", "bad")]
 
@@ -63,6 +63,14 @@ def server(name: str) -> Iterator[Server]:
     with serve(name, "tests.support.apps.faults:app") as running:
         yield running
         assert running.process.poll() is None, running.output
+
+
+def ran(server: Server) -> list[str]:
+    """Which apps have run since it was asked last."""
+    response = raw.ask(server.port)
+    assert response is not None
+    found: list[str] = response.json()
+    return found
 
 
 def check_neighbour(server: Server) -> None:
@@ -187,13 +195,7 @@ def test_a_full_mount(server: Server) -> None:
     """503 for one more, and its neighbours serve."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(raw.request("/full", headers=LIMITED))
-        deadline = time.monotonic() + 30
-        while True:
-            response = raw.ask(server.port)
-            assert response is not None
-            if "waits" in response.json():
-                break
-            assert time.monotonic() < deadline
+        wait_until(lambda: "waits" in ran(server))
         response = raw.ask(server.port, "/full", headers=LIMITED)
         assert response is not None
         assert (response.status, response.values("retry-after")) == (503, ["1"])

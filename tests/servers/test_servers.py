@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from tests.support import http
 from tests.support.servers import SERVERS, Server, exit_status, serve, start
 
 
@@ -37,22 +37,22 @@ def outer(name: str) -> Iterator[Server]:
 def test_urls_and_state_are_the_mounted_apps_own(server: Server, app: str) -> None:
     """`url_for`, `request.url` and the lifespan state, through a real server."""
     url = f"{server.url}/{app}/item/3"
-    response = httpx2.get(f"{url}?x=1")
+    response = http.get(f"{url}?x=1")
     assert response.status_code == 200
     assert response.json() == {"owner": app, "url": url, "asked": f"{url}?x=1"}
 
 
 def test_a_redirect_stays_in_the_mount(server: Server) -> None:
     """A Starlette app that redirects by name sends the browser below its prefix."""
-    response = httpx2.get(f"{server.url}/starlette/go")
+    response = http.get(f"{server.url}/starlette/go")
     assert response.status_code == 307
     assert response.headers["location"] == f"{server.url}/starlette/item/3"
 
 
 def test_docs_name_the_prefix(server: Server) -> None:
     """FastAPI's docs page and schema know where they are mounted."""
-    assert "/fastapi/openapi.json" in httpx2.get(f"{server.url}/fastapi/docs").text
-    schema = httpx2.get(f"{server.url}/fastapi/openapi.json").json()
+    assert "/fastapi/openapi.json" in http.get(f"{server.url}/fastapi/docs").text
+    schema = http.get(f"{server.url}/fastapi/openapi.json").json()
     assert schema["servers"] == [{"url": "/fastapi"}]
 
 
@@ -68,20 +68,20 @@ def test_docs_name_the_prefix(server: Server) -> None:
 )
 def test_scope_of_a_raw_app(server: Server, asked: str, path: str, raw_path: str) -> None:
     """Full path, `raw_path` as it was sent, `root_path` grown, whatever the server."""
-    response = httpx2.get(server.url + asked)
+    response = http.get(server.url + asked)
     assert response.json() == {"path": path, "raw_path": raw_path, "root_path": "/raw"}
 
 
 def test_urls_of_a_flask_app(server: Server) -> None:
     """`url_for(_external=True)` of a WSGI app."""
     url = f"{server.url}/flask/item/3"
-    assert httpx2.get(url).json() == {"url": url, "asked": url}
+    assert http.get(url).json() == {"url": url, "asked": url}
 
 
 @pytest.mark.parametrize("size", [5, 300_000])
 def test_a_request_body_reaches_a_flask_app(server: Server, size: int) -> None:
     """The body of a POST, in one message or in many."""
-    response = httpx2.post(f"{server.url}/flask/upload", content="x" * size)
+    response = http.post(f"{server.url}/flask/upload", content="x" * size)
     assert response.status_code == 200
     assert response.json() == {"text": "x" * size, "name": "/upload"}
 
@@ -90,10 +90,10 @@ def test_a_request_body_reaches_a_flask_app(server: Server, size: int) -> None:
 def test_a_stream_is_sent_as_it_comes(server: Server, name: str, app: str) -> None:
     """The client has the first line while the app has not made the second one yet."""
     url = f"{server.url}/{app}"
-    with httpx2.stream("GET", f"{url}/stream/{name}") as response:
+    with http.stream("GET", f"{url}/stream/{name}") as response:
         lines = response.iter_lines()
         assert next(lines) == "first"
-        httpx2.post(f"{url}/release/{name}")
+        http.post(f"{url}/release/{name}")
         assert list(lines) == ["second"]
 
 
@@ -124,7 +124,7 @@ def test_a_websocket_for_a_wsgi_app_is_refused(server: Server) -> None:
 
 def test_a_request_for_nobody_is_not_found(server: Server) -> None:
     """No mount and no default: 404, and nothing for a cache to keep."""
-    response = httpx2.get(f"{server.url}/flasks")
+    response = http.get(f"{server.url}/flasks")
     assert (response.status_code, response.text) == (404, "Not Found")
     assert response.headers["cache-control"] == "no-store"
 
@@ -132,13 +132,13 @@ def test_a_request_for_nobody_is_not_found(server: Server) -> None:
 @pytest.mark.parametrize("app", ["starlette", "fastapi"])
 def test_root_path_with_a_path_that_the_proxy_stripped(outer: Server, app: str) -> None:
     """The proxy takes `/outer` off; the app's URLs have it."""
-    response = httpx2.get(f"{outer.url}/{app}/item/3")
+    response = http.get(f"{outer.url}/{app}/item/3")
     assert response.json()["url"] == f"{outer.url}/outer/{app}/item/3"
 
 
 def test_scope_with_a_path_that_the_proxy_stripped(outer: Server) -> None:
     """Every server gives a mounted app the same scope, and not two different ones."""
-    assert httpx2.get(f"{outer.url}/raw/caf%C3%A9").json() == {
+    assert http.get(f"{outer.url}/raw/caf%C3%A9").json() == {
         "path": "/outer/raw/café",
         "raw_path": "/outer/raw/caf%C3%A9",
         "root_path": "/outer/raw",
@@ -147,7 +147,7 @@ def test_scope_with_a_path_that_the_proxy_stripped(outer: Server) -> None:
 
 def test_urls_of_a_flask_app_below_a_root_path(outer: Server) -> None:
     """SCRIPT_NAME holds the server's `root_path` and the mount's prefix."""
-    response = httpx2.get(f"{outer.url}/flask/item/3")
+    response = http.get(f"{outer.url}/flask/item/3")
     assert response.json()["url"] == f"{outer.url}/outer/flask/item/3"
 
 
@@ -159,7 +159,7 @@ def test_apps_start_in_order_and_stop_in_reverse(name: str, tmp_path: Path) -> N
     ) as server:
         assert record.read_text().split("\n") == ["a up", "b up", "c up", ""]
         for app in "abc":
-            assert httpx2.get(f"{server.url}/{app}/").json() == {"owner": app}
+            assert http.get(f"{server.url}/{app}/").json() == {"owner": app}
         server.stop()
         lines = record.read_text().splitlines()[3:]
         assert lines == ["c down", "b down", "a down"], server.output

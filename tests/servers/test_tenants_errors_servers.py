@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.support import http
 from tests.support.apps.tenants_faults import FAULTS
 from tests.support.servers import SERVERS, serve
 
@@ -20,7 +20,7 @@ def test_no_function_ends_the_server(name: str, tmp_path: Path) -> None:
     target, env = "tests.support.apps.tenants_faults:app", {"TEST_RECORD": str(record)}
     with (
         serve(name, target, env=env) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        http.Client(base_url=server.url, timeout=60) as client,
     ):
 
         def ask(tenant: str, path: str = "/") -> tuple[int, str]:

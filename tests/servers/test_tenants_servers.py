@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +13,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.support import http
 from tests.support.servers import SERVERS, Server, serve
+from tests.support.waiting import wait_until
 
 every_server = pytest.mark.parametrize("name", SERVERS)
 
@@ -24,7 +25,7 @@ def tenants(name: str, **env: str) -> Iterator[tuple[Server, httpx.Client]]:
     """The server, and a client that keeps its connection from one host to the next."""
     with (
         serve(name, "tests.support.apps.tenants:app", env=env) as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        http.Client(base_url=server.url, timeout=60) as client,
     ):
         yield server, client
 
@@ -82,12 +83,11 @@ def test_an_app_that_leaves_ends_its_stream(name: str) -> None:
             lines = response.iter_lines()
             assert next(lines) == "acme begins"
             with (
-                httpx.Client(base_url=server.url, timeout=60) as second,
-                httpx.Client(base_url=server.url, timeout=60) as third,
+                http.Client(base_url=server.url, timeout=60) as second,
+                http.Client(base_url=server.url, timeout=60) as third,
             ):
                 evicted = pool.submit(control, second, "/evict?tenant=acme")
-                while control(third, "/health") == {"tenant 'acme'": "serving"}:
-                    time.sleep(0.01)
+                wait_until(lambda: control(third, "/health") != {"tenant 'acme'": "serving"})
                 control(third, "/release?tenant=acme")
                 assert [*lines] == ["acme ends"]
                 assert evicted.result() == ["acme up", "acme streamed", "acme down"]
@@ -108,7 +108,7 @@ def test_what_does_not_end_is_cut(name: str) -> None:
         with client.stream("GET", "/stream", headers={"host": "acme.localhost"}) as response:
             lines = response.iter_lines()
             assert next(lines) == "acme begins"
-            with httpx.Client(base_url=server.url, timeout=60) as second:
+            with http.Client(base_url=server.url, timeout=60) as second:
                 assert control(second, "/evict?tenant=acme")[-1] == "acme down"
             rest = []
             with pytest.raises(httpx.RemoteProtocolError):

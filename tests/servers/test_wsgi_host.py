@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support import http
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,7 +37,7 @@ def url() -> Iterator[str]:
 def ask(url: str, method: str, path: str, **options: object) -> httpx.Response:
     for _ in range(100):
         try:
-            return httpx.request(method, url + path, timeout=20, **options)  # type: ignore[arg-type]
+            return http.request(method, url + path, timeout=20, **options)  # type: ignore[arg-type]
         except httpx.ConnectError:
             time.sleep(0.1)
     raise AssertionError("Gunicorn did not start.")

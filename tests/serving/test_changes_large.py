@@ -24,7 +24,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
-MANY = 10_000
+MANY = 5_000
 child = PlainTextResponse("ok")
 
 

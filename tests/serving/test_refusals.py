@@ -245,7 +245,7 @@ def test_the_command_explains_the_same(
 ) -> None:
     """It can be pasted into a shell."""
     made = Dispatcher([Mount("/shop", app), Mount("/y", app, host="b.com")], debug=True)
-    monkeypatch.setattr(commands, "find_app", lambda target, **options: Found(made, target))
+    monkeypatch.setattr(commands, "find", lambda target, **options: Found(made, target))
     client = TestClient(made, root_path=options.get("root_path", ""), base_url="http://a.com")
     headers = {"host": options["host"]} if "host" in options else {}
     response = client.request(options.get("method", "GET"), url, headers=headers)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-#: Hides what the extra `cli` installs.
-PLAIN = (
-    "import sys; sys.modules.update({'rich': None, 'rich.console': None, 'shtab': None}); "
-    "from mountkit.cli import main; sys.exit(main())"
-)
+_ROOT = Path(__file__).parents[2]
+_servers: list[subprocess.Popen[str]] = []
 
 
 def run(
@@ -23,10 +23,40 @@ def run(
         has_extra: whether rich and shtab are installed.
         columns: of the terminal.
     """
-    program = ["-m", "mountkit"] if has_extra else ["-c", PLAIN]
-    env = {**os.environ, "NO_COLOR": "1", "COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8"}
+    env = {**os.environ, "NO_COLOR": "1", "COLUMNS": str(columns)}
     env.pop("FORCE_COLOR", None)
-    return subprocess.run(
-        [sys.executable, *program, *arguments],
-        capture_output=True, text=True, encoding="utf-8", cwd=folder, env=env, timeout=60, check=False,
+    server = _server(has_extra)
+    assert server.stdin is not None
+    assert server.stdout is not None
+    with TemporaryDirectory() as name:
+        out, err = Path(name) / "out", Path(name) / "err"
+        out.touch()
+        err.touch()
+        command = {
+            "folder": str(folder), "arguments": arguments, "env": env,
+            "out": str(out), "err": str(err),
+        }  # fmt: skip
+        server.stdin.write(json.dumps(command) + "\n")
+        server.stdin.flush()
+        status = int(server.stdout.readline())
+        return subprocess.CompletedProcess(
+            arguments, status, out.read_text("utf-8"), err.read_text("utf-8")
+        )
+
+
+@cache
+def _server(has_extra: bool) -> subprocess.Popen[str]:
+    """One for all commands of the tests' process, see `forks`."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.forks", *([] if has_extra else ["plain"])],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", cwd=_ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
+    _servers.append(server)
+    return server
+
+
+def stop() -> None:
+    """Stop those servers; they end with their input."""
+    for server in _servers:
+        server.communicate()

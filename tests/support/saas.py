@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.support import http
 from tests.support.servers import Server, serve
 
 PASSWORDS = {"admin": "demo-admin", "acme": "demo-acme", "globex": "demo-globex"}
@@ -49,7 +50,9 @@ class Saas:
 
     def visitor(self, host: str) -> httpx.Client:
         """One who has not been at a host before. Redirects are not followed."""
-        client = httpx.Client(base_url=self.url(host), transport=_Loopback(), timeout=60)
+        client = httpx.Client(
+            base_url=self.url(host), transport=_Loopback(verify=http.CONTEXT), timeout=60
+        )
         return self._visitors.enter_context(client)
 
     def user(self, host: str, name: str = "owner", password: str = "") -> httpx.Client:

@@ -101,7 +101,10 @@ def start(
     fd = None if name == "granian" or uds else listener.fileno()
     if fd is None:
         listener.close()
-    environ = {**os.environ, **(env or {}), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"}
+    # Their coverage is not measured: each would start much later, and what mountkit does in them
+    # the other tests cover.
+    ours = {key: os.environ[key] for key in os.environ if not key.startswith("COVERAGE_PROCESS")}
+    environ = {**ours, **(env or {}), "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"}
     with TemporaryFile() as output:
         process = subprocess.Popen(
             [
@@ -202,3 +205,10 @@ def _wait_until_it_answers(server: Server) -> None:
             pass
         time.sleep(0.05)
     raise AssertionError(f"The server did not answer in time.\n{server.output}")
+
+
+def free_port() -> int:
+    """A port that the operating system chose, for programs that take no open socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

@@ -18,7 +18,7 @@ from tests.support.scopes import scope_of
 pytestmark = pytest.mark.anyio
 
 TENANTS = 1000
-REQUESTS = 5000
+REQUESTS = 3000
 AT_A_TIME = 200
 MAX_APPS = 60
 

@@ -272,6 +272,7 @@ async def test_temporary_files_are_bounded() -> None:
     assert (await ask(bridge, long)).body == b"307200"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [True, False], ids=["no-end", "end"])
 @pytest.mark.parametrize("length", ["1", "1000000"])
 async def test_a_receive_that_never_suspends(more: bool, length: str) -> None:

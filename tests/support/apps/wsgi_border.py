@@ -81,7 +81,7 @@ def answering(status: str, *headers: tuple[str, str]) -> Any:
 
 
 def slow(environ: dict[str, Any], start_response: Any) -> Any:
-    time.sleep(2)
+    time.sleep(1)
     start_response("200 OK", TEXT)
     return [b"slow"]
 
@@ -106,7 +106,7 @@ class Replaying:
 
 def torrent(environ: dict[str, Any], start_response: Any) -> Any:
     start_response("200 OK", TEXT)
-    end = time.monotonic() + 3
+    end = time.monotonic() + 1.5
     while time.monotonic() < end:
         yield b"x" * 65_536
 
@@ -152,6 +152,11 @@ async def pending(request: Request) -> JSONResponse:
     return JSONResponse(holder.child.asgi._pool.pending)  # type: ignore[union-attr]
 
 
+async def in_flight(request: Request) -> JSONResponse:
+    """How many requests each mount has."""
+    return JSONResponse({one.mount: one.in_flight for one in app.health})
+
+
 async def let_go(request: Request) -> JSONResponse:
     held.set()
     return JSONResponse(None)
@@ -195,6 +200,7 @@ app = Dispatcher(
         routes=[
             Route("/well", well),
             Route("/pending", pending),
+            Route("/in-flight", in_flight),
             Route("/let-go", let_go, methods=["POST"]),
         ]
     ),

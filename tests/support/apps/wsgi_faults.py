@@ -114,7 +114,9 @@ def status(request: Request) -> JSONResponse:
     memory = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     threads = sum(t.name.startswith("mountkit") for t in threading.enumerate())
     peak = int(memory["VmHWM"].split()[0]) * 1024
-    return JSONResponse({**counts, "threads": threads, "peak": peak, "pid": os.getpid()})
+    files = next(one.in_flight for one in app.health if one.mount == "/files")
+    seen = {"threads": threads, "peak": peak, "pid": os.getpid(), "files": files}
+    return JSONResponse({**counts, **seen})
 
 
 def reset_peak(request: Request) -> JSONResponse:

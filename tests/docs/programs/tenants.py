@@ -1,4 +1,4 @@
-# pyright: strict, reportUnnecessaryTypeIgnoreComment=true
+# pyright: strict
 """A user's program: what the types of tenants accept."""
 
 from dataclasses import dataclass

@@ -1,0 +1,36 @@
+"""What is said when the site is up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from mountkit.config.models import MountConfig, SiteConfig
+
+_MOST = 20
+
+
+def lines_of(config: SiteConfig, urls: Sequence[str], *, can_reload: bool) -> Iterator[str]:
+    """Where it serves, what, and how to change it.
+
+    Args:
+        urls: where clients find it.
+        can_reload: it comes from a file.
+    """
+    server = config.server
+    workers = f"{server.workers} worker{'s' * (server.workers > 1)}"
+    yield f"Serving on {', '.join(urls)} ({server.server}, {workers})"
+    for mount in config.mounts[:_MOST]:
+        yield f"  {mount.name} -> {_target(mount)}"
+    if more := config.mounts[_MOST:]:
+        yield f"  and {len(more)} more"
+    pid = os.getpid()
+    reload = f"Read the file again: kill -HUP {pid}. " if can_reload else ""
+    yield f"{reload}New code: kill -USR2 {pid}. Stop: Ctrl-C or kill {pid}."
+
+
+def _target(mount: MountConfig) -> str:
+    if mount.split is not None:
+        return " | ".join(share.app for share in mount.split.apps.values())
+    kinds = {"static folder ": mount.static, "redirect to ": mount.redirect, "": mount.app}
+    return next(f"{kind}{value}" for kind, value in kinds.items() if value is not None)

@@ -1,0 +1,64 @@
+"""The end of a worker that does not end by itself. A thread of Python cannot be ended."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import sys
+import threading
+import traceback
+from _thread import start_new_thread  # gevent may patch it later, and sleep
+from collections.abc import Iterator
+from pathlib import Path
+from time import sleep
+
+import anyio
+
+from mountkit import logs
+from mountkit.exceptions import spelled
+from mountkit.logs import serve as logger
+
+#: Seconds beyond its grace after which a worker ends itself; the parent waits a little longer.
+SPARE = 1.5
+#: With which a worker ends that had to be cut off.
+CUT_OFF = 4
+
+_DEPTH = 12  # calls of each thread that are shown; those of servers and pools are above
+#: A thread that has no other calls than those of these is idle.
+_IDLE = tuple(
+    str(Path(module.__file__ or "").parent)
+    for module in (threading, concurrent.futures, anyio, logs)
+)
+
+
+def arm(seconds: float) -> None:
+    """End the process after this time, and log what each of its threads is doing then.
+
+    It works while the event loop is blocked. The last resort is the parent, which kills it.
+    """
+    # Not `threading.Thread`: a handler of signals may interrupt the main thread in its locks.
+    start_new_thread(end_after, (seconds,))
+
+
+def end_after(seconds: float) -> None:
+    """Wait, and end the process."""
+    sleep(seconds)
+    text = "Still running %s after it was told to stop; it ends now.\n%s"
+    logger.error(text, spelled(seconds), "".join(stacks()))
+    os._exit(CUT_OFF)
+
+
+def stacks(*, are_all: bool = True) -> Iterator[str]:
+    """What the other threads are doing, the innermost call last.
+
+    Args:
+        are_all: else without the main thread, and those that wait for something to do.
+    """
+    names = {one.ident: one.name for one in threading.enumerate()}
+    for number, frame in sys._current_frames().items():
+        calls = traceback.extract_stack(frame)
+        is_idle = all(call.filename.startswith(_IDLE) for call in calls)
+        is_main = number == threading.main_thread().ident
+        if number != threading.get_ident() and (are_all or not (is_idle or is_main)):
+            yield f"Thread {names.get(number, number)}:\n"
+            yield from traceback.StackSummary.from_list(calls[-_DEPTH:]).format()

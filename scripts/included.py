@@ -1,0 +1,47 @@
+"""The files at the root of the checkout as pages of the site: an extension of Python-Markdown.
+
+A page that holds the line `<!-- include SECURITY.md -->` has that file in its place. Links in the
+file, which are right in the checkout (`docs/limits.md`, `SECURITY.md`), lead to the pages.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from markdown import Markdown
+from markdown.extensions import Extension
+from markdown.preprocessors import Preprocessor
+
+ROOT = Path(__file__).parents[1]
+INCLUDE = re.compile(r"^<!-- include (\w+\.md) -->$", re.MULTILINE)
+#: The files that are pages, and what is shown of others.
+PAGES = {"SECURITY.md": "security.md", "CHANGELOG.md": "changelog.md"}
+PAGES["CONTRIBUTING.md"] = "contributing.md"
+
+
+def included(text: str) -> str:
+    """A page's text with the files that it includes."""
+    return INCLUDE.sub(lambda found: as_page((ROOT / found[1]).read_text("utf-8")), text)
+
+
+def as_page(text: str) -> str:
+    """A file of the root, with links as a page of `docs/` has them."""
+    for name, page in PAGES.items():
+        text = text.replace(f"]({name}", f"]({page}")
+    return text.replace("](docs/", "](")
+
+
+class _Include(Preprocessor):
+    def run(self, lines: list[str]) -> list[str]:
+        return included("\n".join(lines)).split("\n")
+
+
+class _IncludeExtension(Extension):
+    def extendMarkdown(self, md: Markdown) -> None:
+        md.preprocessors.register(_Include(md), "included", 100)  # before fences are read
+
+
+def makeExtension(**options: object) -> _IncludeExtension:
+    """What Python-Markdown calls."""
+    return _IncludeExtension(**options)
