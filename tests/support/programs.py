@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 #: The command that a `Process` runs.
-PROGRAM = [sys.executable, "-u", __file__, "--fd", "{fd}"]
+PROGRAM = [sys.executable, "-uP", __file__, "--fd", "{fd}"]
 
 
 def is_alive(pid: int) -> bool:
