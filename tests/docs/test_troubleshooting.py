@@ -15,7 +15,7 @@ NOT_FOR_USERS = {"AttributeError", "KeyError", "LookupError", "NoMatchFound", "R
 NOT_FOR_USERS |= {"SystemExit", "TimeoutError", "ValueError", "ClientGone", "Undecided"}
 
 #: Packages whose errors are printed where they come from, and explained on pages of their own.
-PRINTED = {"cli", "config", "export", "proxy", "server", "status"}
+PRINTED = {"cli", "config", "export", "processes", "proxy", "server", "status"}
 
 #: A text with … for each value in it, and where it stands.
 Text = tuple[str, str]
