@@ -13,11 +13,13 @@ from fastapi.templating import Jinja2Templates
 
 from examples.saas import seed
 from examples.saas.control import Control, Refused, Tenant
-from examples.saas.logins import add_sessions, log_in, log_out, same_origin, user_of
+from examples.saas.logins import add_sessions, log_in, log_out, said, same_origin, say, user_of
+from examples.saas.lost import add_not_found
 from examples.saas.passwords import check_password
 from mountkit import TenantApps, TenantResolver
 
 templates = Jinja2Templates(Path(__file__).with_name("templates"))
+COLOUR = "#333842"
 
 
 class Admin:
@@ -44,6 +46,7 @@ class Admin:
         admins.add_api_route("/domains/{host}/remove", self.remove_domain, methods=["POST"])
         app.include_router(anyone)
         app.include_router(admins)
+        add_not_found(app, "Admin", COLOUR)
         add_sessions(app, key)
         return app
 
@@ -91,6 +94,7 @@ class Admin:
             return await self._page(request, str(exc), filled=await request.form())
         # A request may have asked for it before, and got the answer for unknown hosts.
         self.resolver.invalidate(self.control.host_of(tenant))
+        say(request, f"{tenant.name} is served now, at {self.control.host_of(tenant)}.")
         return RedirectResponse(request.url_for("index"), 303)
 
     async def remove_tenant(self, request: Request, tenant_id: str) -> Response:
@@ -99,6 +103,7 @@ class Admin:
             self.resolver.invalidate_tenant(lambda known: known.id == tenant_id)
             await self.shops.evict(tenant)  # its last requests end, and its database is closed
             await self.control.databases.drop(tenant.id)
+            say(request, f"{tenant.name} is gone, with all of its data.")
         return RedirectResponse(request.url_for("index"), 303)
 
     async def add_domain(
@@ -109,15 +114,17 @@ class Admin:
         except Refused as exc:
             return await self._page(request, str(exc))
         self.resolver.invalidate(stored)
+        say(request, f"{stored} is served now.")
         return RedirectResponse(request.url_for("index"), 303)
 
     async def remove_domain(self, request: Request, host: str) -> Response:
         await self.control.remove_domain(host)
         self.resolver.invalidate(host)
+        say(request, f"{host} is not served any more.")
         return RedirectResponse(request.url_for("index"), 303)
 
     def _login_page(self, request: Request, status: int = 200, **context: Any) -> Response:
-        context |= {"title": "Admin", "colour": "#333842"}
+        context |= {"title": "Admin", "colour": COLOUR}
         return templates.TemplateResponse(request, "login.html", context, status_code=status)
 
     async def _page(self, request: Request, error: str = "", filled: Any = None) -> Response:
@@ -128,6 +135,7 @@ class Admin:
             "health": {health.mount: health for health in self.shops.health},
             "port": "" if port is None else f":{port}",
             "error": error,
+            "said": said(request),
             "filled": filled or {},
         }
         status = 400 if error else 200

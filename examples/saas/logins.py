@@ -30,6 +30,16 @@ def log_in(request: Request, user: str) -> None:
     request.session["user"] = user
 
 
+def say(request: Request, text: str) -> None:
+    """Have the next page that is shown to this visitor say something."""
+    request.session["said"] = text
+
+
+def said(request: Request) -> str:
+    """What was to be said, once."""
+    return str(request.session.pop("said", ""))
+
+
 def log_out(request: Request) -> None:
     request.session.clear()
 

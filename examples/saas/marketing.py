@@ -27,6 +27,11 @@ def make_site(domain: str) -> Flask:
         shops = [(shop.name, shop_url(shop.slug)) for shop in SHOPS]
         return render_template("site.html", shops=shops, admin=shop_url("admin"), domain=domain)
 
+    @site.errorhandler(404)
+    def not_found(error: Exception) -> tuple[str, int]:
+        context = {"title": "Stallholder", "colour": "#3a3f8f", "path": request.path}
+        return render_template("not_found.html", **context), 404
+
     @site.get("/go")
     def go() -> Response | tuple[str, int]:
         slug = request.args.get("shop", "").strip().lower()

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from examples.saas.control import Tenant
 from examples.saas.databases import Databases
 from examples.saas.logins import add_sessions, log_in, log_out, same_origin, user_of
+from examples.saas.lost import add_not_found
 from examples.saas.passwords import check_password
 from examples.saas.settings import Settings
 from examples.saas.shop_tables import Product, User
@@ -49,6 +50,7 @@ class ShopFactory:
 
         app = FastAPI(title=tenant.name, lifespan=lifespan, docs_url=None, redoc_url=None)
         app.include_router(router)
+        add_not_found(app, tenant.name, tenant.colour)
         add_sessions(app, self.settings.key_for(f"tenant {tenant.id}"))
         return app
 

@@ -80,6 +80,36 @@ def test_port_that_is_taken() -> None:
     assert "Traceback" not in found.stdout + found.stderr
 
 
+@pytest.mark.parametrize("port", ["http", "65536", "-1", "8 000", "²"])
+@pytest.mark.parametrize("example", ["demo", "saas"])
+def test_what_is_no_port(example: str, port: str) -> None:
+    """The message says what is one."""
+    command = [sys.executable, "-m", f"examples.{example}", f"--port={port}"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert found.returncode == 2
+    wanted = f"Port {port!r} is not a number from 0 to 65535; write e.g. --port 8001.\n"
+    assert found.stderr.endswith(wanted)
+    assert "Traceback" not in found.stderr
+
+
+def test_the_tour_is_at_the_port() -> None:
+    """That was asked for: where something else is, the tour says so."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        found = demo("--tour", "--port", str(port))
+    assert found.returncode == 1
+    assert f"Port {port} of 127.0.0.1 is in use" in found.stderr
+    assert "Traceback" not in found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("options", [["--tour", "--port", "1"], []], ids=["port", "no-tour"])
+def test_a_url_is_of_a_tour_elsewhere(options: list[str]) -> None:
+    """It says nothing to a demo that is started."""
+    found = demo(*options, "--url", "http://localhost:1")
+    assert found.returncode == 2
+    assert "--url goes with --tour, and not with --port" in found.stderr
+
+
 def test_ctrl_c() -> None:
     """Stops it, without a traceback."""
     with subprocess.Popen(

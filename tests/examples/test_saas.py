@@ -149,6 +149,13 @@ def test_the_stylesheet_is_at_every_host(saas: Saas, host: str) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/css; charset=utf-8")
 
 
+@pytest.mark.parametrize("path", ["/api/nothing", "/products/x"])
+def test_programs_get_json_where_nothing_is(saas: Saas, path: str) -> None:
+    """Pages are for browsers."""
+    answer = saas.visitor("acme.localhost").get(path)
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+
+
 def test_only_admins_get_into_the_admin_app(saas: Saas) -> None:
     """Others are sent to its login, and change nothing."""
     visitor = saas.visitor("admin.localhost")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -13,66 +14,13 @@ from tests.support.saas import PASSWORDS, Saas, serve_saas
 sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 expect = sync_api.expect
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP *.example 127.0.0.1",
-]
-_MILLISECONDS = 60_000
+CONTRAST = (Path(__file__).parents[1] / "support" / "contrast.js").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
 def saas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saas]:
     with serve_saas(tmp_path_factory.mktemp("saas")) as saas:
         yield saas
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    expect.set_options(timeout=_MILLISECONDS)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: sync_api.Browser) -> Iterator[sync_api.Page]:
-    """A page of a browser that has no cookies yet. Whatever it loads has to come, from the
-    machine that served it, and its scripts and styles have to be in order."""
-    context = browser.new_context()
-    context.set_default_timeout(_MILLISECONDS)
-    page = context.new_page()
-    wrong: list[str] = []
-
-    def look(response: sync_api.Response) -> None:
-        kind = response.request.resource_type
-        # Those documents are what the tests are about; a JSON document names no icon.
-        is_part = kind != "document" and not response.url.endswith("/favicon.ico")
-        if is_part and response.status >= 400:
-            wrong.append(f"{response.url}: {response.status}")
-
-    def note(request: sync_api.Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # by the next page
-            wrong.append(f"{request.url}: {request.failure}")
-
-    page.on("response", look)
-    page.on("requestfailed", note)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("dialog", lambda dialog: dialog.accept())
-    yield page
-    context.close()
-    assert wrong == []
 
 
 def log_in(saas: Saas, page: sync_api.Page, host: str, name: str, password: str) -> None:
@@ -174,10 +122,15 @@ def test_an_admin_adds_a_tenant_and_removes_it(saas: Saas, page: sync_api.Page) 
     page.get_by_label("Colour").fill("#123456")
     page.get_by_label("The owner's password").fill("demo-initech")
     page.get_by_role("button", name="Add tenant").click()
+    status = page.get_by_role("status")
+    expect(status).to_have_text("Initech is served now, at initech.localhost.")
+    page.reload()
+    expect(status).to_have_count(0)  # it is said once
     section = page.locator("[data-tenant=initech]")
     expect(section.locator("small")).to_have_text("asleep")
     section.get_by_label("A domain of its own").fill("staplers.example")
     section.get_by_role("button", name="Add").click()
+    expect(status).to_have_text("staplers.example is served now.")
     section.get_by_role("link", name="staplers.example").click()
     expect(heading(page)).to_have_text("Initech")
     expect(page.locator("header")).to_have_css("background-color", "rgb(18, 52, 86)")
@@ -186,27 +139,54 @@ def test_an_admin_adds_a_tenant_and_removes_it(saas: Saas, page: sync_api.Page) 
     expect(section.locator("small")).to_have_text("serving")
     section.get_by_role("button", name="Remove Initech").click()
     expect(section).to_have_count(0)
+    expect(status).to_have_text("Initech is gone, with all of its data.")
     for host in ("initech.localhost", "staplers.example"):
         page.goto(saas.url(host))
         expect(page).to_have_url(re.compile(r"^http://localhost:\d+/no-shop\?host="))
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200], ids=["phone", "desk"])
 @pytest.mark.parametrize(
-    ("host", "name"),
+    ("host", "path", "name"),
     [
-        pytest.param("localhost", None, id="site"),
-        pytest.param("acme.localhost", "owner", id="shop"),
-        pytest.param("admin.localhost", "admin", id="admin"),
+        pytest.param("localhost", "/", None, id="site"),
+        pytest.param("localhost", "/nothing", None, id="site-404"),
+        pytest.param("acme.localhost", "/", "owner", id="shop"),
+        pytest.param("acme.localhost", "/login", None, id="login"),
+        pytest.param("acme.localhost", "/nothing", None, id="shop-404"),
+        pytest.param("admin.localhost", "/", "admin", id="admin"),
     ],
 )
 def test_pages_fit(
-    saas: Saas, page: sync_api.Page, host: str, name: str | None, width: int
+    saas: Saas,
+    page: sync_api.Page,
+    host: str,
+    path: str,
+    name: str | None,
+    width: int,
+    scheme: Literal["light", "dark"],
 ) -> None:
-    """Nothing sticks out at the side."""
+    """Nothing sticks out at the side, all is legible, and there is one heading."""
     page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
     if name is not None:
         log_in(saas, page, host, name, PASSWORDS[host.partition(".")[0]])
-    page.goto(saas.url(host))
+    page.goto(saas.url(host) + path)
     expect(heading(page)).to_be_visible()
+    assert page.locator("h1").count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CONTRAST) == {}
+
+
+@pytest.mark.parametrize("host", ["localhost", "acme.localhost", "admin.localhost"])
+def test_a_page_that_is_not_there(saas: Saas, page: sync_api.Page, host: str) -> None:
+    """Is the app's own, and leads back."""
+    title = {"acme.localhost": "Acme Anvils", "localhost": "Stallholder"}.get(host, "Admin")
+    answer = page.goto(f"{saas.url(host)}/nothing")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_text(f"{title} has no page /nothing.")).to_be_visible()
+    expect(heading(page)).to_have_text(title)
+    page.get_by_role("link", name="Back to the start").click()
+    expect(heading(page)).to_have_text(title)
