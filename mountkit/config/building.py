@@ -324,7 +324,9 @@ def restart_reasons(old: SiteConfig, new: SiteConfig) -> Sequence[str]:
     imported = {app.app for mount in old.mounts for app in _named(mount)}
     for mount in new.mounts:
         if any(app.app in imported and not (app.factory or app.args) for app in _named(mount)):
-            changed |= dict.fromkeys(mount.own_env.keys() - before.keys())  # its app has not seen them
+            changed |= dict.fromkeys(
+                mount.own_env.keys() - before.keys()
+            )  # its app has not seen them
     return reasons + [f"env.{name}" for name in changed]
 
 
