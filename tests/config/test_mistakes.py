@@ -1065,8 +1065,10 @@ def test_what_an_app_raises_is_shown(folder: Path) -> None:
     write(folder, {"boom.py": FILES["boom.py"]})
     with pytest.raises(ConfigError) as caught:
         site_of(Path(), '[[mount]]\napp = "boom:app"')
+    lines = (caught.value.traceback or "").splitlines(keepends=True)
+    # Python 3.13 marks the call.
     assert (
-        caught.value.traceback
+        "".join(line for line in lines if line.strip("~^ \n"))
         == f"""\
 Traceback (most recent call last):
   File "{folder}/boom.py", line 5, in <module>

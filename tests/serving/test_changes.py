@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import sys
 import threading
 import weakref
@@ -12,7 +11,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from copy import copy
 from functools import partial
 from typing import Any
 
@@ -933,10 +931,11 @@ async def test_the_threads_of_a_removed_wsgi_app_end(is_running: bool) -> None:
 async def test_a_wsgi_mount_that_comes_back_has_threads_of_its_own() -> None:
     """Those that hung when it went take nothing from it."""
     hangs = threading.Event()
-    calls = itertools.count()
+    calls: list[int] = []
 
     def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        if next(calls) == 0:
+        calls.append(1)
+        if len(calls) == 1:
             hangs.wait(30)
         start_response("200 OK", [])
         return [b"w"]
@@ -946,7 +945,7 @@ async def test_a_wsgi_mount_that_comes_back_has_threads_of_its_own() -> None:
     try:
         async with running(app) as server, anyio.create_task_group() as tasks:
             asked = ask(tasks, app, scope_of("/w"))
-            await until(lambda: next(copy(calls)) == 1)
+            await until(lambda: len(calls) == 1)
             await app.remove(mount, drain_timeout=0)
             await asked.ended.wait()
             assert asked.status == 503
