@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from mountkit.middleware.timeouts import TimeoutMiddleware
     from mountkit.middleware.watchdogs import Watchdog
     from mountkit.openapi.pages import OpenAPI
+    from mountkit.proxy.proxies import Proxy
     from mountkit.serving.access import AccessFilter
     from mountkit.serving.changes import PreparedChange
     from mountkit.serving.splits import Split
@@ -102,6 +103,7 @@ __all__ = [
     "OpenAPI",
     "PatternError",
     "PreparedChange",
+    "Proxy",
     "Query",
     "Readiness",
     "RedirectMiddleware",
@@ -148,6 +150,7 @@ _MODULES = {
     "Metrics": "status.metrics",
     "OpenAPI": "openapi.pages",
     "PreparedChange": "serving.changes",
+    "Proxy": "proxy.proxies",
     "Readiness": "lifespans.probes",
     "RedirectMiddleware": "middleware.redirects",
     "Split": "serving.splits",

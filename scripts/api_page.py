@@ -19,6 +19,7 @@ GROUPS = {
         "Mount Lifespan Dispatcher PreparedChange DispatchMiddleware LifespanMiddleware Table "
         "Resolution Refusal Split WSGIBridge"
     ),
+    "Other processes": "Proxy",
     "Layers": (
         "LimitMiddleware TimeoutMiddleware CheckMiddleware ContextMiddleware ContainMiddleware "
         "RedirectMiddleware CookiePathMiddleware LocationMiddleware ForwardedMiddleware Watchdog "
@@ -43,6 +44,7 @@ METHODS = {
     "Table": ("decide", "resolve", "apply", "check"),
     "TenantResolver": ("resolve", "invalidate", "invalidate_tenant", "normal"),
     "TenantApps": ("start", "evict", "pin", "unpin"),
+    "Proxy": ("switch",),
     "WSGIBridge": ("close",),
     "Matcher": ("matches",),
     "Explanation": ("as_dict",),

@@ -262,6 +262,11 @@ def _replaced(address: str, port: str, scope: Scope) -> str:
     return "has no port" if port == "0" else ""
 
 
+def is_of_proxies(name: bytes) -> bool:
+    """Whether only a proxy may say this, in a header of this name."""
+    return _kind(name) > 0
+
+
 @lru_cache(1000)
 def _kind(name: bytes) -> int:
     """0 for most headers, 1 for those that proxies send, 2 if frameworks would apply them again.
