@@ -36,6 +36,8 @@ def add_serve(commands: Any) -> None:
     add("--reload", action="store_true", help="for development: restart when code changes, too")
     status = "show the status page on a port of this machine; default: 9000"
     add("--status", nargs="?", const="9000", metavar="PORT", help=status)
+    only = "serve this mount alone: its path, name, or host and path; may be repeated"
+    add("--only", action="append", metavar="MOUNT", help=only)
     add("--check", action="store_true", help="only say whether the file is right")
 
 
@@ -63,7 +65,9 @@ def serve(options: argparse.Namespace) -> int:
         file = _file(options)
         read = _reader(options) if file is None else partial(read_source, file)
         overrides = dict(_overrides(options))
-        asked = Options(read, file, overrides, options.status, bool(options.reload))
+        asked = Options(
+            read, file, overrides, options.status, bool(options.reload), options.only or ()
+        )
         if options.check:
             print(parent.check(asked))
             return 0
@@ -96,6 +100,10 @@ def _reader(options: argparse.Namespace) -> Callable[[], Source]:
     """Gives the site of one app."""
     if options.watch:
         raise MountkitError("--watch is for a file; write --reload to restart with the code.")
+    if options.only:
+        raise MountkitError(
+            "--only is for a file; write one, or serve what app.only('/x') returns."
+        )
     source = source_of_app(options.app, is_factory=bool(options.factory))
     return lambda: source
 

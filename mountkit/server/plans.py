@@ -29,6 +29,7 @@ class Options:
         overrides: keys of `[server]`.
         status: `[status] listen`.
         reloads: whether to restart the workers when code has changed.
+        only: the mounts that are served; all, if none is named.
     """
 
     read: Callable[[], Source]
@@ -36,6 +37,7 @@ class Options:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     status: str | None = None
     reloads: bool = False
+    only: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,15 @@ class Plan:
 
         Raises:
             ConfigError: with all problems.
+            PatternError: there is no mount that is named by `only`.
         """
         job = Job(
-            options.read(), generation, dict(options.overrides), options.status, options.reloads
+            options.read(),
+            generation,
+            dict(options.overrides),
+            options.status,
+            options.reloads,
+            options.only,
         )
         config = job.config()
         check_rules(config)
