@@ -38,6 +38,8 @@ def add_serve(commands: Any) -> None:
     add("--status", nargs="?", const="9000", metavar="PORT", help=status)
     only = "serve this mount alone: its path, name, or host and path; may be repeated"
     add("--only", action="append", metavar="MOUNT", help=only)
+    upstream = "pass this mount on to http://host:port or unix:/path; may be repeated"
+    add("--upstream", action="append", metavar="MOUNT=URL", help=upstream)
     add("--check", action="store_true", help="only say whether the file is right")
 
 
@@ -65,9 +67,8 @@ def serve(options: argparse.Namespace) -> int:
         file = _file(options)
         read = _reader(options) if file is None else partial(read_source, file)
         overrides = dict(_overrides(options))
-        asked = Options(
-            read, file, overrides, options.status, bool(options.reload), options.only or ()
-        )
+        parts = (options.only or (), options.upstream or ())
+        asked = Options(read, file, overrides, options.status, bool(options.reload), *parts)
         if options.check:
             print(parent.check(asked))
             return 0
@@ -100,10 +101,8 @@ def _reader(options: argparse.Namespace) -> Callable[[], Source]:
     """Gives the site of one app."""
     if options.watch:
         raise MountkitError("--watch is for a file; write --reload to restart with the code.")
-    if options.only:
-        raise MountkitError(
-            "--only is for a file; write one, or serve what app.only('/x') returns."
-        )
+    if options.only or options.upstream:
+        raise MountkitError("--only and --upstream are for a file; run mountkit init to write one.")
     source = source_of_app(options.app, is_factory=bool(options.factory))
     return lambda: source
 

@@ -2,7 +2,8 @@
 
 All of them decide, so that each request goes where it goes in the whole site. The tables of the
 others lose what does not decide, before anything reads it: no variable of theirs has to be set, no
-folder to be there, no module to be installed. In the place of their apps stands one that says 404.
+folder to be there, no module to be installed. In the place of their apps stands one that says 404,
+or passes requests on to where they are.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from starlette.types import Receive, Scope, Send
 from mountkit.answers import answer
 from mountkit.config.models import MountConfig
 from mountkit.config.variables import Given
+from mountkit.exceptions import PatternError
+from mountkit.proxy.targets import Target
 from mountkit.serving.alone import named
 from mountkit.serving.mounts import Mount
 
 #: What the tables of mounts that are left out name.
 ELSEWHERE = "mountkit.config.elsewhere:elsewhere"
+_PROXY = "mountkit:Proxy"
 _NAMING = ("path", "host", "name")
 _DECIDING = {*_NAMING, "headers", "methods", "query", "when", "priority", "exact", "expose"}
 #: Not redirected to the slash, either.
@@ -28,23 +32,27 @@ _LEFT_OUT = MountConfig.model_fields.keys() - _DECIDING
 
 
 async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers what an app that is served elsewhere would answer."""
+    """Stands in the place of an app that is served elsewhere."""
     await answer(404, scope, receive, send)
 
 
 def leave_out(
-    only: Sequence[str], files: Sequence[dict[str, Any]], environ: Mapping[str, str]
+    only: Sequence[str],
+    upstreams: Sequence[str],
+    files: Sequence[dict[str, Any]],
+    environ: Mapping[str, str],
 ) -> None:
-    """Put the stand-in in the place of all mounts but some. If one cannot be read, nothing is done:
+    """Put stand-ins in the place of all mounts but some. If one cannot be read, nothing is done:
     the site is refused as a whole.
 
     Args:
-        only: paths, names, or hosts with paths.
+        only: paths, names, or hosts with paths; if there are none, it is all that have no upstream.
+        upstreams: such a name, `=` and a URL, as `Proxy` takes it; several are tried in turn.
         files: the tables of each file, which are changed.
         environ: for variables in paths, hosts and names.
 
     Raises:
-        PatternError: there is no such mount; the message has near names.
+        PatternError: there is no such mount, and the message has near names; or not such a URL.
     """
     default = files[0].get("default")
     try:
@@ -55,13 +63,30 @@ def leave_out(
             mounts.append((default, _mount(root, environ), {}))
     except Exception:  # it is told when the table is read
         return
-    found = [one for which in only for one in named(which, (("", one[1]) for one in mounts))]
-    served = {id(mount) for mount in found}
+    known = [("", mount) for _, mount, _ in mounts]
+    urls: dict[int, list[str]] = {}
+    for which, url in map(_divided, upstreams):
+        for mount in named(which, known):
+            urls.setdefault(id(mount), []).append(url)
+    served = {id(mount) for which in only for mount in named(which, known)}
     for table, mount, more in mounts:
-        if id(mount) not in served:
-            for name in _LEFT_OUT & table.keys():
-                del table[name]
-            table |= {"app": ELSEWHERE, "interface": "asgi3", "lifespan": "off", **more}
+        to = urls.get(id(mount))
+        if to is None and (not only or id(mount) in served):
+            continue
+        for name in _LEFT_OUT & table.keys():
+            del table[name]
+        if to is None:
+            table |= {"app": ELSEWHERE, "lifespan": "off"}
+        else:
+            table |= {"app": _PROXY, "factory": True, "args": [to]}
+        table |= {"interface": "asgi3", **more}
+
+
+def _divided(text: str) -> tuple[str, str]:
+    which, _, url = text.rpartition("=")
+    if not which:
+        raise PatternError(f"Upstream {text!r} names no mount; write '/shop=http://shop:8000'.")
+    return which, Target.parse(url).url
 
 
 def _mount(table: dict[str, Any], environ: Mapping[str, str]) -> Mount:

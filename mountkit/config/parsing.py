@@ -112,25 +112,28 @@ class _File:
 
 
 def parse(
-    source: Source, environ: Mapping[str, str] = os.environ, *, only: Sequence[str] = ()
+    source: Source,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    only: Sequence[str] = (),
+    upstreams: Sequence[str] = (),
 ) -> SiteConfig:
     """Read and validate a site. Nothing is imported.
 
     Args:
         source: its texts.
         environ: for `${NAME}`.
-        only: the mounts that are served, by path, name, or host and path; the others decide, but
-            have a stand-in for their apps. All, if none is named.
+        only, upstreams: which mounts are served, and where others are: see `leave_out`.
 
     Raises:
-        PatternError: there is no such mount.
+        PatternError: there is no such mount or upstream.
         ConfigError: with all problems. If the tables are right, those of the rules, which the
             mounts find themselves (patterns, conflicts), are left to `check_rules`.
     """
     files = [_File(name, text, environ) for name, text in source.texts.items()]
     main = files[0]
-    if only and not any(file.problems for file in files):
-        leave_out(only, [file.table for file in files], environ)
+    if (only or upstreams) and not any(file.problems for file in files):
+        leave_out(only, upstreams, [file.table for file in files], environ)
     server = _from(main, _single(main, ServerConfig, "server") or ServerConfig())
     status = _single(main, StatusConfig, "status")
     metrics = _single(main, MetricsConfig, "metrics")

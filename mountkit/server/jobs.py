@@ -22,7 +22,7 @@ class Job:
         overrides: keys of `[server]` that the command has set.
         status: `[status] listen`, if the command has set it.
         is_watched: the worker reports which modules it has imported, for `--reload`.
-        only: the mounts that are served; see `parse`.
+        only, upstreams: which mounts are served, and where others are: see `parse`.
     """
 
     source: Source
@@ -31,15 +31,16 @@ class Job:
     status: str | None = None
     is_watched: bool = False
     only: Sequence[str] = ()
+    upstreams: Sequence[str] = ()
 
     def config(self) -> SiteConfig:
         """What the texts say.
 
         Raises:
             ConfigError: all that is wrong with them.
-            PatternError: there is no mount that is named by `only`.
+            PatternError: there is no such mount or upstream.
         """
-        config = parse(self.source, only=self.only)
+        config = parse(self.source, only=self.only, upstreams=self.upstreams)
         server = config.server.model_copy(update=dict(self.overrides))
         status = config.status
         if self.status is not None:

@@ -29,7 +29,7 @@ class Options:
         overrides: keys of `[server]`.
         status: `[status] listen`.
         reloads: whether to restart the workers when code has changed.
-        only: the mounts that are served; all, if none is named.
+        only, upstreams: which mounts are served, and where others are: see `parse`.
     """
 
     read: Callable[[], Source]
@@ -38,6 +38,7 @@ class Options:
     status: str | None = None
     reloads: bool = False
     only: Sequence[str] = ()
+    upstreams: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Plan:
 
         Raises:
             ConfigError: with all problems.
-            PatternError: there is no mount that is named by `only`.
+            PatternError: there is no such mount or upstream.
         """
         job = Job(
             options.read(),
@@ -63,6 +64,7 @@ class Plan:
             options.status,
             options.reloads,
             options.only,
+            options.upstreams,
         )
         config = job.config()
         check_rules(config)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
+from mountkit import Cookie, Mount, Proxy
 from mountkit.config.building import Site, check_rules, restart_reasons
 from mountkit.config.elsewhere import ELSEWHERE
 from mountkit.config.models import SiteConfig
@@ -63,9 +66,11 @@ def files(folder: Path) -> None:
     write(folder, {"lib/two.toml": TWO})
 
 
-def config_of(*only: str, text: str = SITE, two: str = TWO) -> SiteConfig:
+def config_of(
+    *only: str, text: str = SITE, two: str = TWO, upstreams: Sequence[str] = ()
+) -> SiteConfig:
     source = Source("mountkit.toml", {"mountkit.toml": text, "lib/two.toml": two})
-    config = parse(source, {}, only=only)
+    config = parse(source, {}, only=only, upstreams=upstreams)
     check_rules(config)
     return config
 
@@ -168,6 +173,42 @@ def test_no_such_mount(only: str, says: str) -> None:
     """Near names are said."""
     with pytest.raises(PatternError, match=says):
         config_of("/two", only)
+
+
+def test_upstreams() -> None:
+    """A mount that is passed on keeps its conditions, and nothing else; all others are served."""
+    urls = ["http://127.0.0.1:1", "unix:/run/beta.sock"]
+    text = SITE.partition('[[mount]]\npath = "/old"')[0]
+    given = ["beta=http://127.0.0.1:1", "/shop/{kind}=unix:/k.sock", f"beta={urls[1]}"]
+    config = config_of(text=text.replace("no/such/folder", "lib"), upstreams=given)
+    shop, kind, beta, *_ = Site.build(config).dispatcher.routes
+    assert not isinstance(shop.target, Proxy)
+    assert isinstance(kind.target, Proxy)
+    assert isinstance(beta.target, Proxy)
+    assert [one.target.url for one in beta.target.upstreams] == urls
+    assert (shop.redirect_slashes, beta.redirect_slashes) == ("navigate", False)
+    assert beta.rule.key == Mount("/shop", beta.target, when=Cookie("lane", "beta")).rule.key
+
+
+def test_upstreams_beside_only() -> None:
+    """The rest is 404."""
+    config = config_of("shop", upstreams=["default=http://127.0.0.1:1"])
+    client = TestClient(Site.build(config).dispatcher)
+    assert [client.get(path).status_code for path in ("/shop/", "/two/", "/")] == [200, 404, 503]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "says"),
+    [
+        ("http://a", "Upstream 'http://a' names no mount; write '/shop=http://shop:8000'."),
+        ("/twp=http://a", "'/twp' is not a mount of this app, nor a path or name of one; did"),
+        ("/two=run/x", "Upstream 'run/x' is no URL of a server"),
+    ],
+)
+def test_no_such_upstream(upstream: str, says: str) -> None:
+    """What is wrong with it is said."""
+    with pytest.raises(PatternError, match=re.escape(says)):
+        config_of("shop", upstreams=[upstream])
 
 
 @pytest.mark.parametrize(
