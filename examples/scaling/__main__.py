@@ -111,7 +111,9 @@ class Site:
     def _wait(self, is_up: Callable[[], bool]) -> None:
         deadline = time.monotonic() + SECONDS
         while not is_up():
-            if time.monotonic() > deadline or any(one.poll() is not None for one in self._processes):
+            if time.monotonic() > deadline or any(
+                one.poll() is not None for one in self._processes
+            ):
                 raise SystemExit("It does not start; see above.")
             time.sleep(0.05)
 
@@ -153,8 +155,8 @@ def main() -> int:
     options = parser.parse_args()
     router = options.router or next(filter(executable, ROUTERS), "")
     if options.size == "machines" and not executable(router or ""):
-        missing = options.router or "none of nginx, Caddy and HAProxy"
-        parser.error(f"{missing} is installed; install one (apt-get install nginx-light)")
+        missing = router or "nginx"
+        parser.error(f"{missing} is not installed; install it, or write --router with another")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     with tempfile.TemporaryDirectory(prefix="mountkit-") as folder:
         site = Site(options.port or free_port(), folder)

@@ -26,8 +26,8 @@ ELSEWHERE = "mountkit.config.elsewhere:elsewhere"
 _PROXY = "mountkit:Proxy"
 _NAMING = ("path", "host", "name")
 _DECIDING = {*_NAMING, "headers", "methods", "query", "when", "priority", "exact", "expose"}
-#: Not redirected to the slash, either.
-_OF_MOUNTS = {"redirect_slashes": False}
+#: Whether a browser is redirected to the slash is decided where the app is.
+_OF_MOUNTS = {"redirect_slashes": "bare"}
 _LEFT_OUT = MountConfig.model_fields.keys() - _DECIDING
 
 

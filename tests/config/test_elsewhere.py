@@ -186,7 +186,7 @@ def test_upstreams() -> None:
     assert isinstance(kind.target, Proxy)
     assert isinstance(beta.target, Proxy)
     assert [one.target.url for one in beta.target.upstreams] == urls
-    assert (shop.redirect_slashes, beta.redirect_slashes) == ("navigate", False)
+    assert (shop.redirect_slashes, beta.redirect_slashes) == ("navigate", "bare")
     assert beta.rule.key == Mount("/shop", beta.target, when=Cookie("lane", "beta")).rule.key
 
 
