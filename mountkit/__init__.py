@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from mountkit.middleware.timeouts import TimeoutMiddleware
     from mountkit.middleware.watchdogs import Watchdog
     from mountkit.openapi.pages import OpenAPI
+    from mountkit.processes.processes import Process
     from mountkit.proxy.proxies import Proxy
     from mountkit.serving.access import AccessFilter
     from mountkit.serving.changes import PreparedChange
@@ -103,6 +104,7 @@ __all__ = [
     "OpenAPI",
     "PatternError",
     "PreparedChange",
+    "Process",
     "Proxy",
     "Query",
     "Readiness",
@@ -150,6 +152,7 @@ _MODULES = {
     "Metrics": "status.metrics",
     "OpenAPI": "openapi.pages",
     "PreparedChange": "serving.changes",
+    "Process": "processes.processes",
     "Proxy": "proxy.proxies",
     "Readiness": "lifespans.probes",
     "RedirectMiddleware": "middleware.redirects",

@@ -19,7 +19,7 @@ GROUPS = {
         "Mount Lifespan Dispatcher PreparedChange DispatchMiddleware LifespanMiddleware Table "
         "Resolution Refusal Split WSGIBridge"
     ),
-    "Other processes": "Proxy",
+    "Other processes": "Proxy Process",
     "Layers": (
         "LimitMiddleware TimeoutMiddleware CheckMiddleware ContextMiddleware ContainMiddleware "
         "RedirectMiddleware CookiePathMiddleware LocationMiddleware ForwardedMiddleware Watchdog "

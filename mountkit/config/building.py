@@ -194,7 +194,7 @@ def _load(
     Raises:
         ConfigError: with all problems.
     """
-    variables = {name: value for mount in config.mounts for name, value in mount.env.items()}
+    variables = {name: value for mount in config.mounts for name, value in mount.own_env.items()}
     before = set_environment(variables)
     loader = Loader(config.files[0].parent.resolve(), apps)
     meters = _meters(config, meters)
@@ -304,4 +304,4 @@ def restart_reasons(old: SiteConfig, new: SiteConfig) -> Sequence[str]:
 
 
 def _variables(config: SiteConfig) -> dict[str, str]:
-    return {name: value for mount in config.mounts for name, value in mount.env.items()}
+    return {name: value for mount in config.mounts for name, value in mount.own_env.items()}

@@ -16,8 +16,15 @@ from mountkit.config.finding import imported, reason_against
 from mountkit.config.models import AppConfig, MountConfig, Place
 from mountkit.config.options import own_app, split_of
 from mountkit.config.problems import Problem, toml
+from mountkit.config.targets import name_of_app
 from mountkit.exceptions import MountkitError, shown
 from mountkit.wsgi.detection import is_built
+
+#: What makes an app that is not imported: first what it is.
+_OWN = (
+    *("static", "redirect", "proxy", "command", "app", "html", "status", "python", "cwd", "env"),
+    *("factory", "interface", "process"),
+)
 
 
 class Loader:
@@ -43,14 +50,15 @@ class Loader:
 
     def app_of(self, mount: MountConfig) -> Any:
         """What a mount serves; `None` if it cannot be loaded."""
-        if mount.app is not None:
+        if mount.app is not None and not mount.is_child:
             named = AppConfig.model_construct(app=mount.app, factory=mount.factory, args=mount.args)
             return self._named(named, mount, ())
         if mount.split is None:
-            make = partial(own_app, mount)
-            options = (mount.static, mount.html, mount.redirect, mount.status)
+            make = partial(own_app, mount, self._folder)
+            names = [name for name in _OWN if getattr(mount, name) not in (None, {})]
+            options = [(name, getattr(mount, name)) for name in names]
             key = f"own {mount.place.folder} {options}"
-            return self._kept(key, make, mount.place, ("static" if mount.static else "redirect",))
+            return self._kept(key, make, mount.place, (names[0],))
         apps = {
             name: self._named(share, mount, ("split", "apps", name))
             for name, share in mount.split.apps.items()
@@ -63,7 +71,7 @@ class Loader:
         return self._kept(key, make, mount.place, ("split",))
 
     def _named(self, named: AppConfig, mount: MountConfig, keys: tuple[str, ...]) -> Any:
-        name = _name_of(named.app, mount.place.folder, self._folder)
+        name = name_of_app(named.app, mount.place.folder)
         env = {**mount.env} if named.factory or named.args else {}
         key = f"app {name} {named.factory} {toml(named.args)} {toml(env)}"
         is_told = mount.interface != "auto"
@@ -113,7 +121,7 @@ class Loader:
         found = []
         for at, layer in enumerate(mount.middleware):
             try:
-                cls: Any = self._imported(_name_of(layer.class_, mount.place.folder, self._folder))
+                cls: Any = self._imported(name_of_app(layer.class_, mount.place.folder))
                 options = layer.model_extra or {}
                 if not _makes_layers(cls):
                     raise MountkitError(f"{layer.class_!r} is {shown(cls)}, not a class; name one.")
@@ -154,14 +162,6 @@ def _in_toml(message: str) -> str:
     return message.replace("add --factory", "write factory = true").replace(
         " --factory'", "' and factory = true"
     )
-
-
-def _name_of(target: str, folder: Path, main: Path) -> str:
-    """`module:attribute`, or the path of a file with the attribute."""
-    name, colon, attribute = target.rpartition(":")
-    if colon and (name.endswith(".py") or "/" in name):
-        return f"{(folder / name).with_suffix('.py')}:{attribute}"
-    return target
 
 
 def set_environment(values: Mapping[str, str]) -> Mapping[str, str | None]:

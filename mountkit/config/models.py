@@ -13,41 +13,43 @@ from typing import Annotated, Any, Literal
 
 from mountkit.config.lines import Path, line_of
 from mountkit.config.problems import Problem, key_of, toml
-from mountkit.exceptions import MountkitError
-
-try:
-    from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
-except ImportError:
-    raise MountkitError(
-        "A site in a file needs pydantic, which is not installed; run pip install "
-        "'mountkit[serve]'."
-    ) from None
+from mountkit.config.tables import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    LifespanConfig,
+    LimitsConfig,
+    PrivateAttr,
+    ProcessConfig,
+    ProxyConfig,
+    Seconds,
+    Several,
+    Table,
+    ValidationError,
+    WSGIConfig,
+)
 
 __all__ = ["BaseModel", "ValidationError"]
 
 #: What a mount serves: one of these.
-TARGETS = ("app", "static", "redirect", "split")
-#: Keys that belong to one of them.
+TARGETS = ("app", "static", "redirect", "split", "proxy", "command")
+#: Keys that have an effect beside one of these alone.
 BELONGS = {
-    "factory": "app",
-    "args": "app",
-    "html": "static",
-    "status": "redirect",
+    "factory": ("app",),
+    "args": ("app",),
+    "html": ("static",),
+    "status": ("redirect",),
+    "python": ("app", "command"),
+    "cwd": ("command", "python"),
+    "process": ("command", "python"),
 }
 
 _SECRET = 6  # characters from which a value of a variable is not shown inside of another text
-_Seconds = Annotated[float, Field(gt=0)]
 _Port = Annotated[int, Field(ge=0, le=65535)]
 _Status = Literal[301, 302, 303, 307, 308]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
-
-
-class TLSConfig(_Table):
+class TLSConfig(Table):
     """The certificate of the server."""
 
     cert: str = Field(examples=["fullchain.pem"])
@@ -56,7 +58,7 @@ class TLSConfig(_Table):
     """Its private key: a PEM file."""
 
 
-class LogConfig(_Table):
+class LogConfig(Table):
     """What is logged."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -67,7 +69,7 @@ class LogConfig(_Table):
     """Lines for people, or an object of JSON in each line."""
 
 
-class ServerConfig(_Table):
+class ServerConfig(Table):
     """The server, and how it is run. A change of it restarts the workers, one after the other."""
 
     server: Literal["uvicorn", "granian", "hypercorn"] = "uvicorn"
@@ -87,11 +89,11 @@ class ServerConfig(_Table):
     tls: TLSConfig | None = None
     grace: float = Field(default=10, ge=0, examples=[10])
     """Seconds that requests in flight have when the server stops."""
-    drain_timeout: _Seconds = Field(default=30, examples=[30])
+    drain_timeout: Seconds = Field(default=30, examples=[30])
     """Seconds that requests in flight have when their mount leaves."""
-    startup_timeout: _Seconds = Field(default=60, examples=[60])
+    startup_timeout: Seconds = Field(default=60, examples=[60])
     """Seconds that the startup of an app may take."""
-    shutdown_timeout: _Seconds = Field(default=60, examples=[60])
+    shutdown_timeout: Seconds = Field(default=60, examples=[60])
     """Seconds that the shutdown of an app may take."""
     unknown_host: Literal["default", 404, 421] = "default"
     """What a request gets that no mount takes and whose host no mount names."""
@@ -107,7 +109,7 @@ class ServerConfig(_Table):
         return [self.trusted] if isinstance(self.trusted, str) else self.trusted
 
 
-class StatusConfig(_Table):
+class StatusConfig(Table):
     """The page that shows what goes on; off without this table."""
 
     listen: str | None = Field(default=None, examples=["127.0.0.1:9000"])
@@ -118,14 +120,14 @@ class StatusConfig(_Table):
     """An ASGI middleware class, "module:attribute", that lets in who may see the page."""
 
 
-class MetricsConfig(_Table):
+class MetricsConfig(Table):
     """Prometheus metrics at `/metrics` of the status listener; off without this table."""
 
     routes: bool = False
     """Whether the routes of the apps are labels: more series."""
 
 
-class RegexConfig(_Table):
+class RegexConfig(Table):
     """A text that a regular expression matches as a whole."""
 
     regex: str = Field(examples=["v[0-9]+"])
@@ -134,10 +136,9 @@ class RegexConfig(_Table):
 
 #: The exact text, present (`true`), absent (`false`), or a regular expression.
 _Wanted = str | bool | RegexConfig
-_Several = str | list[str]
 
 
-class WhenConfig(_Table):
+class WhenConfig(Table):
     """Conditions as a table: all of them must hold."""
 
     header: dict[str, _Wanted] = Field(default={}, examples=[{"x-beta": True}])
@@ -146,13 +147,13 @@ class WhenConfig(_Table):
     """By name."""
     query: dict[str, _Wanted] = Field(default={}, examples=[{"version": "2"}])
     """By name."""
-    client: _Several | None = Field(default=None, examples=["10.0.0.0/8"])
+    client: Several | None = Field(default=None, examples=["10.0.0.0/8"])
     """Networks that hold the peer's address."""
-    accept: _Several | None = Field(default=None, examples=["application/json"])
+    accept: Several | None = Field(default=None, examples=["application/json"])
     """Media types that the client asks for."""
-    host: _Several | None = Field(default=None, examples=["a.example.com"])
+    host: Several | None = Field(default=None, examples=["a.example.com"])
     """Hosts, one of which it must be."""
-    method: _Several | None = Field(default=None, examples=["GET"])
+    method: Several | None = Field(default=None, examples=["GET"])
     """HTTP methods, one of which it must be."""
     scheme: Literal["http", "https"] | None = None
     type: Literal["http", "websocket"] | None = None
@@ -162,7 +163,7 @@ class WhenConfig(_Table):
     """A table that must not hold."""
 
 
-class AppConfig(_Table):
+class AppConfig(Table):
     """An app of a split."""
 
     app: str = Field(examples=["package.module:app"])
@@ -180,7 +181,7 @@ class ShareConfig(AppConfig):
     """Its share of the requests is this by the sum of all."""
 
 
-class SplitConfig(_Table):
+class SplitConfig(Table):
     """Several apps, each with a share of the requests."""
 
     apps: dict[str, ShareConfig] = Field(examples=[{"canary": {"app": "v2:app", "weight": 5}}])
@@ -191,49 +192,6 @@ class SplitConfig(_Table):
     """The header whose value decides."""
     seed: int | None = Field(default=None, examples=[1])
     """Makes the choices repeatable."""
-
-
-class LimitsConfig(_Table):
-    """What one mount may take of the process."""
-
-    max_concurrency: int | None = Field(default=None, examples=[100])
-    """Requests that it serves at a time."""
-    when_full: Literal[503, 429, "wait"] = 503
-    """What one more gets."""
-    max_body_size: int | None = Field(default=None, examples=[1000000])
-    """Bytes; 413 beyond."""
-    response: float | None = Field(default=None, examples=[10])
-    """Seconds until the response starts; then 504."""
-    total: float | None = Field(default=None, examples=[60])
-    """Seconds until the app returns."""
-
-
-class LifespanConfig(_Table):
-    """How the app is started and stopped."""
-
-    startup_timeout: float | None = Field(default=None, examples=[60])
-    """Seconds; by default those of the server."""
-    shutdown_timeout: float | None = Field(default=None, examples=[60])
-    """Seconds; by default those of the server."""
-    on_failure: Literal["fail", "isolate"] = "fail"
-    """Whether the server fails with it, or the others are served."""
-    independent: bool = False
-    """Whether it starts at the same time as its neighbours that say so too."""
-    share: list[str] = Field(default=[], examples=[["db"]])
-    """Keys of the parent's state that it sees."""
-    shutdown: bool = True
-    """Whether it gets a shutdown event."""
-
-
-class WSGIConfig(_Table):
-    """The bridge to a WSGI app."""
-
-    threads: int = Field(default=10, ge=1, examples=[10])
-    """Requests that it works on at a time."""
-    queue: int = Field(default=100, ge=0, examples=[100])
-    """How many more wait."""
-    spool: int = Field(default=16 * 1024 * 1024, ge=0, examples=[16777216])
-    """Bytes of a body that are received before the app is called."""
 
 
 class MiddlewareConfig(BaseModel):
@@ -247,7 +205,7 @@ class MiddlewareConfig(BaseModel):
     """`package.module:Class`."""
 
 
-class _Served(_Table):
+class _Served(Table):
     """What a mount serves, and in which layers."""
 
     app: str | None = Field(default=None, examples=["package.module:app"])
@@ -257,7 +215,8 @@ class _Served(_Table):
     args: dict[str, Any] | list[Any] = Field(default={}, examples=[{"debug": True}])
     """What the factory is called with: by name, or in order."""
     env: dict[str, str] = Field(default={}, examples=[{"DEBUG": "1"}])
-    """Environment variables, set before the import. All apps of a process share them."""
+    """Environment variables, set before the import. All apps of a process share them; a command,
+    and an app with `python`, have their own."""
     static: str | None = Field(default=None, examples=["public"])
     """A folder of files, instead of an app."""
     html: bool = False
@@ -267,6 +226,20 @@ class _Served(_Table):
     status: _Status = 307
     """Of a redirect."""
     split: SplitConfig | None = None
+    proxy: str | list[str] | ProxyConfig | None = Field(
+        default=None, examples=["http://10.0.0.7:9000"]
+    )
+    """A URL, or several, to which requests are passed on, instead of an app."""
+    command: list[str] | None = Field(
+        default=None, examples=[["venv/bin/uvicorn", "app:app", "--fd", "{fd}"]]
+    )
+    """A program to run, and to pass requests on to, instead of an app."""
+    python: str | None = Field(default=None, examples=["venv"])
+    """A virtual environment or an interpreter: the app or the command is run there."""
+    cwd: str | None = Field(default=None, examples=["old"])
+    """The folder to run it in; by default that of the main file."""
+    process: ProcessConfig = ProcessConfig()
+    """How it is run, and how requests are passed on to it."""
     convention: Literal["spec", "strip", "none", "whole"] | None = None
     """Which scope the app gets; by default the one that it is known to need."""
     interface: Literal["auto", "asgi3", "asgi2", "wsgi"] = "auto"
@@ -293,6 +266,16 @@ class _Served(_Table):
     )
     """Layers of yours, the first outermost, inside of those above."""
 
+    @property
+    def is_child(self) -> bool:
+        """Whether it runs in a process of its own."""
+        return self.command is not None or self.python is not None
+
+    @property
+    def own_env(self) -> dict[str, str]:
+        """Variables of this process that it sets."""
+        return {} if self.is_child else self.env
+
 
 class DefaultConfig(_Served):
     """What gets the requests that no mount takes."""
@@ -305,7 +288,7 @@ class MountConfig(_Served):
     """The prefix; "" is the root."""
     name: str | None = Field(default=None, examples=["shop"])
     """Unique; by default host and path. It is the label of the metrics."""
-    host: _Several | None = Field(default=None, examples=["shop.example.com"])
+    host: Several | None = Field(default=None, examples=["shop.example.com"])
     """A pattern, or several."""
     headers: dict[str, _Wanted] | None = Field(default=None, examples=[{"x-version": "2"}])
     """By name: the exact value, true (present), false (absent), or a regular expression."""
@@ -338,15 +321,15 @@ class MountConfig(_Served):
         return {**self.__dict__, "folder": self.place.folder, "env": None}
 
 
-class FileConfig(_Table):
+class FileConfig(Table):
     """A site in a file."""
 
     server: ServerConfig = ServerConfig()
     status: StatusConfig | None = None
     metrics: MetricsConfig | None = None
-    include: _Several = Field(default=[], examples=["sites/*.toml"])
+    include: Several = Field(default=[], examples=["sites/*.toml"])
     """Files with more mounts, beside this one."""
-    mount: list[MountConfig] = []
+    mount: list[MountConfig] = Field(default=[])
     """The mounts."""
     default: DefaultConfig | None = None
 

@@ -6,6 +6,7 @@ their apps, and gives what they refuse, each at its own key.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from mountkit.config.conditions import matcher_of, wanted
 from mountkit.config.models import BELONGS, MountConfig, SplitConfig
 from mountkit.config.problems import Problem
 from mountkit.config.redirects import Redirect
+from mountkit.config.tables import ProxyConfig
+from mountkit.config.targets import process_of, proxy_of
 from mountkit.exceptions import ConflictError, MountkitError, PatternError
 from mountkit.lifespans.options import Lifespan
 from mountkit.matching.callers import written_at
@@ -44,6 +47,9 @@ _LAYERS: dict[str, Any] = {
     "context": ContextMiddleware,
     "contain": ContainMiddleware,
 }
+# Those with which nothing is wrong.
+_ANY_URL = "http://localhost"
+_ANY_COMMAND = ["{fd}"]
 _OPTIONS = ("path", "host", "methods", "priority", "exact", "interface", "errors")
 
 
@@ -72,6 +78,8 @@ def mount_of(config: MountConfig, app: Any, outer: Sequence[Middleware] = (),
     elif config.redirect is not None:
         options["redirect_slashes"] = False
     options["convention"] = "strip" if config.redirect is not None else config.convention
+    if config.is_child:
+        options["interface"] = "auto"  # that of the app, which the child has been told
     lifespan = config.lifespan
     options["lifespan"] = lifespan if isinstance(lifespan, str) else Lifespan(**dict(lifespan))
     if config.wsgi is not None:
@@ -110,12 +118,20 @@ def split_of(config: SplitConfig, apps: dict[str, Any], where: str) -> Split:
         return Split(shares, **sticky)
 
 
-def own_app(config: MountConfig) -> Any:
-    """What a table serves without an import: a folder, or a redirect; `None` for others.
+def own_app(config: MountConfig, main: Path | None = None) -> Any:
+    """What a table serves without an import: a folder, a redirect or another process; `None` for
+    others.
+
+    Args:
+        main: the folder of the main file.
 
     Raises:
-        PatternError: the folder is not there, or the redirect can never work.
+        PatternError: the folder is not there, or it can never work.
     """
+    if config.is_child and (config.app or config.command is not None):
+        return process_of(config, main)
+    if config.proxy is not None:
+        return proxy_of(config)
     if config.static is not None:
         folder = config.place.folder / config.static
         if not folder.is_dir():
@@ -195,8 +211,24 @@ def _parts(config: MountConfig) -> Iterator[tuple[tuple[str, ...], MountConfig]]
             for key in value.model_fields_set - {"when_full"}:
                 only = value.model_construct(**{key: getattr(value, key)})
                 yield (name, key), _alone(config, limits=only)
+        elif name == "proxy" and isinstance(value, ProxyConfig):
+            for key in value.model_fields_set:
+                only = value.model_construct(**{"url": _ANY_URL, key: getattr(value, key)})
+                yield (name, key), _alone(config, proxy=only)
         else:
-            yield (name,), _alone(config, **{name: value})
+            child = {"python": sys.executable} if name == "app" and config.is_child else {}
+            yield (name,), _alone(config, **{name: value}, **child)
+    if config.is_child:
+        yield from _parts_of_a_child(config)
+
+
+def _parts_of_a_child(config: MountConfig) -> Iterator[tuple[tuple[str, ...], MountConfig]]:
+    """What says how a child is run, with a command that can."""
+    for name in config.model_fields_set & {"python", "env"}:
+        yield (name,), _alone(config, command=_ANY_COMMAND, **{name: getattr(config, name)})
+    for key in config.process.model_fields_set:
+        only = config.process.model_construct(**{key: getattr(config.process, key)})
+        yield ("process", key), _alone(config, command=_ANY_COMMAND, process=only)
 
 
 def _alone(config: MountConfig, **values: Any) -> MountConfig:

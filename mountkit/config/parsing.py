@@ -307,13 +307,31 @@ def _target_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
         for name in given[1:]:
             message = f"It has {given[0]} and {name}; write one of {', '.join(TARGETS)}."
             yield mount.place.problem(message, name)
-        for name, target in BELONGS.items():
-            if given and name in mount.model_fields_set and target not in given:
-                message = f"{name} has no effect without {target}; leave it out."
+        for name, targets in BELONGS.items():
+            is_alone = not any(getattr(mount, target) is not None for target in targets)
+            if given and name in mount.model_fields_set and is_alone:
+                message = f"{name} has no effect without {' or '.join(targets)}; leave it out."
                 yield mount.place.problem(message, name)
+        if mount.is_child:
+            yield from _child_problems(mount)
         if mount.max_body_size is not None and mount.limits.max_body_size is not None:
             message = "max_body_size is given twice; write it here or in [mount.limits]."
             yield mount.place.problem(message, "max_body_size")
+
+
+def _child_problems(mount: MountConfig) -> Iterator[Problem]:
+    """What cannot be said of another process."""
+    names = ("args", "wsgi") if mount.command is None else ("wsgi", "interface")
+    for name in names:
+        if name in mount.model_fields_set:
+            message = f"{name} has no effect on another process; leave it out."
+            yield mount.place.problem(message, name)
+    if mount.interface == "asgi2":
+        message = 'interface = "asgi2" is not served in another process; write "asgi3" or "wsgi".'
+        yield mount.place.problem(message, "interface")
+    if mount.lifespan == "off":
+        message = 'lifespan = "off" never starts the process; leave it out.'
+        yield mount.place.problem(message, "lifespan")
 
 
 def _name_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
@@ -332,7 +350,7 @@ def _env_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
     """Variables that cannot be set, or to two values."""
     first: dict[str, MountConfig] = {}
     for mount in mounts:
-        for name, value in mount.env.items():
+        for name, value in mount.own_env.items():
             if not name or "=" in name or "\0" in name + value:
                 message = f"The variable {name!r} cannot be set; write a name such as 'DEBUG'."
                 yield mount.place.problem(message, "env", name)

@@ -41,6 +41,8 @@ def _older(value: dict[str, Any]) -> dict[str, Any]:
             made[key] = {name: _older(one) for name, one in inner.items()}
         elif key == "exclusiveMinimum":
             made |= {"minimum": inner, "exclusiveMinimum": True}
+        elif key == "const":
+            made["enum"] = [inner]
         elif key == "$ref":
             made["allOf"] = [{"$ref": _moved(inner)}]  # what stands beside it would not count
         elif key == "anyOf":

@@ -203,7 +203,7 @@ async def connect(target: Target, seconds: float, context: SSLContext | None) ->
     try:
         async with asyncio.timeout(seconds):
             if target.path:
-                return (await loop.create_unix_connection(make, target.path))[1]
+                return _connected(*await loop.create_unix_connection(make, target.path))
             tls = (context or default_context()) if target.is_secure else None
             name = target.host if target.is_secure else None
             return (
@@ -215,6 +215,20 @@ async def connect(target: Target, seconds: float, context: SSLContext | None) ->
         raise ProxyError(503, f"{target.url} took more than {seconds:g} s to connect.") from exc
     except (OSError, SSLError) as exc:
         raise ProxyError(503, f"{target.url} cannot be reached: {exc}.") from exc
+
+
+def _connected(transport: asyncio.BaseTransport, connection: Connection) -> Connection:
+    """The connection to a unix socket; asyncio also gives one if its backlog was full.
+
+    Raises:
+        OSError: it was.
+    """
+    try:
+        transport.get_extra_info("socket").getpeername()
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 _contexts: list[SSLContext] = []

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from mountkit.config.elsewhere import ELSEWHERE
 from mountkit.config.models import MountConfig, SiteConfig
+from mountkit.config.tables import ProxyConfig
 
 _MOST = 20
 
@@ -36,5 +37,10 @@ def lines_of(config: SiteConfig, urls: Sequence[str], *, can_reload: bool) -> It
 def _target(mount: MountConfig) -> str:
     if mount.split is not None:
         return " | ".join(share.app for share in mount.split.apps.values())
+    if mount.command is not None:
+        return f"command {' '.join(mount.command)}"
+    if mount.proxy is not None:
+        urls = mount.proxy.url if isinstance(mount.proxy, ProxyConfig) else mount.proxy
+        return f"proxy to {urls if isinstance(urls, str) else ', '.join(urls)}"
     kinds = {"static folder ": mount.static, "redirect to ": mount.redirect, "": mount.app}
     return next(f"{kind}{value}" for kind, value in kinds.items() if value is not None)

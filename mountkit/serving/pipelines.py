@@ -118,6 +118,8 @@ def child_of(
         check_one_of("lifespan", lifespan, ("on", "off"))
     if interface == "wsgi" and hasattr(asgi, "close"):  # a bridge that has threads
         options["close"] = asgi.close
+    if hasattr(type(app), "named_after"):  # it logs under the name of its mount
+        app.named_after(mount.name or mount.label)
     place = (mount.label, mount.rule.where)
     return Child(app, asgi, mount.where, place=place, **options)
 

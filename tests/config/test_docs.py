@@ -20,6 +20,7 @@ BLOCKS = _BLOCK.findall(PAGE)
 SITES = [text for language, title, text in BLOCKS if language == "toml" and title != "wrong.toml"]
 #: What the blocks name.
 FILES = {title: text for _, title, text in BLOCKS if title.endswith((".py", ".html"))}
+FILES["legacy/venv/bin/python"] = ""
 FILES["blog/main.py"] = "from shop import app\ndef create_app(*, debug): return app\n"
 
 

@@ -336,9 +336,9 @@ static = "x"
 redirect = "/b"
 """,
 """\
-4: It has app and static; write one of app, static, redirect, split.
+4: It has app and static; write one of app, static, redirect, split, proxy, command.
 4: static = 'x' is not a folder that is there; name one, from the folder of mountkit.toml.
-5: It has app and redirect; write one of app, static, redirect, split.
+5: It has app and redirect; write one of app, static, redirect, split, proxy, command.
 """,
     ),
     "keys of others": Mistake(
@@ -497,6 +497,70 @@ include = "nope.toml"
 1: The file 'nope.toml' to include does not exist; name another.
 """,
     ),
+    "other processes": Mistake(
+"""\
+[[mount]]
+path = "/a"
+proxy = "10.0.0.7:9000"
+python = "venv"
+cwd = "x"
+[[mount]]
+path = "/b"
+[mount.proxy]
+url = ["http://a.example", "ftp://b.example"]
+host = "a b"
+health = "healthz"
+ca = "nope.pem"
+[[mount]]
+path = "/c"
+command = ["uvicorn", "shop:app"]
+factory = true
+lifespan = "off"
+env = { "A=B" = "1" }
+[mount.process]
+ready = "healthz"
+host = "a b"
+[[mount]]
+path = "/d"
+app = "shop:app"
+python = "nope"
+args = [1]
+wsgi = { threads = 2 }
+interface = "asgi2"
+[[mount]]
+path = "/e"
+app = "shop:app"
+cwd = "x"
+process = { grace = 1 }
+[[mount]]
+path = "/f"
+app = "shop"
+python = "."
+""",
+"""\
+3: Upstream '10.0.0.7:9000' is no URL of a server; write 'http://10.0.0.7:9000', 'https://…' or 'unix:/run/app.sock'.
+4: python has no effect without app or command; leave it out.
+4: python='venv' is no virtual environment; make one by 'python -m venv venv'.
+9: Upstream 'ftp://b.example' is no URL of a server; write 'http://10.0.0.7:9000', 'https://…' or 'unix:/run/app.sock'.
+10: host='a b' is not a host; write 'keep', 'replace' or 'a.com'.
+11: health='healthz' is not a path; write '/healthz'.
+12: ca = 'nope.pem' cannot be read ([Errno 2] No such file or directory); name a PEM file, from the folder of the file.
+15: The command 'uvicorn shop:app' is not told where to listen; write '{fd}', the number of an open socket, or '{socket}', the path of a unix socket, into it.
+16: factory has no effect without app; leave it out.
+17: lifespan = "off" never starts the process; leave it out.
+18: The variable 'A=B' cannot be '1'; write e.g. {'DEBUG': '1'}.
+20: ready='healthz' is not a path; write '/healthz'.
+21: host='a b' is not a host; write 'keep', 'replace' or 'a.com'.
+25: python='nope' is no virtual environment; make one by 'python -m venv nope'.
+26: args has no effect on another process; leave it out.
+27: wsgi has no effect on another process; leave it out.
+28: interface = "asgi2" is not served in another process; write "asgi3" or "wsgi".
+32: cwd has no effect without command or python; leave it out.
+33: process has no effect without command or python; leave it out.
+36: app='shop' is not a name; write 'package.module:app'. To serve an app of this process, mount it.
+37: python='.' is no virtual environment; make one by 'python -m venv .'.
+""",
+    ),
     "default": Mistake(
 """\
 [default]
@@ -505,7 +569,7 @@ app = "shop:app"
 static = "x"
 """,
 """\
-2: The key 'path' is not known; leave it out, or write one of those that 'mountkit schema' prints.
+2: The key 'path' is not known; write 'python'.
 """,
     ),
     "default and root": Mistake(

@@ -44,7 +44,9 @@ def running(size: str) -> Iterator[int]:
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 130, said()
         assert "Traceback" not in said()
-        assert "ERROR" not in said()
+        # uvicorn says so of a handshake that was refused with an answer.
+        errors = [line for line in said().splitlines() if "ERROR" in line]
+        assert [line for line in errors if "without completing handshake" not in line] == []
 
 
 @pytest.fixture(scope="module")
