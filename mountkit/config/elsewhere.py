@@ -23,7 +23,6 @@ from mountkit.serving.mounts import Mount
 
 #: What the tables of mounts that are left out name.
 ELSEWHERE = "mountkit.config.elsewhere:elsewhere"
-_PROXY = "mountkit:Proxy"
 _NAMING = ("path", "host", "name")
 _DECIDING = {*_NAMING, "headers", "methods", "query", "when", "priority", "exact", "expose"}
 #: Whether a browser is redirected to the slash is decided where the app is.
@@ -75,11 +74,8 @@ def leave_out(
             continue
         for name in _LEFT_OUT & table.keys():
             del table[name]
-        if to is None:
-            table |= {"app": ELSEWHERE, "lifespan": "off"}
-        else:
-            table |= {"app": _PROXY, "factory": True, "args": [to]}
-        table |= {"interface": "asgi3", **more}
+        left = {"app": ELSEWHERE, "lifespan": "off"} if to is None else {"proxy": to}
+        table.update(left, **more)
 
 
 def _divided(text: str) -> tuple[str, str]:
