@@ -21,7 +21,7 @@ SITE = str(Path(__file__).with_name("mountkit.toml"))
 MOUNTKIT = (sys.executable, "-m", "mountkit")
 #: What runs apart; the rest is one more part.
 APART = ("/shop", "/legacy")
-REST = ("/shop/checkout", "tenants", "default")
+REST = ("/shop/checkout", "tenants", "/readyz", "default")
 SECONDS = 60
 
 #: How each router is started, with the file that `mountkit export` has written.

@@ -7,7 +7,7 @@ from starlette.routing import Route
 
 
 async def home(request: Request) -> JSONResponse:
-    tenant = request.path_params["tenant"]  # of the mount's host
+    tenant = str(request.url.hostname).partition(".")[0]
     return JSONResponse({"tenant": tenant, "url": str(request.url_for("home"))})
 
 

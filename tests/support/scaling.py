@@ -43,6 +43,7 @@ REQUESTS = (
     ("GET", "/legacy/page", "example.com"),
     ("GET", "/legacy/login", "example.com"),
     ("GET", "/legacy/nothing", "example.com"),
+    ("GET", "/readyz", "example.com"),
     ("GET", "/", "acme.example.com"),
     ("GET", "/shop/items/a", "acme.example.com"),
     ("GET", "/nothing", "acme.example.com:8000"),
