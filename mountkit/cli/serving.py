@@ -67,7 +67,7 @@ def serve(options: argparse.Namespace) -> int:
         file = _file(options)
         read = _reader(options) if file is None else partial(read_source, file)
         overrides = dict(_overrides(options))
-        parts = (options.only or (), options.upstream or ())
+        parts = (options.only, options.upstream or ())
         asked = Options(read, file, overrides, options.status, bool(options.reload), *parts)
         if options.check:
             print(parent.check(asked))

@@ -36,7 +36,7 @@ async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def leave_out(
-    only: Sequence[str],
+    only: Sequence[str] | None,
     upstreams: Sequence[str],
     files: Sequence[dict[str, Any]],
     environ: Mapping[str, str],
@@ -45,7 +45,7 @@ def leave_out(
     the site is refused as a whole.
 
     Args:
-        only: paths, names, or hosts with paths; if there are none, it is all that have no upstream.
+        only: paths, names, or hosts with paths; `None` is all that have no upstream.
         upstreams: such a name, `=` and a URL, as `Proxy` takes it; several are tried in turn.
         files: the tables of each file, which are changed.
         environ: for variables in paths, hosts and names.
@@ -67,10 +67,10 @@ def leave_out(
     for which, url in map(_divided, upstreams):
         for mount in named(which, known):
             urls.setdefault(id(mount), []).append(url)
-    served = {id(mount) for which in only for mount in named(which, known)}
+    served = {id(mount) for which in only or () for mount in named(which, known)}
     for table, mount, more in mounts:
         to = urls.get(id(mount))
-        if to is None and (not only or id(mount) in served):
+        if to is None and (only is None or id(mount) in served):
             continue
         for name in _LEFT_OUT & table.keys():
             del table[name]

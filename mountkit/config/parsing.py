@@ -115,7 +115,7 @@ def parse(
     source: Source,
     environ: Mapping[str, str] = os.environ,
     *,
-    only: Sequence[str] = (),
+    only: Sequence[str] | None = None,
     upstreams: Sequence[str] = (),
 ) -> SiteConfig:
     """Read and validate a site. Nothing is imported.
@@ -132,7 +132,7 @@ def parse(
     """
     files = [_File(name, text, environ) for name, text in source.texts.items()]
     main = files[0]
-    if (only or upstreams) and not any(file.problems for file in files):
+    if (only is not None or upstreams) and not any(file.problems for file in files):
         leave_out(only, upstreams, [file.table for file in files], environ)
     server = _from(main, _single(main, ServerConfig, "server") or ServerConfig())
     status = _single(main, StatusConfig, "status")

@@ -30,7 +30,7 @@ class Job:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     status: str | None = None
     is_watched: bool = False
-    only: Sequence[str] = ()
+    only: Sequence[str] | None = None
     upstreams: Sequence[str] = ()
 
     def config(self) -> SiteConfig:

@@ -37,7 +37,7 @@ class Options:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     status: str | None = None
     reloads: bool = False
-    only: Sequence[str] = ()
+    only: Sequence[str] | None = None
     upstreams: Sequence[str] = ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient, WebSocketDenialResponse
@@ -17,6 +18,8 @@ from mountkit.config.parsing import parse
 from mountkit.config.problems import ConfigError
 from mountkit.config.sources import Source
 from mountkit.exceptions import PatternError
+from mountkit.export.names import Options
+from mountkit.export.routers import export
 from tests.support.sites import write
 
 #: Nothing but `/shop` and `/two` can be run here.
@@ -70,7 +73,7 @@ def config_of(
     *only: str, text: str = SITE, two: str = TWO, upstreams: Sequence[str] = ()
 ) -> SiteConfig:
     source = Source("mountkit.toml", {"mountkit.toml": text, "lib/two.toml": two})
-    config = parse(source, {}, only=only, upstreams=upstreams)
+    config = parse(source, {}, only=only or None, upstreams=upstreams)
     check_rules(config)
     return config
 
@@ -181,7 +184,8 @@ def test_upstreams() -> None:
     text = SITE.partition('[[mount]]\npath = "/old"')[0]
     given = ["beta=http://127.0.0.1:1", "/shop/{kind}=unix:/k.sock", f"beta={urls[1]}"]
     config = config_of(text=text.replace("no/such/folder", "lib"), upstreams=given)
-    shop, kind, beta, *_ = Site.build(config).dispatcher.routes
+    mounts: Any = Site.build(config).dispatcher.routes
+    shop, kind, beta, *_ = mounts
     assert not isinstance(shop.target, Proxy)
     assert isinstance(kind.target, Proxy)
     assert isinstance(beta.target, Proxy)
@@ -258,3 +262,17 @@ async def test_a_changed_file() -> None:
     client = TestClient(site.dispatcher)
     assert client.put("/shop/pens").status_code == 405
     assert client.post("/shop/pens").status_code == 404
+
+
+def test_what_is_left_out_is_exported_alike() -> None:
+    """A router is told the same, whatever is served here."""
+    options = Options("mountkit.toml", assumed=frozenset(["well-formed"]))
+    first, *others = (
+        export(Site.build(config).dispatcher, "nginx", ["http://127.0.0.1:1"], options)
+        for config in (
+            parse(Source("mountkit.toml", {"mountkit.toml": SITE}), {}, only=()),
+            parse(Source("mountkit.toml", {"mountkit.toml": SITE}), {}, only=["shop"]),
+        )
+    )
+    assert others == [first]
+    assert first.count("  # Mount(") >= 5

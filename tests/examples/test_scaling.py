@@ -36,7 +36,7 @@ def running(size: str) -> Iterator[int]:
             return os.pread(output.fileno(), 1_000_000, 0).decode()
 
         try:
-            wait_until(lambda: _UP.search(said()) or process.poll() is not None)
+            wait_until(lambda: bool(_UP.search(said())) or process.poll() is not None)
             found = _UP.search(said())
             assert found is not None, said()
             yield int(found[1])
