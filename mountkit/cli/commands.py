@@ -63,7 +63,8 @@ def _run(argv: Sequence[str] | None) -> int:
         options = _options(argv)
         if options.command in _ALONE:
             return _ALONE[options.command](options)
-        found = find(options.app, is_factory=options.factory)
+        imports = options.command != "export"  # the table is enough
+        found = find(options.app, is_factory=options.factory, imports=imports)
         if found.file:
             print(f"mountkit: {found.name}, found in {found.file}", file=sys.stderr)
         if options.command != "request" and not has_mounts(found.app):

@@ -9,9 +9,12 @@ from mountkit.config.sources import find_file, is_file, read_source
 from mountkit.exceptions import MountkitError
 
 
-def find(target: str | None, *, is_factory: bool = False) -> Found:
+def find(target: str | None, *, is_factory: bool = False, imports: bool = True) -> Found:
     """The site of a file, or an app: the one that is named, or the first that is found. A
     `mountkit.toml` of the folder goes before apps.
+
+    Args:
+        imports: the apps of a file; else there are stand-ins for them.
 
     Raises:
         ConfigError: the file has problems.
@@ -27,5 +30,5 @@ def find(target: str | None, *, is_factory: bool = False) -> Found:
     from mountkit.config.building import Site  # they need pydantic
     from mountkit.config.parsing import parse
 
-    site = Site.build(parse(read_source(path)))
+    site = Site.build(parse(read_source(path), only=None if imports else ()))
     return Found(site.dispatcher, str(path), "the current folder" if target is None else "")

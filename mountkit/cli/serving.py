@@ -36,6 +36,10 @@ def add_serve(commands: Any) -> None:
     add("--reload", action="store_true", help="for development: restart when code changes, too")
     status = "show the status page on a port of this machine; default: 9000"
     add("--status", nargs="?", const="9000", metavar="PORT", help=status)
+    only = "serve this mount alone: its path, name, or host and path; may be repeated"
+    add("--only", action="append", metavar="MOUNT", help=only)
+    upstream = "pass this mount on to http://host:port or unix:/path; may be repeated"
+    add("--upstream", action="append", metavar="MOUNT=URL", help=upstream)
     add("--check", action="store_true", help="only say whether the file is right")
 
 
@@ -63,7 +67,8 @@ def serve(options: argparse.Namespace) -> int:
         file = _file(options)
         read = _reader(options) if file is None else partial(read_source, file)
         overrides = dict(_overrides(options))
-        asked = Options(read, file, overrides, options.status, bool(options.reload))
+        parts = (options.only, options.upstream or ())
+        asked = Options(read, file, overrides, options.status, bool(options.reload), *parts)
         if options.check:
             print(parent.check(asked))
             return 0
@@ -100,6 +105,8 @@ def _reader(options: argparse.Namespace) -> Callable[[], Source]:
         raise MountkitError(
             f"{options.app!r} is a folder; name its file, '{Path(options.app, FILE)}', or an app."
         )
+    if options.only or options.upstream:
+        raise MountkitError("--only and --upstream are for a file; run mountkit init to write one.")
     source = source_of_app(options.app, is_factory=bool(options.factory))
     return lambda: source
 

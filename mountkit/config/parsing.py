@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
+from mountkit.config.elsewhere import leave_out
 from mountkit.config.lines import Path, lines_of
 from mountkit.config.messages import data_path, messages
 from mountkit.config.models import (
@@ -112,19 +113,29 @@ class _File:
         return None if found is None or len(self.problems) > before else (found, place)
 
 
-def parse(source: Source, environ: Mapping[str, str] = os.environ) -> SiteConfig:
+def parse(
+    source: Source,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    only: Sequence[str] | None = None,
+    upstreams: Sequence[str] = (),
+) -> SiteConfig:
     """Read and validate a site. Nothing is imported.
 
     Args:
         source: its texts.
         environ: for `${NAME}`.
+        only, upstreams: which mounts are served, and where others are: see `leave_out`.
 
     Raises:
+        PatternError: there is no such mount or upstream.
         ConfigError: with all problems. If the tables are right, those of the rules, which the
             mounts find themselves (patterns, conflicts), are left to `check_rules`.
     """
     files = [_File(name, text, environ) for name, text in source.texts.items()]
     main = files[0]
+    if (only is not None or upstreams) and not any(file.problems for file in files):
+        leave_out(only, upstreams, [file.table for file in files], environ)
     server = _from(main, _single(main, ServerConfig, "server") or ServerConfig())
     status = _single(main, StatusConfig, "status")
     metrics = _single(main, MetricsConfig, "metrics")

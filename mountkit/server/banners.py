@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+from mountkit.config.elsewhere import ELSEWHERE
 from mountkit.config.models import MountConfig, SiteConfig
 from mountkit.config.tables import ProxyConfig
 
@@ -21,10 +22,13 @@ def lines_of(config: SiteConfig, urls: Sequence[str], *, can_reload: bool) -> It
     server = config.server
     workers = f"{server.workers} worker{'s' * (server.workers > 1)}"
     yield f"Serving on {', '.join(urls)} ({server.server}, {workers})"
-    for mount in config.mounts[:_MOST]:
+    mounts = [mount for mount in config.mounts if mount.app != ELSEWHERE]
+    for mount in mounts[:_MOST]:
         yield f"  {mount.name} -> {_target(mount)}"
-    if more := config.mounts[_MOST:]:
+    if more := mounts[_MOST:]:
         yield f"  and {len(more)} more"
+    if others := len(config.mounts) - len(mounts):
+        yield f"  and {others} that {'is' if others == 1 else 'are'} served elsewhere"
     pid = os.getpid()
     reload = f"Read the file again: kill -HUP {pid}. " if can_reload else ""
     yield f"{reload}New code: kill -USR2 {pid}. Stop: Ctrl-C or kill {pid}."

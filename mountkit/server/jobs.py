@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ class Job:
         overrides: keys of `[server]` that the command has set.
         status: `[status] listen`, if the command has set it.
         is_watched: the worker reports which modules it has imported, for `--reload`.
+        only, upstreams: which mounts are served, and where others are: see `parse`.
     """
 
     source: Source
@@ -29,14 +30,17 @@ class Job:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     status: str | None = None
     is_watched: bool = False
+    only: Sequence[str] | None = None
+    upstreams: Sequence[str] = ()
 
     def config(self) -> SiteConfig:
         """What the texts say.
 
         Raises:
             ConfigError: all that is wrong with them.
+            PatternError: there is no such mount or upstream.
         """
-        config = parse(self.source)
+        config = parse(self.source, only=self.only, upstreams=self.upstreams)
         server = config.server.model_copy(update=dict(self.overrides))
         status = config.status
         if self.status is not None:

@@ -29,6 +29,7 @@ class Options:
         overrides: keys of `[server]`.
         status: `[status] listen`.
         reloads: whether to restart the workers when code has changed.
+        only, upstreams: which mounts are served, and where others are: see `parse`.
     """
 
     read: Callable[[], Source]
@@ -36,6 +37,8 @@ class Options:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     status: str | None = None
     reloads: bool = False
+    only: Sequence[str] | None = None
+    upstreams: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,16 @@ class Plan:
 
         Raises:
             ConfigError: with all problems.
+            PatternError: there is no such mount or upstream.
         """
         job = Job(
-            options.read(), generation, dict(options.overrides), options.status, options.reloads
+            options.read(),
+            generation,
+            dict(options.overrides),
+            options.status,
+            options.reloads,
+            options.only,
+            options.upstreams,
         )
         config = job.config()
         check_rules(config)

@@ -151,3 +151,14 @@ def test_commands_on_an_app_load_no_extra(site: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=site, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_export_imports_no_app(tmp_path: Path) -> None:
+    """The table of the file is enough, whatever is not there."""
+    text = SITE.replace("shop:app", "not_there:app").replace(
+        'app = "', 'env = { A = "${A}" }\napp = "'
+    )
+    write(tmp_path, {"mountkit.toml": text})
+    done = run(tmp_path, "export", "nginx", "mountkit.toml", "--upstream", "http://127.0.0.1:8001")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "# Mount('/shop', host='a.com') at mountkit.toml:1" in done.stdout

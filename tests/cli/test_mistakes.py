@@ -99,6 +99,8 @@ app = Dispatcher([Mount("/a", page, headers={"x-v": "1"})])
 
 PATHS = HEADERS.replace('"/a"', '"/a/{x:path}"').replace(', headers={"x-v": "1"}', "")
 
+SITE = '[[mount]]\npath = "/shop"\napp = "shop:site"\n'
+
 FACTORY = "def create_app(): ...\n"
 
 
@@ -352,6 +354,26 @@ mountkit: 1 problem found; mend the file.""",
     "no such data": Mistake(
         "request shop:site / -d @nope",
         "Data '@nope' cannot be read: No such file or directory; name a file.",
+    ),
+    # Parts of a site.
+    "parts of an app": Mistake(
+        "serve shop:site --only /a",
+        "--only and --upstream are for a file; run mountkit init to write one.",
+    ),
+    "no such mount to serve": Mistake(
+        "serve --only /shpo",
+        "'/shpo' is not a mount of this app, nor a path or name of one; did you mean '/shop'.",
+        {"mountkit.toml": SITE},
+    ),
+    "no mount to be passed on": Mistake(
+        "serve --upstream http://b",
+        "Upstream 'http://b' names no mount; write '/shop=http://shop:8000'.",
+        {"mountkit.toml": SITE},
+    ),
+    "a unix socket from here": Mistake(
+        "serve --upstream /shop=unix:b",
+        "Upstream 'unix:b' has no path; write 'unix:/run/app.sock'.",
+        {"mountkit.toml": SITE},
     ),
     # Export.
     "no upstream": Mistake(
