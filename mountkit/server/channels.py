@@ -119,7 +119,7 @@ class Channel:
             reply["value"] = await self._handle(message["ask"], message["values"])
         except MountkitError as exc:
             reply["error"] = str(exc)
-        except Exception as exc:  # else the other side would wait for ever
+        except BaseException as exc:  # else the other side would wait for ever
             logger.exception("What the other process has asked (%s) failed.", message["ask"])
             reply["error"] = shown(exc)
         if "number" in message:

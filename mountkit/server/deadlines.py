@@ -8,7 +8,7 @@ import sys
 import threading
 import traceback
 from _thread import start_new_thread  # gevent may patch it later, and sleep
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import sleep
 
@@ -23,6 +23,7 @@ SPARE = 1.5
 #: With which a worker ends that had to be cut off.
 CUT_OFF = 4
 
+_LOOK = 1.0  # seconds between two looks at the parent
 _DEPTH = 12  # calls of each thread that are shown; those of servers and pools are above
 #: A thread that has no other calls than those of these is idle.
 _IDLE = tuple(
@@ -38,6 +39,22 @@ def arm(seconds: float) -> None:
     """
     # Not `threading.Thread`: a handler of signals may interrupt the main thread in its locks.
     start_new_thread(end_after, (seconds,))
+
+
+def tie(seconds: Callable[[], float]) -> None:
+    """End this process so long after its parent has gone, whatever its threads do then.
+
+    Args:
+        seconds: asked at that moment.
+    """
+    start_new_thread(end_without, (os.getppid(), seconds))
+
+
+def end_without(parent: int, seconds: Callable[[], float]) -> None:
+    """Wait until the parent has gone, and end the process after so many seconds."""
+    while os.getppid() == parent:
+        sleep(_LOOK)
+    end_after(seconds())
 
 
 def end_after(seconds: float) -> None:

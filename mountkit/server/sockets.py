@@ -57,14 +57,31 @@ class Listener:
 
 
 def inherited(environ: dict[str, str] | os._Environ[str] = os.environ) -> list[Listener]:
-    """The sockets that systemd has opened (sd_listen_fds(3)); none if it has not."""
+    """The sockets that systemd has opened (sd_listen_fds(3)); none if it has not.
+
+    Raises:
+        ServeError: one of them is no socket that listens.
+    """
     is_ours = environ.pop("LISTEN_PID", "") == str(os.getpid())
     number = environ.pop("LISTEN_FDS", "")
     environ.pop("LISTEN_FDNAMES", None)
     if not is_ours or not number.isdecimal():
         return []
-    fds = range(_FIRST_FD, _FIRST_FD + int(number))
-    return [Listener(socket.socket(fileno=fd)) for fd in fds]
+    return [_inherited(fd) for fd in range(_FIRST_FD, _FIRST_FD + int(number))]
+
+
+def _inherited(fd: int) -> Listener:
+    try:
+        found = socket.socket(fileno=fd)
+        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return Listener(found)
+        reason = "it does not listen"
+    except OSError as exc:
+        reason = str(exc.strerror)
+    raise ServeError(
+        f"LISTEN_FDS says that file descriptor {fd} is a socket that listens, and it cannot be "
+        f"used: {reason}; write ListenStream= in the unit, or unset LISTEN_FDS."
+    )
 
 
 def listen_on(host: str, port: int) -> list[Listener]:
