@@ -76,6 +76,7 @@ def stacks(*, are_all: bool = True) -> Iterator[str]:
         calls = traceback.extract_stack(frame)
         is_idle = all(call.filename.startswith(_IDLE) for call in calls)
         is_main = number == threading.main_thread().ident
-        if number != threading.get_ident() and (are_all or not (is_idle or is_main)):
+        is_own = calls[-1].filename == __file__
+        if not is_own and number != threading.get_ident() and (are_all or not (is_idle or is_main)):
             yield f"Thread {names.get(number, number)}:\n"
             yield from traceback.StackSummary.from_list(calls[-_DEPTH:]).format()

@@ -189,7 +189,7 @@ class Parent:
         listeners, pages = self._listeners, self._page_listeners
         try:
             if old.where != plan.where and not self._is_given:
-                listeners = plan.listeners()
+                listeners = plan.listeners(self._listeners)
                 opened += listeners
             if old.page != plan.page:
                 pages = plan.page_listeners()

@@ -84,8 +84,12 @@ def _inherited(fd: int) -> Listener:
     )
 
 
-def listen_on(host: str, port: int) -> list[Listener]:
+def listen_on(host: str, port: int, beside: Sequence[Listener] = ()) -> list[Listener]:
     """Listen on all addresses that a host name has; `""` is every address of this machine.
+
+    Args:
+        beside: own sockets, which may have the same port, and another host that includes this one
+            or is included.
 
     Raises:
         ServeError: it is in use, needs rights, or is none of this machine.
@@ -99,9 +103,10 @@ def listen_on(host: str, port: int) -> list[Listener]:
     if not port:
         infos = infos[:1]  # two would get two ports
     opened: list[Listener] = []
+    shares = _share(beside, port)
     try:
         for family, address in infos:
-            opened.append(_listen_on(family, address, is_alone=len(infos) == 1))
+            opened.append(_listen_on(family, address, is_alone=len(infos) == 1, shares=shares))
     except OSError as exc:
         for one in opened:
             one.close()
@@ -109,12 +114,22 @@ def listen_on(host: str, port: int) -> list[Listener]:
     return opened
 
 
-def _listen_on(family: int, address: Any, *, is_alone: bool) -> Listener:
+def _share(listeners: Sequence[Listener], port: int) -> bool:
+    """Have those of a port allow other sockets there, of programs of this user that want to share
+    it; whether there are some. Linux does not forget it, so it is not done without need."""
+    some = [one for one in listeners if not one.is_unix and one.socket.getsockname()[1] == port]
+    for one in some:
+        one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return bool(some)
+
+
+def _listen_on(family: int, address: Any, *, is_alone: bool, shares: bool) -> Listener:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:  # "::" alone takes IPv4 too
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not is_alone)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shares)
         listening.bind(address)
         listening.listen(_BACKLOG)
     except OSError:

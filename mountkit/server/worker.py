@@ -7,13 +7,14 @@ on the sockets that it has inherited.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from starlette.middleware import Middleware
@@ -33,6 +34,7 @@ from mountkit.server.servers import SERVERS, Duty, loop_factory
 from mountkit.server.sources import AskingSource
 from mountkit.serving.mounts import Mount
 from mountkit.status.sources import LocalSource
+from mountkit.tasks import is_outside
 
 #: The terminal sends the first to all processes, `kill -HUP` with a group the others.
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
@@ -190,8 +192,11 @@ class Worker:
         async with self._changing:
             new = await asyncio.to_thread(Job.from_json, job)
             try:
-                change = await self.site.prepare(await asyncio.to_thread(new.config))
-            except BaseException as exc:  # of an app; one such as SystemExit would end the worker
+                with _spared():
+                    change = await self.site.prepare(await asyncio.to_thread(new.config))
+            except BaseException as exc:  # an app's own SystemExit would end the worker
+                if is_outside(exc):
+                    raise
                 raise WorkerError(_told(exc)) from exc
             self._pending.append((new, change))
         if aborted != self._aborted:
@@ -225,6 +230,17 @@ class Worker:
 
     async def _snapshot(self) -> dict[str, Any]:
         return (await self._source.snapshot()).as_dict()
+
+
+@contextmanager
+def _spared() -> Iterator[None]:
+    """Let the garbage collector pass over what is there. A change of many mounts makes so many
+    objects that it looks at all of them several times, and meanwhile nothing else runs."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _log_busy() -> None:
