@@ -10,7 +10,7 @@ import traceback
 from _thread import start_new_thread  # gevent may patch it later, and sleep
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import anyio
 
@@ -23,6 +23,8 @@ SPARE = 1.5
 #: With which a worker ends that had to be cut off.
 CUT_OFF = 4
 
+_ALIKE = 0.1  # seconds
+_armed: list[float] = []
 _LOOK = 1.0  # seconds between two looks at the parent
 _DEPTH = 12  # calls of each thread that are shown; those of servers and pools are above
 #: A thread that has no other calls than those of these is idle.
@@ -33,10 +35,15 @@ _IDLE = tuple(
 
 
 def arm(seconds: float) -> None:
-    """End the process after this time, and log what each of its threads is doing then.
+    """End the process after this time, and log what each of its threads is doing then. If it was
+    said several times, the earliest holds.
 
     It works while the event loop is blocked. The last resort is the parent, which kills it.
     """
+    at = monotonic() + seconds
+    if any(one <= at + _ALIKE for one in _armed):
+        return
+    _armed.append(at)
     # Not `threading.Thread`: a handler of signals may interrupt the main thread in its locks.
     start_new_thread(end_after, (seconds,))
 

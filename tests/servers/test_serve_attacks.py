@@ -85,6 +85,25 @@ def test_new_code_ends_a_change_that_hangs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_worker_that_is_ready_too_late(tmp_path: Path) -> None:
+    """What it has started for a change that was given up is stopped, and it can change again."""
+    waiting = "import time\nfrom pathlib import Path\nwhile not Path('go').exists():\n    time.sleep(0.02)\n"
+    (tmp_path / "two.py").write_text(waiting + APP.replace('"one"', '"two"'))
+    with serve(tmp_path, ONE) as site:
+        site.reload(ONE + MORE)
+        site.says("The workers are not ready after 5 seconds.")
+        (tmp_path / "one.py").write_text("1 / 0\n")
+        site.send(signal.SIGUSR2)
+        site.says("was given up for new workers")
+        site.says("Not changed", 2)
+        (tmp_path / "go").touch()
+        site.says("lifespan two shutdown")
+        assert site.get("/two/").status_code == 404
+        site.send(signal.SIGHUP)
+        site.says("Generation 2 is served: added /two")
+
+
+@pytest.mark.slow
 def test_new_code_ends_a_restart_that_hangs(tmp_path: Path) -> None:
     """An edit that makes an import hang is mended by the next one."""
     with serve(tmp_path, ONE, "--reload") as site:
