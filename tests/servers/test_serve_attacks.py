@@ -93,13 +93,14 @@ def test_a_worker_that_is_ready_too_late(tmp_path: Path) -> None:
         site.reload(ONE + MORE)
         site.says("The workers are not ready after 5 seconds.")
         (tmp_path / "one.py").write_text("1 / 0\n")
+        site.write(ONE)
         site.send(signal.SIGUSR2)
         site.says("was given up for new workers")
         site.says("Not changed", 2)
         (tmp_path / "go").touch()
         site.says("lifespan two shutdown")
         assert site.get("/two/").status_code == 404
-        site.send(signal.SIGHUP)
+        site.reload(ONE + MORE)
         site.says("Generation 2 is served: added /two")
 
 
@@ -282,3 +283,15 @@ def _answers(port: int) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}/one/").is_success
     except httpx.HTTPError:
         return False
+
+
+def test_the_garbage_collector_passes_over_what_is_there(tmp_path: Path) -> None:
+    """While a change is made: among many mounts it would take long, and nothing else runs."""
+    code = APP.replace('NAME = "one"', 'import gc\n\nNAME = f"{gc.get_freeze_count()}"')
+    (tmp_path / "two.py").write_text(code.replace("{os.getpid()}", "{gc.get_freeze_count()}"))
+    with serve(tmp_path, ONE) as site:
+        site.reload(ONE + MORE)
+        site.says("Generation 2 is served: added /two")
+        during, after, _ = site.get("/two/").text.split()
+        assert int(during) > 1000
+        assert int(after) < 1000  # the interpreter has some of its own
