@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from mountkit.exceptions import MountkitError, shown
 from mountkit.logs import serve as logger
+from mountkit.tasks import is_outside
 
 #: Answers what the other side asks, or hears what it tells: the kind, and what goes with it.
 Handler: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[Any]]
@@ -119,7 +120,9 @@ class Channel:
             reply["value"] = await self._handle(message["ask"], message["values"])
         except MountkitError as exc:
             reply["error"] = str(exc)
-        except Exception as exc:  # else the other side would wait for ever
+        except BaseException as exc:  # else the other side would wait for ever
+            if is_outside(exc):
+                raise
             logger.exception("What the other process has asked (%s) failed.", message["ask"])
             reply["error"] = shown(exc)
         if "number" in message:

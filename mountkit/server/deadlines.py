@@ -8,9 +8,9 @@ import sys
 import threading
 import traceback
 from _thread import start_new_thread  # gevent may patch it later, and sleep
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import anyio
 
@@ -23,6 +23,9 @@ SPARE = 1.5
 #: With which a worker ends that had to be cut off.
 CUT_OFF = 4
 
+_ALIKE = 0.1  # seconds
+_armed: list[float] = []
+_LOOK = 1.0  # seconds between two looks at the parent
 _DEPTH = 12  # calls of each thread that are shown; those of servers and pools are above
 #: A thread that has no other calls than those of these is idle.
 _IDLE = tuple(
@@ -32,12 +35,33 @@ _IDLE = tuple(
 
 
 def arm(seconds: float) -> None:
-    """End the process after this time, and log what each of its threads is doing then.
+    """End the process after this time, and log what each of its threads is doing then. If it was
+    said several times, the earliest holds.
 
     It works while the event loop is blocked. The last resort is the parent, which kills it.
     """
+    at = monotonic() + seconds
+    if any(one <= at + _ALIKE for one in _armed):
+        return
+    _armed.append(at)
     # Not `threading.Thread`: a handler of signals may interrupt the main thread in its locks.
     start_new_thread(end_after, (seconds,))
+
+
+def tie(seconds: Callable[[], float]) -> None:
+    """End this process so long after its parent has gone, whatever its threads do then.
+
+    Args:
+        seconds: asked at that moment.
+    """
+    start_new_thread(end_without, (os.getppid(), seconds))
+
+
+def end_without(parent: int, seconds: Callable[[], float]) -> None:
+    """Wait until the parent has gone, and end the process after so many seconds."""
+    while os.getppid() == parent:
+        sleep(_LOOK)
+    end_after(seconds())
 
 
 def end_after(seconds: float) -> None:
@@ -59,6 +83,7 @@ def stacks(*, are_all: bool = True) -> Iterator[str]:
         calls = traceback.extract_stack(frame)
         is_idle = all(call.filename.startswith(_IDLE) for call in calls)
         is_main = number == threading.main_thread().ident
-        if number != threading.get_ident() and (are_all or not (is_idle or is_main)):
+        is_own = calls[-1].filename == __file__
+        if not is_own and number != threading.get_ident() and (are_all or not (is_idle or is_main)):
             yield f"Thread {names.get(number, number)}:\n"
             yield from traceback.StackSummary.from_list(calls[-_DEPTH:]).format()

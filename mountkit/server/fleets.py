@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,11 @@ T = TypeVar("T")
 #: A worker that lives shorter than this is started again after a pause, which grows.
 _STEADY = 10.0
 _LONGEST_PAUSE = 30.0
+#: Seconds for which a change goes on in any case.
+_PATIENCE = 5.0
+#: Seconds that a worker has to do what it has prepared.
+_COMMITTED_WITHIN = 10.0
+_LONG = "The workers are not ready after {}. Give up, and try with new ones: kill -USR2 {}."
 
 
 class Fleet:
@@ -38,6 +44,7 @@ class Fleet:
 
     Attributes:
         job: what is committed: every worker serves it, or is about to.
+        is_wanted: set when new code is asked for; a change that takes long is given up then.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class Fleet:
         on_gone: Callable[[Snapshot], None],
     ) -> None:
         self.job = job
+        self.is_wanted = asyncio.Event()
         self._server = server
         self._fds = fds
         self._answer = answer
@@ -87,17 +95,18 @@ class Fleet:
         """
         able = [one for one in self._workers.values() if one.state == "serving"]
         text = job.to_json()
-        answers = await _all(one.ask("prepare", job=text) for one in able)
+        numbers = _numbers(len(self._workers) + 1, server.workers)
         try:
-            found = [_unless_error(one) for one in answers]
-            new = await self._started(
-                job, self._fds, _numbers(len(self._workers) + 1, server.workers)
-            )
+            preparing = _all(one.ask("prepare", job=text) for one in able)
+            found = [_unless_error(one) for one in await self._unless_wanted(preparing)]
+            new = await self._unless_wanted(self._started(job, self._fds, numbers))
         except BaseException:
-            await _all(one.ask("abort") for one in able)
+            for one in able:
+                one.tell("abort")
             raise
         self.job, self._server = job, server
-        for worker, answer in zip(able, await _all(one.ask("commit") for one in able), strict=True):
+        committing = (one.ask("commit", _COMMITTED_WITHIN) for one in able)
+        for worker, answer in zip(able, await _all(committing), strict=True):
             if isinstance(answer, WorkerError):
                 logger.error("%s has not changed: %s", worker, answer)
             else:
@@ -117,10 +126,31 @@ class Fleet:
         Raises:
             WorkerError: one of the new ones does not start. The old ones serve on.
         """
-        new = await self._started(job, fds, _numbers(1, server.workers))
+        starting = self._started(job, fds, _numbers(1, server.workers))
+        new = await self._unless_wanted(starting)
         self.job, self._server, self._fds = job, server, fds
         self._put(new)
         self._remove_beyond(server.workers)
+
+    async def _unless_wanted(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work gives. If it takes long, it goes on until new code is asked for.
+
+        Raises:
+            WorkerError: it was given up.
+        """
+        working = asyncio.create_task(work)
+        waiting = asyncio.create_task(self.is_wanted.wait())
+        try:
+            await asyncio.wait([working], timeout=_PATIENCE)
+            if not working.done() and not waiting.done():
+                logger.warning("%s", _LONG.format(spelled(_PATIENCE), os.getpid()))
+            await asyncio.wait([working, waiting], return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise WorkerError("It took too long, and was given up for new workers.")
+            return working.result()
+        finally:
+            working.cancel()
+            waiting.cancel()
 
     async def end(self, grace: float) -> None:
         """Stop all of them, at the latest `grace` and two seconds from now."""

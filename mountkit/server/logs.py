@@ -48,6 +48,18 @@ def set_up(level: str, form: Literal["text", "json"], access: bool, who: str) ->
     return handler
 
 
+def keep_standard_streams() -> None:
+    """Open what is closed of standard input, output and error, here and for the workers: else a
+    socket gets its number, and what an app prints."""
+    for name, number in {"stdin": 0, "stdout": 1, "stderr": 2}.items():
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
 def _attach(logger: logging.Logger, handler: logging.Handler, level: int) -> None:
     logger.handlers = [one for one in logger.handlers if one.get_name() != "mountkit serve"]
     handler.set_name("mountkit serve")

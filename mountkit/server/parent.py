@@ -23,6 +23,8 @@ from mountkit.server.sockets import Listener
 from mountkit.server.sources import FleetSource
 from mountkit.server.watching import Watch, check_watching
 
+#: By default they would end a parent that has just been started.
+_WHEN_READY = (signal.SIGHUP, signal.SIGUSR2)
 _FORCED = 128 + signal.SIGINT
 
 
@@ -39,6 +41,7 @@ class Parent:
     def __init__(self, options: Options, plan: Plan) -> None:
         self._options = options
         self._plan = plan
+        self._read = plan  # the last one, be it served or not
         self._page: Page | None = None
         self._page_listeners: Sequence[Listener] = ()
         self._listeners: Sequence[Listener] = sockets.inherited()
@@ -68,6 +71,7 @@ class Parent:
             ServeError: a worker does not start.
         """
         self._take_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _WHEN_READY)
         serving = asyncio.create_task(self._serve())
         stopping = asyncio.create_task(self._stopped.wait())
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -114,6 +118,8 @@ class Parent:
             is_code: restart the workers in any case.
         """
         self._wants_code = self._wants_code or is_code
+        if is_code:
+            self._fleet.is_wanted.set()
         self._wished.set()
 
     async def _serve(self) -> None:
@@ -126,6 +132,7 @@ class Parent:
             await self._wished.wait()
             self._wished.clear()
             is_code, self._wants_code = self._wants_code, False
+            self._fleet.is_wanted.clear()
             notify("RELOADING=1")
             await self._reload(is_code)
             notify("READY=1")
@@ -142,6 +149,7 @@ class Parent:
         started = time.monotonic()
         try:
             plan = await asyncio.to_thread(Plan.of, self._options, self._fleet.job.generation + 1)
+            self._read = plan
             self._watch.seen = plan.content
             if plan.content == self._plan.content and not is_code:
                 what = "Nothing has changed"
@@ -181,7 +189,7 @@ class Parent:
         listeners, pages = self._listeners, self._page_listeners
         try:
             if old.where != plan.where and not self._is_given:
-                listeners = plan.listeners()
+                listeners = plan.listeners(self._listeners)
                 opened += listeners
             if old.page != plan.page:
                 pages = plan.page_listeners()
@@ -228,7 +236,7 @@ class Parent:
     def _look(self) -> object:
         """What the files say now, to be compared; `None` if the main one is gone."""
         try:
-            return self._options.read(), certificate_of(self._plan.config)
+            return self._options.read(), certificate_of(self._read.config)
         except ConfigError as exc:
             file = self._options.file
             return str(exc) if file is not None and file.exists() else None
@@ -277,6 +285,8 @@ def serve(options: Options) -> int:
         finally:
             parent.close()
 
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WHEN_READY)
+    logs.keep_standard_streams()
     plan = Plan.of(options)
     if options.reloads or plan.config.server.watch:
         check_watching()

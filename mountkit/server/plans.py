@@ -86,8 +86,11 @@ class Plan:
         """Where the status page listens."""
         return None if self.config.status is None else self.config.status.listen
 
-    def listeners(self) -> list[Listener]:
+    def listeners(self, before: Sequence[Listener] = ()) -> list[Listener]:
         """Open the sockets of the site.
+
+        Args:
+            before: those that they replace.
 
         Raises:
             ServeError: they cannot be opened.
@@ -95,7 +98,7 @@ class Plan:
         server = self.config.server
         if server.unix_socket:
             return [sockets.listen_at(server.unix_socket)]
-        return sockets.listen_on(server.host, server.port)
+        return sockets.listen_on(server.host, server.port, before)
 
     def page_listeners(self) -> list[Listener]:
         """Open those of the status page, if there is one.

@@ -21,6 +21,8 @@ from mountkit.status.snapshots import Snapshot, WorkerState, WorkerStatus
 #: Seconds until a worker that does not end is killed, beyond those that it has itself.
 _KILLED_AFTER = 0.4
 _LAST_WORDS = 1.0
+#: Seconds that a worker may run on after it has closed its channel.
+_FAREWELL = 5.0
 _HELD_BACK = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
@@ -67,6 +69,7 @@ class Process:
         self._spawning = spawning
         self._channel = Channel(self._hear)
         self._process: asyncio.subprocess.Process | None = None
+        self._early: int | None = None
         self._is_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended: asyncio.Task[int] = asyncio.create_task(self._live())
 
@@ -85,18 +88,28 @@ class Process:
             raise WorkerError(f"{self} has ended {how(self.ended.result())} while it started.")
         self._is_ready.result()
 
-    async def ask(self, kind: str, **values: Any) -> Any:
+    async def ask(self, kind: str, within: float | None = None, **values: Any) -> Any:
         """What it answers.
 
+        Args:
+            within: seconds that it has; `None`: it may take its time.
+
         Raises:
-            WorkerError: it refuses, or has ended.
+            WorkerError: it refuses, does not answer, or has ended.
         """
         try:
-            return await self._channel.ask(kind, **values)
+            async with asyncio.timeout(within):
+                return await self._channel.ask(kind, **values)
+        except TimeoutError as exc:
+            raise WorkerError(f"{self} does not answer.") from exc
         except ChannelRefused as exc:
             raise WorkerError(str(exc)) from exc
         except ChannelClosed as exc:
             raise WorkerError(f"{self} has ended.") from exc
+
+    def tell(self, kind: str) -> None:
+        """Say something that needs no answer."""
+        self._channel.tell(kind)
 
     @property
     def status(self) -> WorkerStatus:
@@ -120,8 +133,10 @@ class Process:
         await self._outlive(deadline)
 
     async def end(self, grace: float) -> None:
-        """The same when the site ends. A worker whose event loop is blocked hears it, too; one that
-        has said that it failed ends by itself."""
+        """The same when the site ends. A worker whose event loop is blocked hears it, too, as does
+        one whose app has taken SIGTERM; one that has said that it failed ends by itself."""
+        if self.state == "serving":
+            self._channel.tell("stop", seconds=grace, deadline=grace + SPARE)
         self.state = "stopping"
         if not self._has_failed:
             self.signal(signal.SIGTERM)
@@ -139,7 +154,8 @@ class Process:
         self.signal(signal.SIGKILL)
 
     def signal(self, number: int) -> None:
-        """Send it a signal, if it runs."""
+        """Send it a signal, if it runs; one that is about to start gets it then."""
+        self._early = number
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
@@ -163,10 +179,12 @@ class Process:
                 finally:
                     signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.pid = self._process.pid
+        if self._early is not None:
+            self.signal(self._early)
         first = f"{len(text)}\n".encode() + text
         streams = await self._channel.open(ours, first)
         listening = asyncio.create_task(self._channel.run(streams))
-        status = await self._process.wait()
+        status = await self._exit(self._process, listening)
         # What it said last; a process that it has forked may hold the other end.
         await asyncio.wait([listening], timeout=_LAST_WORDS)
         listening.cancel()
@@ -174,6 +192,18 @@ class Process:
         if self.last is not None:  # it has ended without a word
             self._on_gone(self.last)
         return status
+
+    async def _exit(
+        self, process: asyncio.subprocess.Process, listening: asyncio.Task[None]
+    ) -> int:
+        """Wait for its end; it must come if it can no longer be talked to."""
+        ending = asyncio.create_task(process.wait())
+        await asyncio.wait([ending, listening], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([ending], timeout=_FAREWELL)
+        if not ending.done() and self.state in ("starting", "serving"):
+            logger.error("%s can no longer be talked to; it is killed.", self)
+            self.kill()
+        return await ending
 
     @property
     def _has_failed(self) -> bool:

@@ -89,8 +89,9 @@ class Duty:
         asyncio.get_running_loop().call_later(seconds, self._end)
 
     def _end(self) -> None:
-        self.cut.set()
-        self._on_cut()
+        if not self.cut.is_set():
+            self.cut.set()
+            self._on_cut()
 
     def failed(self, reason: object) -> WorkerError:
         """The error if the server has ended by itself."""

@@ -57,18 +57,39 @@ class Listener:
 
 
 def inherited(environ: dict[str, str] | os._Environ[str] = os.environ) -> list[Listener]:
-    """The sockets that systemd has opened (sd_listen_fds(3)); none if it has not."""
+    """The sockets that systemd has opened (sd_listen_fds(3)); none if it has not.
+
+    Raises:
+        ServeError: one of them is no socket that listens.
+    """
     is_ours = environ.pop("LISTEN_PID", "") == str(os.getpid())
     number = environ.pop("LISTEN_FDS", "")
     environ.pop("LISTEN_FDNAMES", None)
     if not is_ours or not number.isdecimal():
         return []
-    fds = range(_FIRST_FD, _FIRST_FD + int(number))
-    return [Listener(socket.socket(fileno=fd)) for fd in fds]
+    return [_inherited(fd) for fd in range(_FIRST_FD, _FIRST_FD + int(number))]
 
 
-def listen_on(host: str, port: int) -> list[Listener]:
+def _inherited(fd: int) -> Listener:
+    try:
+        found = socket.socket(fileno=fd)
+        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return Listener(found)
+        reason = "it does not listen"
+    except OSError as exc:
+        reason = str(exc.strerror)
+    raise ServeError(
+        f"LISTEN_FDS says that file descriptor {fd} is a socket that listens, and it cannot be "
+        f"used: {reason}; write ListenStream= in the unit, or unset LISTEN_FDS."
+    )
+
+
+def listen_on(host: str, port: int, beside: Sequence[Listener] = ()) -> list[Listener]:
     """Listen on all addresses that a host name has; `""` is every address of this machine.
+
+    Args:
+        beside: own sockets, which may have the same port, and another host that includes this one
+            or is included.
 
     Raises:
         ServeError: it is in use, needs rights, or is none of this machine.
@@ -82,9 +103,10 @@ def listen_on(host: str, port: int) -> list[Listener]:
     if not port:
         infos = infos[:1]  # two would get two ports
     opened: list[Listener] = []
+    shares = _share(beside, port)
     try:
         for family, address in infos:
-            opened.append(_listen_on(family, address, is_alone=len(infos) == 1))
+            opened.append(_listen_on(family, address, is_alone=len(infos) == 1, shares=shares))
     except OSError as exc:
         for one in opened:
             one.close()
@@ -92,12 +114,22 @@ def listen_on(host: str, port: int) -> list[Listener]:
     return opened
 
 
-def _listen_on(family: int, address: Any, *, is_alone: bool) -> Listener:
+def _share(listeners: Sequence[Listener], port: int) -> bool:
+    """Have those of a port allow other sockets there, of programs of this user that want to share
+    it; whether there are some. Linux does not forget it, so it is not done without need."""
+    some = [one for one in listeners if not one.is_unix and one.socket.getsockname()[1] == port]
+    for one in some:
+        one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return bool(some)
+
+
+def _listen_on(family: int, address: Any, *, is_alone: bool, shares: bool) -> Listener:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:  # "::" alone takes IPv4 too
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not is_alone)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shares)
         listening.bind(address)
         listening.listen(_BACKLOG)
     except OSError:

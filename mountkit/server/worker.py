@@ -7,13 +7,14 @@ on the sockets that it has inherited.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from starlette.middleware import Middleware
@@ -21,6 +22,7 @@ from starlette.middleware import Middleware
 from mountkit.config.building import Site, SiteChange
 from mountkit.config.failures import UserError, text_of
 from mountkit.config.finding import imported
+from mountkit.config.problems import ConfigError
 from mountkit.exceptions import MountkitError
 from mountkit.logs import serve as logger
 from mountkit.middleware.forwarded import ForwardedMiddleware
@@ -32,6 +34,7 @@ from mountkit.server.servers import SERVERS, Duty, loop_factory
 from mountkit.server.sources import AskingSource
 from mountkit.serving.mounts import Mount
 from mountkit.status.sources import LocalSource
+from mountkit.tasks import is_outside
 
 #: The terminal sends the first to all processes, `kill -HUP` with a group the others.
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
@@ -55,7 +58,7 @@ def main() -> int:
         one.set_inheritable(False)  # programs that apps start must not hold them
     try:
         worker = Worker(job, number, sockets)
-    except Exception as exc:
+    except BaseException as exc:
         _send(end, "failed", {"error": _told(exc), "status": FAILED})
         return FAILED
     with asyncio.Runner(loop_factory=loop_factory(worker.site.config.server)) as runner:
@@ -66,7 +69,11 @@ def _first(end: socket.socket) -> bytes:
     """What the parent says first: a number of bytes in a line, and these bytes."""
     with end.makefile("rb", buffering=0) as lines:
         size = int(lines.readline() or 0)
-    return end.recv(size, socket.MSG_WAITALL)
+    text = b""
+    # A signal may cut MSG_WAITALL short.
+    while len(text) < size and (part := end.recv(size - len(text), socket.MSG_WAITALL)):
+        text += part
+    return text if len(text) == size else b""
 
 
 def _send(end: socket.socket, kind: str, values: dict[str, Any]) -> None:
@@ -74,10 +81,13 @@ def _send(end: socket.socket, kind: str, values: dict[str, Any]) -> None:
         end.sendall(json.dumps({"ask": kind, "values": values}).encode() + b"\n")
 
 
-def _told(exc: Exception) -> str:
+def _told(exc: BaseException) -> str:
     """The one line for the parent; the traceback of an app is logged here."""
     if isinstance(exc, UserError):
         logger.error("%s", text_of(exc.error).rstrip())
+    elif isinstance(exc, ConfigError):
+        if exc.traceback:
+            logger.error("%s", exc.traceback.rstrip())
     elif not isinstance(exc, MountkitError):
         logger.exception("The site cannot be built.")
         return f"{type(exc).__qualname__}: {exc}"
@@ -98,12 +108,16 @@ class Worker:
         config = job.config()
         log = config.server.log
         logs.set_up(log.level, log.format, log.access, f"worker {number}")
+        self._grace = config.server.grace
+        deadlines.tie(lambda: self._grace + deadlines.SPARE)
         self.site = Site.build(config)
         self._job = job
         self._sockets = sockets
         self._source = LocalSource(self.site.dispatcher)
         self._channel = Channel(self._answer)
         self._pending: list[tuple[Job, SiteChange]] = []
+        self._changing = asyncio.Lock()
+        self._aborted = 0
         self._draining: set[asyncio.Task[None]] = set()
 
     async def run(self, end: socket.socket) -> int:
@@ -150,10 +164,6 @@ class Worker:
         logger.warning("The parent has gone; the worker ends too.")
         self._stop(self._grace, self._grace + deadlines.SPARE)
 
-    @property
-    def _grace(self) -> float:
-        return self.site.config.server.grace
-
     def _on_term(self, *_: Any) -> None:
         # Here, not in the event loop, which may be blocked.
         deadlines.arm(self._grace + deadlines.SPARE)
@@ -178,12 +188,19 @@ class Worker:
 
     async def _prepare(self, job: str) -> dict[str, Any]:
         """The first half of a change: build and start what is new."""
-        new = await asyncio.to_thread(Job.from_json, job)
-        try:
-            change = await self.site.prepare(await asyncio.to_thread(new.config))
-        except Exception as exc:
-            raise WorkerError(_told(exc)) from exc
-        self._pending.append((new, change))
+        aborted = self._aborted
+        async with self._changing:
+            new = await asyncio.to_thread(Job.from_json, job)
+            try:
+                with _spared():
+                    change = await self.site.prepare(await asyncio.to_thread(new.config))
+            except BaseException as exc:  # an app's own SystemExit would end the worker
+                if is_outside(exc):
+                    raise
+                raise WorkerError(_told(exc)) from exc
+            self._pending.append((new, change))
+        if aborted != self._aborted:
+            await self._undo()
         return {name: getattr(change, name) for name in ("added", "removed", "replaced")}
 
     async def _commit(self) -> None:
@@ -198,14 +215,32 @@ class Worker:
         self._draining.add(draining)
         draining.add_done_callback(self._draining.discard)
         self._job = job
+        self._grace = self.site.config.server.grace
 
     async def _abort(self) -> None:
-        while self._pending:
-            _, change = self._pending.pop()
-            await change.abort()
+        """The parent waits no longer, be it prepared or not."""
+        self._aborted += 1
+        await self._undo()
+
+    async def _undo(self) -> None:
+        async with self._changing:
+            while self._pending:
+                _, change = self._pending.pop()
+                await change.abort()
 
     async def _snapshot(self) -> dict[str, Any]:
         return (await self._source.snapshot()).as_dict()
+
+
+@contextmanager
+def _spared() -> Iterator[None]:
+    """Let the garbage collector pass over what is there. A change of many mounts makes so many
+    objects that it looks at all of them several times, and meanwhile nothing else runs."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _log_busy() -> None:

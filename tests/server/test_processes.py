@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import time
 from typing import Any
 
 import pytest
@@ -45,3 +47,16 @@ def test_a_process_that_cannot_be_started() -> None:
         assert await process.ended == 1
 
     asyncio.run(run())
+
+
+def test_a_process_that_is_ended_before_it_has_started() -> None:
+    """It does not even begin."""
+
+    async def run() -> float:
+        process = Process(JOB, 1, [], nothing, lambda snapshot: None, asyncio.Lock())
+        started = time.monotonic()
+        await process.end(60)
+        assert await process.ended == -signal.SIGTERM
+        return time.monotonic() - started
+
+    assert asyncio.run(run()) < 30

@@ -6,6 +6,8 @@ import errno
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,3 +178,20 @@ def test_nothing_is_inherited(environ: dict[str, str]) -> None:
     """Programs that are started do not see the variables either."""
     assert inherited(environ) == []
     assert environ == {}
+
+
+def test_what_is_inherited_is_no_socket_that_listens() -> None:
+    """A unit that is wrong, or variables that were left over."""
+    code = (
+        "import os, socket\nfrom mountkit.server.failures import ServeError\n"
+        "from mountkit.server.sockets import inherited\n"
+        "for one in (open(os.devnull), socket.socket()):\n"
+        "    os.dup2(one.fileno(), 3)\n"
+        "    try:\n"
+        "        inherited({'LISTEN_PID': str(os.getpid()), 'LISTEN_FDS': '1'})\n"
+        "    except ServeError as exc:\n        print(exc)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert "cannot be used: Socket operation on non-socket; write ListenStream=" in first
+    assert "cannot be used: it does not listen; write ListenStream=" in second
