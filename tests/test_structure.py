@@ -56,7 +56,7 @@ def test_a_function_has_at_most_45_lines(module: str) -> None:
 def test_the_package_does_not_grow() -> None:
     """More than for what it is given to do: raise this by what a new feature needs, and no more."""
     sizes = [len(path.read_text("utf-8").splitlines()) for path in MODULES.values()]
-    assert sum(sizes) <= 29_500
+    assert sum(sizes) <= 30_000
 
 
 @pytest.mark.parametrize("package", PACKAGES)
