@@ -104,7 +104,16 @@ def test_type_checkers_see_what_is_loaded_later() -> None:
 def test_rarely_used_names_are_loaded_on_first_use() -> None:
     """`import mountkit` loads none of their modules that the others do not need."""
     code = "import sys, mountkit\nprint([m for m in {!r} if m in sys.modules])"
-    names = ["inspection", "openapi", "tenants", "urls", "cli", "serving.splits", "proxy", "processes"]
+    names = [
+        "inspection",
+        "openapi",
+        "tenants",
+        "urls",
+        "cli",
+        "serving.splits",
+        "proxy",
+        "processes",
+    ]
     modules = [f"mountkit.{name}" for name in names]
     assert run(code.format(modules)) == "[]\n"
     assert run("import mountkit\nprint('explain' in dir(mountkit))") == "True\n"

@@ -212,7 +212,25 @@ def test_an_end_before_the_end(framing: int) -> None:
 
 
 PIECES = st.sampled_from(
-    [b"HTTP/1.1 200 OK\r\n", b"content-length: ", b"transfer-encoding: chunked", b"\r\n", b"\n", b"\r", b"3", b"5", b"0", b"x: y", b":", b" ", b"\x00", b"abc", b"a", b";", b"connection: close"]
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"content-length: ",
+        b"transfer-encoding: chunked",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b"3",
+        b"5",
+        b"0",
+        b"x: y",
+        b":",
+        b" ",
+        b"\x00",
+        b"abc",
+        b"a",
+        b";",
+        b"connection: close",
+    ]
 )
 
 
