@@ -15,8 +15,7 @@ from mountkit.config.loading import Loader, reset_environment, set_environment
 from mountkit.config.models import AppConfig, MountConfig, SiteConfig
 from mountkit.config.options import mount_of, rule_problems
 from mountkit.config.orders import out_of_order, rules_of
-from mountkit.config.parsing import error_of
-from mountkit.config.problems import ConfigError
+from mountkit.config.problems import ConfigError, error_of
 from mountkit.exceptions import ConflictError, MountkitError
 from mountkit.serving.changes import PreparedChange
 from mountkit.serving.dispatchers import Dispatcher

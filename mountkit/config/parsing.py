@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from glob import has_magic
@@ -34,7 +34,7 @@ from mountkit.config.models import (
     ValidationError,
 )
 from mountkit.config.options import own_problems, rule_problems
-from mountkit.config.problems import ConfigError, Problem, key_of, near
+from mountkit.config.problems import Problem, error_of, key_of, near
 from mountkit.config.sources import PYPROJECT, Source, include_patterns, table_of
 from mountkit.config.variables import Given, scalar_of
 from mountkit.exceptions import PatternError
@@ -159,17 +159,6 @@ def parse(
     paths = tuple(map(FilePath, source.texts))
     folders = _folders(main, paths, environ)
     return SiteConfig(server, status, metrics, tuple(mounts), paths, folders)
-
-
-def error_of(problems: Iterable[Problem], files: Iterable[str], traceback: str = "") -> ConfigError:
-    """An error with all problems, in the order of files and lines.
-
-    Args:
-        files: in their order.
-    """
-    order = list(files)
-    problems = sorted(problems, key=lambda one: (order.index(one.file), one.line))
-    return ConfigError(dict.fromkeys(problems), traceback)
 
 
 def _single(file: _File, model: type[_M], name: str) -> _M | None:

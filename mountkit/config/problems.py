@@ -115,3 +115,14 @@ def near(name: str, known: Iterable[str]) -> str:
         others = f"those known are {', '.join(names)}"
     found = get_close_matches(name.lower().replace("-", "_"), names, 1, 0.6)
     return f"write {found[0]!r}" if found else others
+
+
+def error_of(problems: Iterable[Problem], files: Iterable[str], traceback: str = "") -> ConfigError:
+    """An error with all problems, in the order of files and lines.
+
+    Args:
+        files: in their order.
+    """
+    order = list(files)
+    problems = sorted(problems, key=lambda one: (order.index(one.file), one.line))
+    return ConfigError(dict.fromkeys(problems), traceback)

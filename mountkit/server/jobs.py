@@ -55,4 +55,5 @@ class Job:
     def from_json(cls, text: str | bytes) -> Job:
         """What `to_json` gave."""
         values = json.loads(text)
-        return cls(**{**values, "source": Source.from_dict(values["source"])})
+        source, upstreams = Source.from_dict(values["source"]), tuple(values["upstreams"])
+        return cls(**{**values, "source": source, "upstreams": upstreams})
