@@ -25,6 +25,13 @@ def test_the_end_of_a_process() -> None:
     assert "Thread the sleeper:\n" in done.stderr
 
 
+def test_a_process_whose_parent_is_another() -> None:
+    """It does not wait for its own."""
+    code = "from mountkit.server import deadlines\ndeadlines.end_without(-1, lambda: 0.01)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == deadlines.CUT_OFF
+
+
 def test_threads_that_wait_for_work_are_idle() -> None:
     """Those that do something are shown with the place."""
     is_over = threading.Event()

@@ -190,8 +190,10 @@ def test_an_app_that_takes_the_signal(tmp_path: Path) -> None:
         assert "killed" not in site.output
 
 
+@pytest.mark.slow
 def test_an_app_that_closes_what_is_not_its_own(tmp_path: Path) -> None:
-    """Nobody can talk to its worker any more; another takes its place."""
+    """Nobody can talk to its worker any more, and here it does not end by itself; another takes its
+    place."""
     closing = (
         "import socket\n    if scope['path'].endswith('/close'):\n"
         "        for fd in range(3, 64):\n"
@@ -199,6 +201,7 @@ def test_an_app_that_closes_what_is_not_its_own(tmp_path: Path) -> None:
         "            except OSError:\n                continue\n"
         "            if one.family == socket.AF_UNIX:\n"
         "                one.shutdown(socket.SHUT_RDWR)\n"
+        "        import time\n        time.sleep(600)\n"
     )
     code = APP.replace(
         "async def app(scope, receive, send):\n",
@@ -207,7 +210,9 @@ def test_an_app_that_closes_what_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text(code)
     with serve(tmp_path, ONE) as site:
         [worker] = site.workers
-        site.get("/one/close")
+        with pytest.raises(httpx.HTTPError):
+            site.get("/one/close")
+        site.says("can no longer be talked to; it is killed.")
         wait_until(lambda: not is_alive(worker))
         site.says("is ready.", 2)
         assert site.get("/one/").status_code == 200
