@@ -50,6 +50,7 @@ class Page:
         options = uvicorn.Config(
             self,
             interface="asgi3",
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

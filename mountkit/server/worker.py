@@ -25,6 +25,7 @@ from mountkit.config.finding import imported
 from mountkit.config.problems import ConfigError
 from mountkit.exceptions import MountkitError
 from mountkit.logs import serve as logger
+from mountkit.matching.callers import written_at
 from mountkit.middleware.forwarded import ForwardedMiddleware
 from mountkit.server import deadlines, logs, watching
 from mountkit.server.channels import Channel, Streams
@@ -91,7 +92,7 @@ def _told(exc: BaseException) -> str:
     elif not isinstance(exc, MountkitError):
         logger.exception("The site cannot be built.")
         return f"{type(exc).__qualname__}: {exc}"
-    return str(exc)
+    return " ".join([str(exc), *getattr(exc, "__notes__", ())])
 
 
 class Worker:
@@ -151,10 +152,16 @@ class Worker:
             return
         from mountkit.status.app import Status
 
-        guard = imported(str(config.status.guard), config.files[0].parent)
+        try:
+            guard = imported(str(config.status.guard), config.files[0].parent)
+        except MountkitError as exc:
+            exc.add_note(f"That is the guard of [status] in {config.files[0]}.")
+            raise
         page = Status(AskingSource(self._channel))
         layers = [Middleware(guard)]
-        await self.site.dispatcher.add(Mount(config.status.path, page, middleware=layers))
+        with written_at(f"{config.files[0]}, [status]"):
+            mount = Mount(config.status.path, page, middleware=layers)
+        await self.site.dispatcher.add(mount)
 
     def _ready(self) -> None:
         self._channel.tell("ready", modules=own_modules() if self._job.is_watched else {})

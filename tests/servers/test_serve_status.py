@@ -198,6 +198,7 @@ def test_the_page_on_a_path_of_the_site(tmp_path: Path) -> None:
     )
     with serve(tmp_path, text) as site:
         assert site.get("/-/").status_code == 401
+        assert "(mountkit.toml, [status])" in site.output
         key = {"x-key": "secret"}
         found = site.get("/-/", headers=JSON | key).json()
         assert [one["pid"] for one in found["workers"]] == site.workers
@@ -208,9 +209,23 @@ def test_the_page_on_a_path_of_the_site(tmp_path: Path) -> None:
             site.reload(text.replace("guards:Guard", f"guards:{name}"))
             site.says(reason)
             assert site.get("/-/").status_code == 401
+        site.says("That is the guard of [status] in mountkit.toml.")
         site.reload(text.replace("guards:Guard", "broken:Guard"))
         site.says("ZeroDivisionError: division by zero")
         assert site.get("/-/").status_code == 401
+
+
+def test_the_listener_of_the_page_has_no_websockets(tmp_path: Path) -> None:
+    """A handshake is an ordinary request to it, and no error."""
+    headers = {
+        "connection": "upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    with serve(tmp_path, SITE) as site:
+        assert httpx.get(site.page + "/", headers=headers, timeout=30).status_code == 200
+        assert "ERROR" not in site.output
 
 
 def test_the_log_as_json(tmp_path: Path) -> None:
