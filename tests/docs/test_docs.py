@@ -16,7 +16,7 @@ import yaml
 from markdown import markdown
 from starlette.applications import Starlette
 
-from benchmarks import dispatch, layers, load, proxy, tenants, wsgi
+from benchmarks import dispatch, layers, load, proxy, reload, tenants, wsgi
 from benchmarks.measuring import read
 from mountkit import Dispatcher, check
 from mountkit.matching.findings import Code
@@ -169,8 +169,8 @@ def test_every_kind_of_finding_is_explained() -> None:
 
 @pytest.mark.parametrize(
     "benchmark",
-    [dispatch, layers, load, proxy, tenants, wsgi],
-    ids=["dispatch", "layers", "load", "proxy", "tenants", "wsgi"],
+    [dispatch, layers, load, proxy, reload, tenants, wsgi],
+    ids=["dispatch", "layers", "load", "proxy", "reload", "tenants", "wsgi"],
 )
 def test_figures_are_those_of_the_run(benchmark: Any) -> None:
     """The page quotes what the benchmark has measured."""
