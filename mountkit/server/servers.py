@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # mountkit's own limits end an app's startup and shutdown.
 _NO_LIMIT = 10.0**6
 _BACKLOG = 2048
+_LAST_REQUESTS = 0.2  # seconds
 _ACCESS_LINE = '%(h)s "%(r)s" %(s)s'
 
 
@@ -108,6 +109,11 @@ async def serve_uvicorn(duty: Duty) -> None:
         await duty.stopped.wait()
         # uvicorn takes 0 for no limit at all.
         server.config.timeout_graceful_shutdown = max(duty.seconds, 0.01)  # type: ignore[assignment]
+        for one in server.servers:
+            one.close()
+        # uvicorn closes connections without a request; the last ones may be about to send it.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(duty.cut.wait(), _LAST_REQUESTS)
         server.should_exit = True
         await duty.cut.wait()  # sooner than that, if the site has ended meanwhile
         for task in [*server.server_state.tasks]:
