@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from mountkit.config.lines import Path, line_of
 from mountkit.config.problems import Problem, key_of, toml, without
@@ -34,7 +34,7 @@ __all__ = ["BaseModel", "ValidationError"]
 #: What a mount serves: one of these.
 TARGETS = ("app", "static", "redirect", "split", "proxy", "command")
 #: Keys that have an effect beside one of these alone.
-BELONGS = {
+BELONGS: dict[str, tuple[str, ...]] = {
     "factory": ("app",),
     "args": ("app",),
     "html": ("static",),
@@ -197,7 +197,7 @@ class SplitConfig(Table):
 class MiddlewareConfig(BaseModel):
     """ASGI middleware of yours; all other keys are its options."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="allow", frozen=True, strict=True, use_attribute_docstrings=True
     )
 

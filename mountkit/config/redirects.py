@@ -46,7 +46,7 @@ class Redirect:
                 f"redirect = {target!r} has a query or a fragment; leave it out: the query of the "
                 "request is kept."
             )
-        self.target = quote(target, safe="%" + _KEPT)
+        self.target: str = quote(target, safe="%" + _KEPT)
         self.is_path = is_path
         self.status = status
 

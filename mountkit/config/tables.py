@@ -5,7 +5,7 @@ Imports pydantic.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from mountkit.exceptions import MountkitError
 
@@ -26,7 +26,7 @@ Several = str | list[str]
 class Table(BaseModel):
     """A table of the file."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
     )
 

@@ -55,8 +55,8 @@ class Fleet:
         answer: Handler,
         on_gone: Callable[[Snapshot], None],
     ) -> None:
-        self.job = job
-        self.is_wanted = asyncio.Event()
+        self.job: Job = job
+        self.is_wanted: asyncio.Event = asyncio.Event()
         self._server = server
         self._fds = fds
         self._answer = answer

@@ -62,8 +62,8 @@ class Duty:
         self.sockets = sockets
         self.on_ready = on_ready
         self._on_cut = on_cut
-        self.stopped = asyncio.Event()
-        self.cut = asyncio.Event()
+        self.stopped: asyncio.Event = asyncio.Event()
+        self.cut: asyncio.Event = asyncio.Event()
         self.seconds: float = config.grace
         self.failure: str = ""
 

@@ -111,7 +111,7 @@ class Worker:
         logs.set_up(log.level, log.format, log.access, f"worker {number}")
         self._grace = config.server.grace
         deadlines.tie(lambda: self._grace + deadlines.SPARE)
-        self.site = Site.build(config)
+        self.site: Site = Site.build(config)
         self._job = job
         self._sockets = sockets
         self._source = LocalSource(self.site.dispatcher)

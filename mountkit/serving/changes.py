@@ -169,7 +169,7 @@ class PreparedChange:
     """
 
     def __init__(self, changes: Changes, *parts: Any) -> None:
-        self.changed = anyio.Event()
+        self.changed: anyio.Event = anyio.Event()
         self._changes = changes
         self._parts: tuple[Any, ...] | None = parts
 
