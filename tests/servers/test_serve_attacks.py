@@ -125,7 +125,7 @@ def test_a_worker_that_is_frozen_between_both_halves(tmp_path: Path) -> None:
         "        await send(message)\n"
         "        if message['type'] == 'lifespan.startup.complete' and claimed():\n"
         "            from threading import Timer\n"
-        "            Timer(0.3, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n"
+        "            Timer(2, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n"
         "    await inner(scope, receive, send_and_freeze)\n\n\n"
         "def claimed():\n"
         "    try:\n        os.close(os.open('claimed', os.O_CREAT | os.O_EXCL))\n"
@@ -136,7 +136,7 @@ def test_a_worker_that_is_frozen_between_both_halves(tmp_path: Path) -> None:
         "async def app(scope, receive, send):\n"
         "    import asyncio\n    from pathlib import Path\n"
         "    if scope['type'] == 'lifespan' and not Path('slow').exists():\n"
-        "        Path('slow').touch()\n        await asyncio.sleep(1.5)\n"
+        "        Path('slow').touch()\n        await asyncio.sleep(5)\n"
         "    await inner(scope, receive, send)\n"
     )
     late = '\n[[mount]]\npath = "/late"\napp = "late:app"\n'
