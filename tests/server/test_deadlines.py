@@ -32,6 +32,17 @@ def test_a_process_whose_parent_is_another() -> None:
     assert done.returncode == deadlines.CUT_OFF
 
 
+def test_a_process_looks_again_while_its_parent_is_there() -> None:
+    """It ends when it has another."""
+    code = (
+        "from mountkit.server import deadlines\nparents = [7, 7, 8]\n"
+        "deadlines.os.getppid = lambda: parents.pop(0)\n"
+        "deadlines.end_without(7, lambda: 0.01)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == deadlines.CUT_OFF
+
+
 def test_threads_that_wait_for_work_are_idle() -> None:
     """Those that do something are shown with the place."""
     is_over = threading.Event()

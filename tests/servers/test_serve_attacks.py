@@ -125,18 +125,18 @@ def test_a_worker_that_is_frozen_between_both_halves(tmp_path: Path) -> None:
         "        await send(message)\n"
         "        if message['type'] == 'lifespan.startup.complete' and claimed():\n"
         "            from threading import Timer\n"
-        "            Timer(2, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n"
+        "            Timer(1, os.kill, (os.getpid(), signal.SIGSTOP)).start()\n"
         "    await inner(scope, receive, send_and_freeze)\n\n\n"
         "def claimed():\n"
-        "    try:\n        os.close(os.open('claimed', os.O_CREAT | os.O_EXCL))\n"
+        "    try:\n        with open('claimed', 'x') as file:\n            file.write(str(os.getpid()))\n"
         "    except FileExistsError:\n        return False\n    return True\n"
     )
     (tmp_path / "late.py").write_text(
-        "import time\nfrom one import app as inner\n\n\n"
+        "import asyncio, os\nfrom pathlib import Path\nfrom one import app as inner\n\n\n"
         "async def app(scope, receive, send):\n"
-        "    import asyncio\n    from pathlib import Path\n"
-        "    if scope['type'] == 'lifespan' and not Path('slow').exists():\n"
-        "        Path('slow').touch()\n        await asyncio.sleep(5)\n"
+        "    is_other = Path('claimed').read_text() != str(os.getpid())\n"
+        "    if scope['type'] == 'lifespan' and is_other and not Path('slow').exists():\n"
+        "        Path('slow').touch()\n        await asyncio.sleep(3)\n"
         "    await inner(scope, receive, send)\n"
     )
     late = '\n[[mount]]\npath = "/late"\napp = "late:app"\n'
