@@ -132,7 +132,7 @@ class Site:
 
 
 def _answers(where: int | str) -> bool:
-    """Whether somebody listens on a port, or on a socket."""
+    """Whether a port or a socket accepts connections."""
     family, address = socket.AF_UNIX, where
     if isinstance(where, int):
         family, address = socket.AF_INET, ("127.0.0.1", where)

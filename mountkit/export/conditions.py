@@ -20,8 +20,8 @@ class Check(NamedTuple):
     """A regular expression that a part of the request must match as a whole, or must not.
 
     Attributes:
-        subject: `"path"`, as it was sent; `"query"`, the same, `""` if there is none; `"method"`;
-            `"host"`, the Host header; or a header, as `"header x-version"`: one of its lines.
+        subject: `"path"` or `"query"`, undecoded (`""` without a query); `"method"`; `"host"`, the
+            Host header; or one line of a header, such as `"header x-version"`.
         negated: no line of it matches; it may not be there at all.
         about: in a few words, for comments and names.
         name, decoded: of a query, the parameter, and a regular expression of one of its decoded
@@ -175,7 +175,7 @@ class Conditions:
         return _all_equal(subject, literal(value), other_than([value], ""), about)
 
 
-#: What makes a preflight. One for OPTIONS or CONNECT is none.
+#: What makes a request a preflight. A request that announces OPTIONS or CONNECT is not one.
 PREFLIGHT = (
     _OPTIONS,
     _ORIGIN,

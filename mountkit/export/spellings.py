@@ -152,7 +152,7 @@ _TYPED = {
 
 
 def check_path(path: PathPattern) -> None:
-    """Refuse what is no regular expression of a path as it is sent.
+    """Refuse a path that no regular expression matches exactly as routers see it.
 
     Raises:
         PatternError: with the reason.
@@ -181,13 +181,13 @@ def may_backtrack(path: PathPattern) -> bool:
 
 
 def path_regex(path: PathPattern) -> str:
-    """The paths that a mount takes, whoever reads them."""
+    """The paths that a mount takes in every reading: decoded or not, normalised or not."""
     return _path_regex(path, _ANY_SLASH, "/", "/", is_plain=True)
 
 
 def plain_path_regex(path: PathPattern) -> str | None:
-    """The most frequent of these paths, in a form that is quickly read: without percent signs and
-    without segments that begin with a dot. `None` if there are none."""
+    """The usual ones among these paths, as a regular expression that is fast: no percent signs, no
+    segments that start with a dot. `None` if every path of the mount has one."""
     regex = ""
     for segment in path.segments:
         if isinstance(segment, Segment):

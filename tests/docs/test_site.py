@@ -18,6 +18,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
+from tests.support.browsers import chromium
 from tests.support.pages import DOCS, ROOT
 from tests.support.waiting import wait_until
 
@@ -27,7 +28,6 @@ pytestmark = pytest.mark.slow
 
 HERE = "http://site.invalid/"
 REPOSITORY = re.compile(r"https://github\.com/mountkit/mountkit/(?:blob|edit)/main/(.+)")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class Page(HTMLParser):
@@ -134,14 +134,8 @@ def origin(site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
+    with chromium() as found:
+        yield found
 
 
 VIEWS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.browsers import MILLISECONDS, chromium
+
 if TYPE_CHECKING:
     from playwright import sync_api
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP *.example 127.0.0.1",
-]
-_MILLISECONDS = 60_000
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    sync_api.expect.set_options(timeout=_MILLISECONDS)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture
@@ -45,7 +25,7 @@ def page(browser: sync_api.Browser) -> Iterator[sync_api.Page]:
     """A page of a browser that has no cookies yet. Whatever it loads has to come, from the
     machine that served it, and its scripts and styles have to be in order."""
     context = browser.new_context()
-    context.set_default_timeout(_MILLISECONDS)
+    context.set_default_timeout(MILLISECONDS)
     page = context.new_page()
     wrong: list[str] = []
 

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import stat
-import time
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ import time
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/hang":
+        print("it hangs", flush=True)
         time.sleep(60)
     start_response("200 OK", [])
     return [b"wsgi"]
@@ -117,7 +117,7 @@ def test_a_wsgi_thread_that_hangs_is_left(tmp_path: Path, server: str) -> None:
     with serve(tmp_path, text) as site:
         with socket.create_connection(("127.0.0.1", site.port)) as client:
             client.sendall(b"GET /one/hang HTTP/1.1\r\nHost: a\r\n\r\n")
-            time.sleep(0.5)
+            site.says("it hangs")
             [worker] = site.workers
             site.send(signal.SIGTERM)
             assert ended_within(site, 15)
@@ -131,13 +131,14 @@ def test_a_worker_that_is_blocked_ends_itself(tmp_path: Path) -> None:
     """Its event loop hears nothing; the log says what blocks it."""
     (tmp_path / "stuck.py").write_text(
         "import time\n\n\nasync def app(scope, receive, send):\n"
-        "    if scope['type'] == 'http':\n        time.sleep(60)\n"
+        "    if scope['type'] == 'http':\n"
+        "        print('it hangs', flush=True)\n        time.sleep(60)\n"
     )
     text = SITE.replace("one:app", "stuck:app").replace("grace = 5", "grace = 0.5")
     with serve(tmp_path, text) as site:
         with socket.create_connection(("127.0.0.1", site.port)) as client:
             client.sendall(b"GET /one/ HTTP/1.1\r\nHost: a\r\n\r\n")
-            time.sleep(0.5)
+            site.says("it hangs")
             site.send(signal.SIGTERM)
             assert ended_within(site, 15)
         assert "Still running" in site.output

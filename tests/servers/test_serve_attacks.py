@@ -304,9 +304,12 @@ def test_the_garbage_collector_passes_over_what_is_there(tmp_path: Path) -> None
 
 def test_a_connection_that_has_not_sent_its_request_yet(tmp_path: Path) -> None:
     """It came when the worker was about to stop; its request is answered."""
-    with serve(tmp_path, ONE) as site, socket.create_connection(("127.0.0.1", site.port)) as client:
-        time.sleep(0.2)  # it is accepted
-        site.send(signal.SIGTERM)
-        site.says("Stopping")
-        client.sendall(b"GET /one/ HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    with serve(tmp_path, ONE) as site:
+        files = Path(f"/proc/{site.workers[0]}/fd")
+        before = len([*files.iterdir()])
+        with socket.create_connection(("127.0.0.1", site.port)) as client:
+            wait_until(lambda: len([*files.iterdir()]) > before)  # it is accepted
+            site.send(signal.SIGTERM)
+            site.says("Stopping")
+            client.sendall(b"GET /one/ HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,26 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.browsers import MILLISECONDS, chromium
 from tests.support.servers import Server, serve
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 expect = sync_api.expect
 
 pytestmark = pytest.mark.slow
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP *.example 127.0.0.1",
-]
-_MILLISECONDS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +27,8 @@ def site() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    expect.set_options(timeout=_MILLISECONDS)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture
@@ -64,7 +45,7 @@ def opened(browser: sync_api.Browser, site: Server) -> Iterator[Any]:
     def open_page(path: str = "/_status/", **options: Any) -> sync_api.Page:
         context = browser.new_context(**options)
         contexts.append(context)
-        context.set_default_timeout(_MILLISECONDS)
+        context.set_default_timeout(MILLISECONDS)
         page = context.new_page()
         page.on("console", lambda message: wrong.append(message.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))

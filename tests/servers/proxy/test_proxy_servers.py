@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +19,9 @@ from tests.support.upstreams import (
     Script,
     answering,
     client,
-    front,
     upstream,
 )
 from tests.support.waiting import wait_until
-
-SERVERS = ["uvicorn", "hypercorn", "granian"]
-
-
-@pytest.fixture(scope="module")
-def uvicorn() -> Iterator[Front]:
-    with front("uvicorn") as found:
-        yield found
-
-
-@pytest.fixture(scope="module", params=SERVERS)
-def every(request: pytest.FixtureRequest) -> Iterator[Front]:
-    """Each server."""
-    with front(request.param) as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def fresh(request: pytest.FixtureRequest) -> None:
-    """No call of another test counts."""
-    for name in {"uvicorn", "every"} & set(request.fixturenames):
-        request.getfixturevalue(name).calls = []
 
 
 def mounted(server: Front, url: Any, **how: Any) -> Proxy:

@@ -8,7 +8,6 @@ import gc
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +26,6 @@ from tests.support.upstreams import Front, Peer, answering, client, front, upstr
 from tests.support.waiting import until, wait_until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The one that a proxy runs on."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def uvicorn() -> Iterator[Front]:
-    with front("uvicorn") as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def fresh(request: pytest.FixtureRequest) -> None:
-    """No call of another test counts."""
-    if "uvicorn" in request.fixturenames:
-        request.getfixturevalue("uvicorn").calls = []
 
 
 def got(server: Front, target: str = "/x", **how: Any) -> Response:

@@ -8,7 +8,6 @@ import hashlib
 import struct
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from mountkit.proxy import sockets
 from tests.support import raw
 from tests.support.raw import handshake, websocket
 from tests.support.scopes import scope_of
-from tests.support.upstreams import Front, Peer, Script, answering, client, front, upstream
+from tests.support.upstreams import Front, Peer, Script, answering, client, upstream
 from tests.support.waiting import until, wait_until
 
 SERVERS = ["uvicorn", "hypercorn", "granian"]
@@ -26,32 +25,6 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The one that a proxy runs on."""
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def uvicorn() -> Iterator[Front]:
-    with front("uvicorn") as found:
-        yield found
-
-
-@pytest.fixture(scope="module", params=SERVERS)
-def every(request: pytest.FixtureRequest) -> Iterator[Front]:
-    """Each server."""
-    with front(request.param) as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def fresh(request: pytest.FixtureRequest) -> None:
-    """No call of another test counts."""
-    for name in {"uvicorn", "every"} & set(request.fixturenames):
-        request.getfixturevalue(name).calls = []
 
 
 def accept(peer: Peer, *headers: bytes) -> bytes:
