@@ -45,21 +45,6 @@ _MOST_CHECKED = 1000
 _DEEPEST = 10
 
 
-def take_snapshot(app: Any) -> Snapshot:
-    """The site of this process at this moment.
-
-    Args:
-        app: a `Dispatcher`, or an app with mounts in it, as for `mountkit.explain`.
-    """
-    steps = Collector(app).steps()
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            snapshot: Snapshot = end.value
-            return snapshot
-
-
 @dataclass(slots=True)
 class _Known:
     """What does not change of a mount."""

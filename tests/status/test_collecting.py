@@ -1,4 +1,4 @@
-"""`take_snapshot` and `LocalSource`: all mounts of an app, and how they are doing."""
+"""`Collector` and `LocalSource`: all mounts of an app, and how they are doing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mountkit import (
 from mountkit.middleware.meters import Meter, MeterMiddleware
 from mountkit.serving.sites import SITE
 from mountkit.status import collecting
-from mountkit.status.collecting import Collector, mountkit_version, take_snapshot
+from mountkit.status.collecting import Collector, mountkit_version
 from mountkit.status.snapshots import MountStatus, Snapshot
 from mountkit.status.sources import LocalSource, SiteSource, source_of
 from tests.support.actors import Flaky, Slow, raising
@@ -45,6 +45,16 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 APP = PlainTextResponse("x")
+
+
+def take_snapshot(app: Any) -> Snapshot:
+    """The app at this moment, in one go."""
+    steps = Collector(app).steps()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def by_name(snapshot: Snapshot) -> dict[str, MountStatus]:
