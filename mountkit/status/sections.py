@@ -173,7 +173,7 @@ def _cells(mount: MountStatus, rates: Rates, now: float) -> Iterator[str]:
     yield f"{mount.in_flight:,}{limit}{waiting}"
     yield _rate(rate) + (f" <small>{_failing(rate)}</small>" if rate and rate.failures else "")
     yield answers(mount.answered)
-    yield _latency(mount.latency)
+    yield _latency(mount)
     yield _error(mount, now)
     yield f"{escape(mount.app)} <small><code>{escape(mount.where)}</code></small>"
 
@@ -196,9 +196,10 @@ def _failing(rate: Rate) -> str:
     return f'<span class="bad">{rate.failures:.1f} fail</span>'
 
 
-def _latency(latency: dict[str, float] | None) -> str:
+def _latency(mount: MountStatus) -> str:
+    latency = mount.latency
     if latency is None:
-        return muted("not measured")
+        return muted("not measured" if mount.meter is None else "none yet")
     return (
         f'<span class="part">{_seconds(latency["p50"])} <small>median</small></span> '
         f'<span class="part">{_seconds(latency["p99"])} <small>99 %</small></span>'

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from mountkit import Dispatcher, LimitMiddleware, Mount, PatternError, Status
-from mountkit.middleware.meters import MeterMiddleware
+from mountkit.middleware.meters import Meter, MeterMiddleware
 from mountkit.status import rates as rates_module
 from mountkit.status.rates import Rate, View, rates_of
 from mountkit.status.snapshots import (
@@ -117,6 +117,14 @@ def test_the_page_of_the_site_that_it_is_mounted_in(client: ClientFactory) -> No
     assert "not measured" in text
     assert SECRET not in response.text
     assert "token" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("meter", "says"), [(None, "not measured"), (Meter().snapshot(), "none yet")]
+)
+def test_a_latency_that_is_not_known(meter: dict[str, Any] | None, says: str) -> None:
+    """Nobody measures it, or there was no request yet."""
+    assert says in text_of(page_of(mount(meter=meter, answered={"2xx": 1}, error="x")))
 
 
 def test_the_same_as_json(client: ClientFactory) -> None:
