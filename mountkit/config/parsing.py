@@ -361,15 +361,17 @@ def _child_problems(mount: MountConfig) -> Iterator[Problem]:
 
 
 def _name_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
-    """Names that several mounts have."""
+    """Names that several mounts have, and those that would break a line of the log."""
     first: dict[str | None, MountConfig] = {}
     for mount in mounts:
+        if mount.name is not None and not mount.name.isprintable():
+            message = f"The name {mount.name!r} has characters that do not print; remove them."
+            yield mount.place.problem(message, "name")
         other = first.setdefault(mount.name, mount)
         if other is not mount:
-            message = f"The name {mount.name!r} is that of {other.place.where} too; write another."
-            if not mount.place.is_named:
-                message = f'{message[:-1]}, as in name = "beta".'
-            yield mount.place.problem(message, "name")
+            fix = "" if mount.place.is_named else ', as in name = "beta"'
+            message = f"The name {mount.name!r} is that of {other.place.where} too; write another"
+            yield mount.place.problem(f"{message}{fix}.", "name")
 
 
 def _env_problems(mounts: Sequence[MountConfig]) -> Iterator[Problem]:
@@ -397,8 +399,7 @@ def _syntax_problem(name: str, text: str, error: Exception) -> Problem:
     at = _AT.search(message)
     reason = _AT.sub("", message)
     line = int(at[1]) if at and at[1] else text.count("\n") + 1
-    lines = text.split("\n")
-    shown = lines[line - 1].strip() if line <= len(lines) else ""
+    shown = next(iter(text.split("\n")[line - 1 :]), "").strip()
     where = f" in {shown[:60]!r}" if shown else ""
     fix = "put texts into quotes" if reason == "Invalid value" else "mend the TOML"
     return Problem(name, line, "", f"{reason}{where}; {fix}.")

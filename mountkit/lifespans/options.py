@@ -17,9 +17,7 @@ def check_seconds(option: str, value: Any, *, least: str = "above 0") -> None:
     """Raise `PatternError` for a value that is neither a number of seconds nor `None`."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if value is not None and not (is_number and (value > 0 or (value == 0 and least != "above 0"))):
-        raise PatternError(
-            f"{option}={value!r} is not a number of seconds {least}; write e.g. 10, or None."
-        )
+        raise PatternError(f"{option}={value!r} is not a number of seconds {least}; write e.g. 10.")
 
 
 def _check_choice(option: str, value: Any, known: tuple[Any, ...]) -> None:

@@ -405,6 +405,17 @@ name = "x"
 15: The name 'x' is that of mountkit.toml:8 too; write another.
 """,
     ),
+    "a name in two lines": Mistake(
+"""\
+[[mount]]
+path = "/a"
+app = "shop:app"
+name = "a\\nb"
+""",
+"""\
+4: The name 'a\\nb' has characters that do not print; remove them.
+""",
+    ),
     "nothing to serve": Mistake(
 """\
 [[mount]]

@@ -15,7 +15,7 @@ from mountkit.lifespans.options import Timeouts
     [
         pytest.param(
             {"startup_timeout": 0},
-            "startup_timeout=0 is not a number of seconds above 0; write e.g. 10, or None.",
+            "startup_timeout=0 is not a number of seconds above 0; write e.g. 10.",
             id="timeout",
         ),
         pytest.param(

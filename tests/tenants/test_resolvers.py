@@ -358,7 +358,7 @@ async def test_failures_are_bounded() -> None:
         ),
         pytest.param(
             {"timeout": 0},
-            "timeout=0 is not a number of seconds above 0; write e.g. 10, or None.",
+            "timeout=0 is not a number of seconds above 0; write e.g. 10.",
             id="timeout",
         ),
         pytest.param({"max_size": 0}, "max_size=0 is not above 0; write e.g. 1000.", id="max-size"),

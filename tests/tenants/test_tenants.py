@@ -1022,7 +1022,7 @@ async def test_a_key_tells_tenants_apart() -> None:
         pytest.param({"max_apps": 0}, "max_apps=0 is not above 0; write e.g. 100.", id="max-apps"),
         pytest.param(
             {"idle_timeout": -1},
-            "idle_timeout=-1 is not a number of seconds above 0; write e.g. 10, or None.",
+            "idle_timeout=-1 is not a number of seconds above 0; write e.g. 10.",
             id="idle-timeout",
         ),
     ],
