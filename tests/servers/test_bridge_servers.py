@@ -162,12 +162,14 @@ def test_an_app_that_hangs(name: str) -> None:
             raw = socket.create_connection(("127.0.0.1", server.port), timeout=20)
             raw.sendall(b"GET /hangs HTTP/1.1\r\nHost: a\r\n\r\n")
             sockets.append(raw)
-        wait_until(lambda: ask(server, "/hangs").status_code == 503)
+        wait_until(lambda: status(server)["hangs"] == 3)  # two have threads, one waits
+        assert ask(server, "/hangs").status_code == 503
         started = time.monotonic()
         assert ask(server, "/valid").text == "nothing"
         assert time.monotonic() - started < 2
         for raw in sockets:
             raw.close()
+        wait_until(lambda: status(server)["hangs"] == 0)  # the server has told that they have gone
         pid = status(server)["pid"]
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(20)

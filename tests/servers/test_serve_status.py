@@ -296,8 +296,7 @@ def test_a_socket_of_systemd(tmp_path: Path) -> None:
 IN_TERMINAL = """
 import os, signal, sys
 os.open(os.environ["TERMINAL"], os.O_RDWR)
-if "NOHUP" in os.environ:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN if "NOHUP" in os.environ else signal.SIG_DFL)
 os.execv(sys.executable, [sys.executable, "-m", "mountkit", "serve"])
 """
 

@@ -114,8 +114,10 @@ def status(request: Request) -> JSONResponse:
     memory = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     threads = sum(t.name.startswith("mountkit") for t in threading.enumerate())
     peak = int(memory["VmHWM"].split()[0]) * 1024
-    files = next(one.in_flight for one in app.health if one.mount == "/files")
-    seen = {"threads": threads, "peak": peak, "pid": os.getpid(), "files": files}
+    flights = {
+        one.mount[1:]: one.in_flight for one in app.health if one.mount in ("/files", "/hangs")
+    }
+    seen = {"threads": threads, "peak": peak, "pid": os.getpid(), **flights}
     return JSONResponse({**counts, **seen})
 
 
