@@ -1,7 +1,7 @@
 """What `when` and the like say, as matchers.
 
-An expression is read as Python's syntax has it, and never run: names of matchers, texts, numbers,
-`&`, `|` and `~`.
+An expression is read as Python's syntax has it, and never run: names of matchers, texts, `True`,
+`False`, `None`, `Regex("…")`, `&`, `|` and `~`.
 """
 
 from __future__ import annotations

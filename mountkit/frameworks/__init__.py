@@ -4,7 +4,8 @@ May import: nothing of mountkit, and no framework; apps are recognised by class 
 `sys.modules`. The files are loaded when the first question is asked.
 
 To add a framework, add a file that makes a `Framework`; there is no list to extend. `sanic.py` is
-a short one, `django.py` a long one.
+a short one, `django.py` a long one, and `others.py` has those of which one thing is known.
+`docs/architecture.md` says how to find what an app needs, and where its test goes.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Framework:
         find: returns the framework's own app in an object of that class, which may wrap it, or
             `None`.
         left_keys: the scope keys that its router sets for itself, separated by spaces.
-        convention: which one its apps need, if the default is wrong; may depend on the app and the
-            path of the mount.
+        convention: which one its apps need (`mountkit.serving.scopes.Convention`), if the default
+            is wrong; may depend on the app and the path of the mount.
         hands_on: for apps with such a convention that serve some paths by themselves and hand on
             all others to another app, which needs a convention of its own: whether a path below
             the mount is the app's own, and the other app; or `None`.

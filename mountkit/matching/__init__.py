@@ -11,6 +11,7 @@ what a preflight announces. `findings` and `witnesses` look for mistakes in a ta
 that show them; `foreign` and `conflicts` tell mistakes as a mount or a table is made.
 
 To add a condition, write it in `conditions`, as a subclass of `matchers.Valued`; so that `check`
-can reason about it, give its ways in `witnesses`. To change the order in which mounts are tried,
-change `Rule.rank` and its twin in `tests/support/reference.py`.
+can reason about it, give its ways in `witnesses`. The file, the status page and the export name
+conditions too: `docs/architecture.md` lists all places. To change the order in which mounts are
+tried, change `Rule.rank` and its twin in `tests/support/reference.py`.
 """

@@ -11,6 +11,7 @@ or a neighbour in another package.
 To add a layer, write a module with one class: pass scope types other than "http" and "websocket"
 through, hand `receive` on untouched, and wrap `send` only if the layer needs to, with a function
 that passes for an `async def`, because asgiref asks for one. `exchanges.note_error` tells the mount
-that the layer answers in its app's place, and names the app for messages. A layer that changes a
-header is a `redirects.HeaderMiddleware`. Add a row to `benchmarks/layers.py`.
+that the layer answers in its app's place, and names the app for messages. A layer that changes
+values of a header that the app sends is a `redirects.HeaderMiddleware`. Add a row to
+`benchmarks/layers.py`.
 """
