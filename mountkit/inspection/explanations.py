@@ -157,6 +157,9 @@ def explain(
     return explain_scope(app, scope, f"{scope.get('method', 'WEBSOCKET')} {url}")
 
 
+_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
 def request_scope(
     url: str,
     *,
@@ -172,7 +175,7 @@ def request_scope(
     except ValueError as exc:
         raise PatternError(f"URL {url!r} is not valid: {exc}; write 'http://host/path'.") from exc
     scheme = parts.scheme or "http"
-    if scheme not in ("http", "https", "ws", "wss") or not (parts.netloc or url.startswith("/")):
+    if scheme not in _PORTS or not (parts.netloc or url.startswith("/")):
         raise PatternError(
             f"URL {url!r} is neither absolute nor a path; write 'http://host/path' or '/path'."
         )
@@ -195,7 +198,7 @@ def request_scope(
         "root_path": root_path,
         "headers": raw,
         "client": (client, 0),
-        "server": (parts.hostname or "localhost", port or 80),
+        "server": (parts.hostname or "localhost", port or _PORTS[scheme]),
     }
 
 

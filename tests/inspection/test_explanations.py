@@ -523,3 +523,12 @@ def test_what_the_app_underneath_will_do(kind: str, method: str, url: str, answe
         app = Dispatcher({"/a": shop}, default=LifespanMiddleware(app))
     found = explain(app, url, method=method).answer
     assert found == answer or (not found and url == "/opaque/y")  # a route takes that
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("https://a.com:8443/x", 8443), ("https://a.com/x", 443), ("wss://a.com/x", 443), ("/x", 80)],
+)
+def test_the_port_of_the_server(url: str, port: int) -> None:
+    """Is that of the URL, or of its scheme."""
+    assert request_scope(url)["server"][1] == port
