@@ -21,6 +21,7 @@ import pytest
 
 from mountkit import Dispatcher, Lifespan, LifespanError, Mount, MountkitError, Process, running
 from mountkit.processes import children, commands, processes
+from mountkit.status.sources import LocalSource
 from tests.support.apps.processes import SCOPES, WORKERS, WRAPPED
 from tests.support.programs import PROGRAM, group_of, is_alive
 from tests.support.servers import serve
@@ -336,9 +337,10 @@ async def test_the_path_that_tells_that_it_is_ready() -> None:
         ([*PROGRAM, "--exit", "0"], r"ended with status 0, and has not answered before"),
         (["sh", "-c", "kill -KILL $$; : {fd}"], r"was ended by SIGKILL, and has not answered"),
         (["/no/such/program", "{fd}"], r"cannot be started \(.*No such file.*'/no/such/program'"),
+        (["/" + 70_000 * "x", "{fd}"], r"cannot be started \(.*File name too long: '/xxx"),
         ([*PROGRAM, "--pause", "/no/such/gate"], r"has not answered within 0.5 seconds"),
     ],
-    ids=["exit", "exit-0", "signal", "no-program", "mute"],
+    ids=["exit", "exit-0", "signal", "no-program", "long-name", "mute"],
 )
 async def test_a_start_that_fails_is_that_of_the_site(command: list[str], reason: str) -> None:
     """With the reason; and nothing is left of it."""
@@ -455,6 +457,48 @@ async def test_it_is_started_again_whatever_its_status(status: int) -> None:
         assert (await found.get(f"/exit/{status}")).status_code == 200
         await is_back(process, 1)
         assert await pid_of(found) != first
+
+
+@pytest.mark.parametrize(
+    ("number", "how"),
+    [(signal.SIGSEGV, "SIGSEGV"), (40, "signal 40")],
+    ids=["with a name", "without"],
+)
+async def test_it_is_started_again_whatever_signal_has_ended_it(
+    number: int, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Real-time signals have no names in Python."""
+    process = Process(PROGRAM, restart_pause=0.01)
+    async with up(process) as found:
+        await found.get(f"/kill/{int(number)}")
+        await is_back(process, 1)
+    assert f"It was ended by {how}. It is started again" in caplog.text
+
+
+async def test_its_mount_is_starting_while_it_is_started_again(tmp_path: Path) -> None:
+    """`health`, the status page and the metrics tell since when, and how it has ended."""
+    flag = tmp_path / "flag"
+    process = Process([*PROGRAM, "--broken", str(flag)], restart_pause=0.01)
+    site = Dispatcher([Mount("", process)])
+    async with running(site), client(site) as found:
+        [health] = site.health
+        assert (health.status, health.error) == ("serving", None)
+        flag.touch()
+        before = time.time()
+        await found.get("/exit/3")
+        await until(lambda: process.restarts >= 2)
+        [health], [shown] = site.health, (await LocalSource(site).snapshot()).mounts
+        assert (health.status, shown.status) == ("starting", "starting")
+        assert health.error is not None
+        assert "It has ended with status 7, and has not answered before." in health.error
+        assert health.since >= before
+        assert shown.restarts >= 2
+        assert shown.error == health.error
+        flag.unlink()
+        await until(lambda: process.pid is not None)
+        [health] = site.health
+        assert (health.status, health.error) == ("serving", None)
+    assert process.outage is None
 
 
 async def test_it_is_started_once_however_many_ask(tmp_path: Path) -> None:

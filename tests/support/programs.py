@@ -68,6 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     on_exit = on_status = on_pid
 
+    def on_kill(self, value: str) -> Any:
+        """By a signal, unanswered."""
+        os.kill(os.getpid(), int(value))
+
     def on_later(self, value: str) -> Any:
         """503 until it is asked so often."""
         _Server.asked += 1
