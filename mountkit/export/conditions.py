@@ -55,6 +55,14 @@ _ALWAYS: Alternatives = ((),)
 MAX_ALTERNATIVES = 64
 #: Characters of a value; routers limit how deep a regular expression may be nested.
 _MAX_VALUE = 120
+#: Names of headers that all routers pass on and can be told: nginx and Caddy drop those with an
+#: underscore, nginx those with other characters too.
+_HEADER = re.compile("[a-z0-9-]+")
+#: Headers of a connection, and those that a router sets, drops or answers by itself.
+_OF_ROUTERS = re.compile(
+    "connection|expect|forwarded|host|keep-alive|proxy-connection|script[-_]name|te|trailer"
+    "|transfer-encoding|upgrade|x-envoy-.*|x[-_]forwarded[-_].*|x-real-ip|x-request-id"
+)
 #: A header is there.
 PRESENT = ".*"
 
@@ -161,6 +169,10 @@ class Conditions:
         return own, (_OPTIONS, _ORIGIN, asks)
 
     def _header(self, matcher: Header) -> Alternatives:
+        if _HEADER.fullmatch(matcher.name) is None:
+            raise PatternError(f"routers read the name {matcher.name!r} in several ways")
+        if _OF_ROUTERS.fullmatch(matcher.name):
+            raise PatternError(f"some routers set or drop the header {matcher.name!r} themselves")
         if isinstance(matcher.wanted, bool):
             name = matcher.name
             found: Alternatives = ((Check(f"header {name}", PRESENT, about=name),),)

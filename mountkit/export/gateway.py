@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from mountkit.export.names import UNTRUSTED, Options
+from mountkit.export.names import UNTRUSTED, Options, in_a_line
 from mountkit.export.plans import ExportError, Plan, about_of, refused
 from mountkit.export.upstreams import Upstream
 from mountkit.matching.conditions import Header, Method, Query
@@ -127,7 +127,7 @@ def _route(name: str, host: str, members: Iterable[_Member], options: Options) -
         yield f"  hostnames: ['{host}']"
     yield "  rules:"
     for rule, upstream in members:
-        yield f"  # {'default' if rule is None else about_of(rule)}"
+        yield f"  # {'default' if rule is None else in_a_line(about_of(rule))}"
         yield "  - matches:"
         for match in _matches(rule):
             yield f"    - {json.dumps(match)}"
