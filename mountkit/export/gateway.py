@@ -23,7 +23,8 @@ _ASSUMED = ("plain-paths", "well-formed")
 # Of the resource: rules of a route, matches of a rule.
 MAX_RULES = 16
 _PATH = re.compile(r"[A-Za-z0-9/._~-]{0,1024}")
-_HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
+_NAME = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_HOST = re.compile(rf"(?:\*\.)?{_NAME}(?:\.{_NAME})*")
 _PARAMETER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _LABEL = "[a-z](?:[-a-z0-9]*[a-z0-9])?"
 _SERVICE = re.compile(rf"({_LABEL})(?:\.({_LABEL})(?:\.svc(?:\.cluster\.local)?)?)?")

@@ -786,6 +786,22 @@ async def test_a_wsgi_app_gets_the_environ_that_it_would_have_here(root_path: st
     assert answers[1] == answers[0]
 
 
+@pytest.mark.parametrize("framework", ["flask", "django", "fastapi"])
+async def test_a_framework_makes_its_urls_below_its_prefix(framework: str) -> None:
+    """In pages and redirects, also below the prefix of a proxy."""
+    process = Process(app=f"tests.support.apps.framed:{framework}", factory=True)
+    async with running(Dispatcher([Mount("/old", process)])) as site:
+        for root_path in ("", "/site"):
+            transport = httpx.ASGITransport(site, root_path=root_path)
+            base = f"http://a.example{root_path}/old"
+            async with httpx.AsyncClient(transport=transport, base_url=base) as found:
+                assert (await found.get("/")).text == f"{base}/item/"
+                for path in ("/go", "/item"):
+                    response = await found.get(path)
+                    assert response.is_redirect
+                    assert response.url.join(response.headers["location"]) == f"{base}/item/"
+
+
 async def test_the_path_is_that_of_the_layers() -> None:
     """If one has changed it, and not what the client has sent."""
 
