@@ -53,6 +53,8 @@ _NEVER: Alternatives = ()
 _ALWAYS: Alternatives = ((),)
 #: Alternatives of one mount.
 MAX_ALTERNATIVES = 64
+#: Tests of one alternative: a line of HAProxy's has 64 words, and nginx reads 4096 characters.
+MAX_TESTS = 50
 #: Characters of a value; routers limit how deep a regular expression may be nested.
 _MAX_VALUE = 120
 #: Names of headers that all routers pass on and can be told: nginx and Caddy drop those with an
@@ -85,6 +87,8 @@ def both(*parts: Alternatives) -> Alternatives:
         found = either(tuple(one for one in pairs if one is not None))
         if len(found) > MAX_ALTERNATIVES:
             raise PatternError(f"it has more than {MAX_ALTERNATIVES} alternatives")
+    if any(len(tests) > MAX_TESTS for tests in found):
+        raise PatternError(f"more than {MAX_TESTS} of them have to hold at a time")
     return found
 
 

@@ -183,6 +183,10 @@ REFUSED: dict[str, tuple[Mount, str]] = {
         Mount("/", page, host="[::1]"),
         "host '[::1]': the address '[::1]' has many spellings; use a name.",
     ),
+    "too many at a time": (
+        Mount("/", page, headers={f"x-{number}": "1" for number in range(30)}),
+        "its conditions: more than 50 of them have to hold at a time.",
+    ),
     "too many alternatives": (
         Mount(
             "/",

@@ -802,6 +802,20 @@ async def test_a_framework_makes_its_urls_below_its_prefix(framework: str) -> No
                     assert response.url.join(response.headers["location"]) == f"{base}/item/"
 
 
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+async def test_an_app_gets_what_the_server_in_front_lets_in(interface: str) -> None:
+    """Long targets, long headers and many of them."""
+    _, there = mounted("/old", "app" if interface == "asgi" else "wsgi", interface)
+    headers = {f"x-{number}": "1" for number in range(200)}
+    async with running(there) as site, client(site) as found:
+        for target, sent in (
+            ("/old/?" + 9000 * "q", {}),
+            ("/old/", {"cookie": "a=" + 20_000 * "c"}),
+            ("/old/", headers),
+        ):
+            assert (await found.get(target, headers=sent)).status_code == 200
+
+
 async def test_the_path_is_that_of_the_layers() -> None:
     """If one has changed it, and not what the client has sent."""
 

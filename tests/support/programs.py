@@ -71,6 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     def on_kill(self, value: str) -> Any:
         """By a signal, unanswered."""
         os.kill(os.getpid(), int(value))
+        time.sleep(600)  # until it is delivered
 
     def on_later(self, value: str) -> Any:
         """503 until it is asked so often."""
