@@ -105,6 +105,20 @@ async def test_it_is_503_before_it_is_started() -> None:
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
+async def test_one_object_in_two_mounts_is_one_child() -> None:
+    """Until the last of them leaves."""
+    process = Process(PROGRAM)
+    first, second = Mount("/a", process), Mount("/b", process)
+    site = Dispatcher([first, second])
+    async with running(site) as served, client(served) as found:
+        pids = {(await found.get(f"{path}/pid")).text for path in ("/a", "/b")}
+        assert len(pids) == 1
+        await site.remove(first)
+        assert {(await found.get("/b/pid")).text} == pids
+        await site.remove(second)
+        assert process.pid is None
+
+
 async def test_one_object_is_of_one_server() -> None:
     """The child of two could be stopped by either."""
     process = Process(PROGRAM)
