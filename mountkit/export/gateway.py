@@ -20,7 +20,7 @@ from mountkit.matching.conditions import Header, Method, Query
 from mountkit.matching.rules import Rule
 
 _ASSUMED = ("plain-paths", "well-formed")
-# Of the resource: rules of a route, matches of a rule.
+# Of the resource: rules of a route, and headers or parameters of a match.
 MAX_RULES = 16
 _PATH = re.compile(r"[A-Za-z0-9/._~-]{0,1024}")
 _NAME = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
@@ -85,6 +85,13 @@ def _check(rule: Rule, options: Options) -> None:
             raise refused(rule, repr(matcher), "names of parameters are letters and digits")
         if isinstance(matcher, Method):
             _check_method(rule, matcher, options)
+    for cls in (Header, Query):
+        names = [one.name for one in rule.conditions if isinstance(one, cls)]
+        if len({*names}) < len(names) or len(names) > MAX_RULES:
+            reason = f"a match has up to {MAX_RULES} of a kind, each of another name"
+            raise refused(rule, "its conditions", reason)
+    if not [*_matches(rule)]:
+        raise refused(rule, "its methods", "no request has two")
 
 
 def _check_method(rule: Rule, matcher: Method, options: Options) -> None:

@@ -12,7 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from starlette.types import Receive, Scope, Send
 
-from mountkit import Cookie, Dispatcher, Header, Host, Mount, Query, Table
+from mountkit import Cookie, Dispatcher, Header, Host, Method, Mount, Query, Table
 from mountkit.export.gateway import write
 from mountkit.export.names import ASSUMPTIONS, Options
 from mountkit.export.plans import ExportError, Plan, plan_of, table_of
@@ -194,6 +194,20 @@ def test_many_mounts() -> None:
         (
             Mount("/", page, query={"a[b]": "1"}),
             "Query('a[b]', '1'): names of parameters are letters and digits.",
+        ),
+        *[
+            (
+                Mount("/a", page, **conditions),
+                "its conditions: a match has up to 16 of a kind, each of another name.",
+            )
+            for conditions in (
+                {"headers": {f"x-{n}": "1" for n in range(17)}},
+                {"when": Query("q", "1") & Query("q", "2")},
+            )
+        ],
+        (
+            Mount("/a", page, methods=["GET"], when=Method("PUT")),
+            "its methods: no request has two.",
         ),
         (Mount("/{x}", page), "path '/{x}': paths have no placeholders."),
         (Mount("/é", page), "path '/é': its encoded spellings are not told to be equal."),
