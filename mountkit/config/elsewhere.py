@@ -8,6 +8,7 @@ or passes requests on to where they are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,12 +75,21 @@ def leave_out(
             continue
         for name in _LEFT_OUT & table.keys():
             del table[name]
-        left = {"app": ELSEWHERE, "lifespan": "off"} if to is None else {"proxy": to}
+        left = {"app": ELSEWHERE, "lifespan": "off"} if to is None else _passing(to)
         table.update(left, **more)
 
 
+def _passing(urls: list[str]) -> dict[str, Any]:
+    """Passes requests on without the prefix that this server was told, which it says in
+    `X-Forwarded-Prefix`: the server behind may be told the same."""
+    return {"convention": "whole", "proxy": {"url": urls, "strip_prefix": True}}
+
+
 def _divided(text: str) -> tuple[str, str]:
+    found = re.search("=(?=https?://|unix:)", text)  # names and paths may hold "=", too
     which, _, url = text.rpartition("=")
+    if found:
+        which, url = text[: found.start()], text[found.end() :]
     if not which:
         raise PatternError(f"Upstream {text!r} names no mount; write '/shop=http://shop:8000'.")
     return which, Target.parse(url).url

@@ -53,8 +53,18 @@ _NEVER: Alternatives = ()
 _ALWAYS: Alternatives = ((),)
 #: Alternatives of one mount.
 MAX_ALTERNATIVES = 64
+#: Tests of one alternative: a line of HAProxy's has 64 words, and nginx reads 4096 characters.
+MAX_TESTS = 50
 #: Characters of a value; routers limit how deep a regular expression may be nested.
 _MAX_VALUE = 120
+#: Names of headers that all routers pass on and can be told: nginx and Caddy drop those with an
+#: underscore, nginx those with other characters too.
+_HEADER = re.compile("[a-z0-9-]+")
+#: Headers of a connection, and those that a router sets, drops or answers by itself.
+_OF_ROUTERS = re.compile(
+    "connection|expect|forwarded|host|keep-alive|proxy-connection|script[-_]name|te|trailer"
+    "|transfer-encoding|upgrade|x-envoy-.*|x[-_]forwarded[-_].*|x-real-ip|x-request-id"
+)
 #: A header is there.
 PRESENT = ".*"
 
@@ -77,6 +87,8 @@ def both(*parts: Alternatives) -> Alternatives:
         found = either(tuple(one for one in pairs if one is not None))
         if len(found) > MAX_ALTERNATIVES:
             raise PatternError(f"it has more than {MAX_ALTERNATIVES} alternatives")
+    if any(len(tests) > MAX_TESTS for tests in found):
+        raise PatternError(f"more than {MAX_TESTS} of them have to hold at a time")
     return found
 
 
@@ -161,6 +173,10 @@ class Conditions:
         return own, (_OPTIONS, _ORIGIN, asks)
 
     def _header(self, matcher: Header) -> Alternatives:
+        if _HEADER.fullmatch(matcher.name) is None:
+            raise PatternError(f"routers read the name {matcher.name!r} in several ways")
+        if _OF_ROUTERS.fullmatch(matcher.name):
+            raise PatternError(f"some routers set or drop the header {matcher.name!r} themselves")
         if isinstance(matcher.wanted, bool):
             name = matcher.name
             found: Alternatives = ((Check(f"header {name}", PRESENT, about=name),),)

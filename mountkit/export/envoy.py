@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from mountkit.export.conditions import PRESENT, Check
 from mountkit.export.names import UNTRUSTED, Options, check_headers, commented
-from mountkit.export.plans import Plan, Row
+from mountkit.export.plans import ExportError, Plan, Row
 from mountkit.export.upstreams import Upstream
 
 _JOINED = "Envoy joins a header that is sent twice, and drops those that Connection names"
@@ -59,6 +59,9 @@ def write(plan: Plan, options: Options) -> str:
     """Raises:
     ExportError: Envoy cannot say it.
     """
+    host = options.host.strip("[]")
+    if host.strip("0123456789.") and ":" not in host:
+        raise ExportError(f"Envoy listens on addresses; write --listen 127.0.0.1:{options.port}.")
     check_headers(plan, options, "Envoy", _JOINED)
     return "".join(f"{line}\n" for line in _lines(plan, options))
 

@@ -13,16 +13,19 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
-from mountkit.export.names import UNTRUSTED, Options
+from mountkit.export.names import UNTRUSTED, Options, in_a_line
 from mountkit.export.plans import ExportError, Plan, about_of, refused
 from mountkit.export.upstreams import Upstream
 from mountkit.matching.conditions import Header, Method, Query
 from mountkit.matching.rules import Rule
 
 _ASSUMED = ("plain-paths", "well-formed")
-# Of the resource: rules of a route, matches of a rule.
+# Of the resource: rules of a route, and headers or parameters of a match.
 MAX_RULES = 16
-_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
+_PATH = re.compile(r"[A-Za-z0-9/._~-]{0,1024}")
+_NAME = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_HOST = re.compile(rf"(?:\*\.)?{_NAME}(?:\.{_NAME})*")
+_PARAMETER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _LABEL = "[a-z](?:[-a-z0-9]*[a-z0-9])?"
 _SERVICE = re.compile(rf"({_LABEL})(?:\.({_LABEL})(?:\.svc(?:\.cluster\.local)?)?)?")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"))
@@ -44,6 +47,8 @@ def write(plan: Plan, options: Options) -> str:
             f"HTTPRoutes do not answer {plan.unknown_host} for an unknown host; leave "
             "unknown_host out of the Dispatcher."
         )
+    if not re.fullmatch(_LABEL, options.gateway):
+        raise ExportError(f"{options.gateway!r} is no name of a Gateway; write --gateway edge.")
     by_host: dict[str, list[_Member]] = {}
     for rule, upstream in plan.mounts:
         _check(rule, options)
@@ -65,7 +70,7 @@ def _check(rule: Rule, options: Options) -> None:
     host, path = rule.host, rule.path
     if rule.priority:
         raise refused(rule, f"priority={rule.priority}", "the Gateway API has its own order alone")
-    if host is not None and (host.port is not None or host.names or "[" in host.pattern):
+    if host is not None and (host.port is not None or not _HOST.fullmatch(host.key[0])):
         raise refused(rule, f"host {host.pattern!r}", "hostnames are names, without a port")
     if path.convertors:
         raise refused(rule, f"path {path.text!r}", "paths have no placeholders")
@@ -76,8 +81,17 @@ def _check(rule: Rule, options: Options) -> None:
         if not (is_value or isinstance(matcher, Method)):
             reason = "conditions are a method, or values of headers and query parameters"
             raise refused(rule, repr(matcher), reason)
+        if isinstance(matcher, Query) and not _PARAMETER.fullmatch(matcher.name):
+            raise refused(rule, repr(matcher), "names of parameters are letters and digits")
         if isinstance(matcher, Method):
             _check_method(rule, matcher, options)
+    for cls in (Header, Query):
+        names = [one.name for one in rule.conditions if isinstance(one, cls)]
+        if len({*names}) < len(names) or len(names) > MAX_RULES:
+            reason = f"a match has up to {MAX_RULES} of a kind, each of another name"
+            raise refused(rule, "its conditions", reason)
+    if not [*_matches(rule)]:
+        raise refused(rule, "its methods", "no request has two")
 
 
 def _check_method(rule: Rule, matcher: Method, options: Options) -> None:
@@ -92,8 +106,10 @@ def _check_method(rule: Rule, matcher: Method, options: Options) -> None:
 
 
 def _name(host: str, number: int) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", host.replace("*", "any").lower()).strip("-") or "any-host"
-    return f"mountkit-{name}" + (f"-{number}" if number > 1 else "")
+    """Other for each host."""
+    kind = "mountkit" if host[:1] != "*" else "mountkit-any"
+    part = f"-{number}" if number > 1 else ""
+    return f"{kind}{part}.{host.removeprefix('*.')}" if host else f"mountkit-any-host{part}"
 
 
 def _parts(members: Sequence[_Member]) -> Iterator[Sequence[_Member]]:
@@ -127,7 +143,7 @@ def _route(name: str, host: str, members: Iterable[_Member], options: Options) -
         yield f"  hostnames: ['{host}']"
     yield "  rules:"
     for rule, upstream in members:
-        yield f"  # {'default' if rule is None else about_of(rule)}"
+        yield f"  # {'default' if rule is None else in_a_line(about_of(rule))}"
         yield "  - matches:"
         for match in _matches(rule):
             yield f"    - {json.dumps(match)}"

@@ -44,12 +44,12 @@ def _lines(plan: Plan, options: Options) -> Iterator[str]:
     yield "    acl several_hosts req.fhdr_cnt(host) gt 1"
     yield f"    acl long_path path -m reg '^(?:{LONG_PATH})$'"
     yield "    # The first that matches: where a request goes, or its status."
-    yield "    use_backend mountkit_400 if several_hosts"
-    yield "    use_backend mountkit_400 if long_path"
+    yield "    use_backend mountkit-400 if several_hosts"
+    yield "    use_backend mountkit-400 if long_path"
     for line in commented(plan.rows, lambda row: _row(row, names)):
         yield f"    {line}"
     for status in sorted({400, *(row.to for row in plan.rows if isinstance(row.to, int))}):
-        yield f"\nbackend mountkit_{status}"
+        yield f"\nbackend mountkit-{status}"
         yield f"    http-request return status {status}"
     for upstream in plan.upstreams:
         yield from _backend(upstream)
@@ -72,7 +72,7 @@ def _row(row: Row, names: dict[Check, str]) -> Iterator[str]:
     if row.path is not None:
         terms.append(f"path_{digest_of([row.path])}")
         yield f"acl {terms[-1]} {_acl(row.path)}"
-    backend = row.to.name if isinstance(row.to, Upstream) else f"mountkit_{row.to}"
+    backend = row.to.name if isinstance(row.to, Upstream) else f"mountkit-{row.to}"
     yield f"use_backend {backend}" + (f" if {' '.join(terms)}" if terms else "")
 
 

@@ -22,7 +22,7 @@ UNTRUSTED = (
 ASSUMPTIONS = ("no-preflights", "no-websockets", "plain-paths", "well-formed")
 #: Headers that make a preflight or a websocket: no browser repeats one or leaves it empty.
 _OWN = ("access-control-request-headers", "access-control-request-method", "origin", "upgrade")
-_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})")
+_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9][A-Za-z0-9._-]*)?):([0-9]{1,5})")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,15 @@ class Options:
 
     @property
     def title(self) -> str:
-        return f"The mounts of {self.name}, made by mountkit export; the first that matches wins."
+        name = in_a_line(self.name)
+        return f"The mounts of {name}, made by mountkit export; the first that matches wins."
+
+
+def in_a_line(text: str) -> str:
+    """A text for a comment, which it does not end. The line where a mount is written is left out:
+    it moves with every change above it."""
+    text = re.sub(r":[0-9]+$", "", text)
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def read_listen(text: str) -> tuple[str, int]:
@@ -130,5 +138,5 @@ def commented(rows: Iterable[Row], written: Callable[[Row], Iterable[str]]) -> I
             yield f"# {_PARTS[part]}"
         if row.about != about:
             about = row.about
-            yield f"# {about}"
+            yield f"# {in_a_line(about)}"
         yield from written(row)

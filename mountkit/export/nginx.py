@@ -19,9 +19,13 @@ from mountkit.export.names import (
     names_of,
 )
 from mountkit.export.plans import Plan, Row
-from mountkit.export.spellings import NOT_A_PATH
+from mountkit.export.spellings import NOT_A_PATH, alternatives
 from mountkit.export.upstreams import Upstream
 
+# Characters of one parameter, which nginx reads into a buffer of 4096; and names in one.
+_LONGEST = 4000
+_TOO_LONG = "nginx reads regular expressions of up to 4,000 characters"
+_MOST = 50
 _VARIABLES = {"host": "$http_host", "method": "$request_method"}
 _REPEATED = "nginx cannot tell an empty header from none, nor see whether it was sent twice"
 
@@ -34,8 +38,8 @@ def write(plan: Plan, options: Options) -> str:
     check_headers(plan, options, "nginx", _REPEATED)
     for row in plan.rows:
         for test in row.tests:
-            if "_" in test.header:
-                raise cannot("nginx", row, test, "nginx drops headers with an underscore")
+            if len(_subject(test)[1]) > _LONGEST:
+                raise cannot("nginx", row, test, f"{_TOO_LONG}; make it shorter")
     tests = {test for row in plan.rows for test in row.tests}
     tags = names_of(sorted(tests, key=lambda test: (test.about, test)))
     return "".join(f"{line}\n" for line in _lines(plan, options, tags))
@@ -52,10 +56,15 @@ def _lines(plan: Plan, options: Options, tags: dict[Check, str]) -> Iterator[str
     names = sorted(tags.items(), key=lambda item: item[1])
     for test, tag in names:
         yield from _map(test, tag)
-    key = "".join(f"$mountkit_{tag}" for _, tag in names)
+    keys = [names[at : at + _MOST] for at in range(0, len(names), _MOST)]
+    for number, some in enumerate(keys):
+        yield f'map "" $mountkit_all_{number} {{'
+        yield f'    default "{"".join(f"$mountkit_is_{tag}" for _, tag in some)}";'
+        yield "}"
+    key = "".join(f"$mountkit_all_{number}" for number in range(len(keys)))
     yield "\n# The first that matches: where a request goes, or its status."
     yield f'map "{key} $request_uri" $mountkit_to {{'
-    for line in commented(plan.rows, lambda row: [_row(row, tags)]):
+    for line in commented(plan.rows, lambda row: _row(row, tags)):
         yield f"    {line}"
     yield "}"
     yield from _server(options, plan)
@@ -66,7 +75,7 @@ def _map(test: Check, tag: str) -> Iterator[str]:
     found, default = f'";{tag};"', '""'
     if test.negated:
         found, default = default, found
-    yield f"map {variable} $mountkit_{tag} {{"
+    yield f"map {variable} $mountkit_is_{tag} {{"
     yield f"    default {default};"
     yield f'    "~^{regex}$" {found};'
     yield "}"
@@ -87,13 +96,18 @@ def _subject(test: Check) -> tuple[str, str]:
     return f"$http_{test.header.replace('-', '_')}", ".+" if test.regex == PRESENT else regex
 
 
-def _row(row: Row, tags: dict[Check, str]) -> str:
+def _row(row: Row, tags: dict[Check, str]) -> Iterator[str]:
     wanted = sorted(tags[test] for test in row.tests)
-    regex = "^" + "".join(f"[^ ]*;{tag};" for tag in wanted) + "[^ ]* "
-    if row.path is not None:
-        regex += rf"(?:{row.path.regex})(?:\?.*)?$"
+    start = "^" + "".join(f"[^ ]*;{tag};" for tag in wanted) + "[^ ]* "
     to = row.to.name if isinstance(row.to, Upstream) else row.to
-    return f'"~{regex}" {to};'
+    if row.path is None:
+        yield f'"~{start}" {to};'
+        return
+    is_long = len(start) + len(row.path.regex) > _LONGEST
+    for regex in alternatives(row.path.regex) if is_long else [row.path.regex]:
+        if len(start) + len(regex) > _LONGEST:
+            raise cannot("nginx", row, row.path, f"{_TOO_LONG}; make it shorter")
+        yield rf'"~{start}(?:{regex})(?:\?.*)?$" {to};'
 
 
 def _server(options: Options, plan: Plan) -> Iterator[str]:

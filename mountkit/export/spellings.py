@@ -118,6 +118,18 @@ def _literal(char: str) -> str:
     return f"\\{char}" if char in ".^$*+?[]|()" else f"\\x{ord(char):02X}"
 
 
+def alternatives(regex: str) -> list[str]:
+    """What `|` parts in a regular expression, outside of groups and classes."""
+    found, depth = [""], 0
+    for token in re.findall(r"\\.|\[(?:\\.|[^]\\])*\]|.", regex):
+        depth += (token == "(") - (token == ")")
+        if token == "|" and not depth:
+            found.append("")
+        else:
+            found[-1] += token
+    return found
+
+
 def encoded(char: str) -> str:
     """A character in its percent-encoded spellings."""
     return "".join(f"%{_digit(byte >> 4)}{_digit(byte & 15)}" for byte in char.encode())

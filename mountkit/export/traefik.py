@@ -119,6 +119,8 @@ def _positive(row: Row, test: Check) -> str:
     if test.subject == "path":
         return f"PathRegexp(`^(?:{_decoded(test.regex)})$`)"
     if test.subject == "query":
+        if {*test.name} & {*"'`"}:
+            raise cannot("Traefik", row, test, "a rule cannot quote its name")
         return f"QueryRegexp(`{test.name}`, `^(?:{test.decoded})$`)"
     name = "X-Forwarded-Host" if test.subject == "host" else test.header
     return f"HeaderRegexp(`{name}`, `^(?:{test.regex})$`)"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from difflib import get_close_matches
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mountkit.exceptions import PatternError
 
-_URL = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?/?")
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
+_URL = re.compile(rf"http://(\[[0-9A-Fa-f:.]+\]|{_NAME}(?:\.{_NAME})*\.?)(?::([0-9]{{1,5}}))?/?")
 
 
 class Upstream(NamedTuple):
@@ -21,9 +25,15 @@ class Upstream(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In letters, digits and underscores; it begins with a letter, so that it is no number."""
-        name = re.sub(r"[^a-z0-9]+", "_", f"{self.host}_{self.port}".lower()).strip("_")
-        return name if name[0].isalpha() else f"server_{name}"
+        """In letters, digits, hyphens and underscores; it begins with a letter, so that it is no
+        number, and ends with the port. No other server has the same."""
+        name = re.sub(r"[^a-z0-9-]+", "_", self.host.lower()).strip("_")
+        if re.fullmatch(r"[0-9.]+", self.host):
+            name = f"server_{name}"
+        elif not re.fullmatch(r"(?!server\.)[a-z][a-z0-9.-]*(?<!\.)", self.host):
+            digest = hashlib.blake2b(self.host.encode(), digest_size=3).hexdigest()
+            name = f"server_{name}_{digest}"
+        return f"{name}_{self.port}"
 
     @property
     def address(self) -> str:
@@ -39,11 +49,18 @@ def upstream_of(url: str) -> Upstream:
     PatternError: it is not a URL of a server.
     """
     match = _URL.fullmatch(url)
-    if match is None or int(match[2] or 80) > 65535:
+    if match is None or not 0 < int(match[2] or 80) < 65536 or not _is_host(match[1]):
         raise PatternError(
             f"Upstream {url!r} is not a server; write 'http://host:port', without a path."
         )
     return Upstream(match[1].lower(), int(match[2] or 80))
+
+
+def _is_host(host: str) -> bool:
+    """Whether what has the characters of an address is one."""
+    with suppress(ValueError):
+        return host[0] != "[" or bool(IPv6Address(host[1:-1]))
+    return False
 
 
 def lines_of(file: str) -> list[str]:
@@ -78,7 +95,8 @@ def read_upstreams(texts: Iterable[str], mounts: Iterable[Any]) -> Callable[[Any
     given: dict[str, Upstream] = {}
     for text in texts:
         for line in lines_of(text[1:]) if text.startswith("@") else [text]:
-            named, _, url = ("", "", line) if line.startswith("http") else line.rpartition("=")
+            is_url = line.startswith(("http://", "https://"))
+            named, _, url = ("", "", line) if is_url else line.rpartition("=")
             which = named.strip()
             if which in given:
                 raise PatternError(f"Upstream {which or url!r} is the second one; leave one out.")

@@ -214,4 +214,5 @@ async def _line_of(reader: asyncio.StreamReader) -> bytes:
 def _how(status: int) -> str:
     if status >= 0:
         return f"has ended with status {status}"
-    return f"was ended by {signal.Signals(-status).name}"
+    names = {one.value: one.name for one in signal.Signals}  # not of all real-time signals
+    return f"was ended by {names.get(-status, f'signal {-status}')}"

@@ -70,12 +70,14 @@ class Command:
             if arguments is not None:
                 raise PatternError("A Process has a command and an app; write one of them.")
             arguments = _of_app(program, app, factory, interface)
-        values = dict(env or {})
         if isinstance(arguments, str) or not arguments or not all(map(_is_text, arguments)):
             raise PatternError(
                 f"command={arguments!r} is not a list of arguments; write "
                 "['uvicorn', 'app:app', '--fd', '{fd}']."
             )
+        if env is not None and not isinstance(env, Mapping):
+            raise PatternError(f"env={env!r} is not a mapping; write e.g. {{'DEBUG': '1'}}.")
+        values = dict(env or {})
         for name, value in values.items():
             if not _is_text(name) or not _is_text(value) or not name or "=" in name:
                 raise PatternError(
@@ -87,7 +89,7 @@ class Command:
                 f"The command {' '.join(arguments)!r} is not told where to listen; write '{{fd}}', "
                 "the number of an open socket, or '{socket}', the path of a unix socket, into it."
             )
-        names = None if inherit_env is None else frozenset(inherit_env)
+        names = None if inherit_env is None else names_of("inherit_env", inherit_env)
         return cls(tuple(arguments), None if cwd is None else str(cwd), values, names, folder)
 
     @property
@@ -112,6 +114,15 @@ class Command:
             found["VIRTUAL_ENV"] = str(self.bin.parent)
             found["PATH"] = os.pathsep.join((str(self.bin), environ.get("PATH", os.defpath)))
         return {**found, **self.env}
+
+
+def names_of(option: str, names: Iterable[str]) -> frozenset[str]:
+    """Raises:
+    PatternError: it is one text, whose letters would be taken for names.
+    """
+    if isinstance(names, str):
+        raise PatternError(f"{option}={names!r} is one text; write [{names!r}].")
+    return frozenset(names)
 
 
 def _is_text(value: object) -> bool:

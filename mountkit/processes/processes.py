@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from time import monotonic
+from time import monotonic, time
 from typing import Any, Literal, TypedDict, Unpack
 from urllib.parse import unquote
 
@@ -18,7 +18,7 @@ from mountkit.answers import answer_unavailable
 from mountkit.exceptions import MountkitError, PatternError, spelled
 from mountkit.logs import process as logger
 from mountkit.processes.children import Child, ProcessError
-from mountkit.processes.commands import Command
+from mountkit.processes.commands import Command, names_of
 from mountkit.processes.runner import HEADER
 from mountkit.proxy.proxies import Proxy
 from mountkit.tasks import current_task
@@ -99,7 +99,11 @@ class Process:
     Attributes:
         pid: of the command, while it is up; else `None`.
         restarts: how often it was started again.
+        outage: while it is to be started again: since when, in seconds since the epoch, and how it
+            has ended. `Health` has it too, as `"starting"`.
     """
+
+    outage: tuple[float, str] | None = None
 
     def __init__(
         self,
@@ -137,7 +141,8 @@ class Process:
         self._name = name or app or os.path.basename(self._command.arguments[0])
         self._is_named = name is not None
         self._is_app = app is not None
-        self._left_out = {HEADER, *(one.lower().encode() for one in without_headers)}
+        left_out = names_of("without_headers", without_headers)
+        self._left_out = {HEADER, *(one.lower().encode() for one in left_out)}
         if self._is_app:
             options.setdefault("forwarded", None)
         self._proxy = Proxy(_NOWHERE, **options)
@@ -186,6 +191,7 @@ class Process:
             return
         finally:
             self._is_up = self._is_running = False
+            self.outage = None
             self._proxy.switch(_NOWHERE)
             if keeping is not None:
                 keeping.cancel()
@@ -209,23 +215,23 @@ class Process:
             await child.stop()
             raise
         self._proxy.switch(child.url)
-        self._is_up = True
+        self._is_up, self.outage = True, None
         logger.info("%s: pid %d is up.", self._name, child.pid)
         return child
 
     async def _keep(self, child: Child | None) -> None:
         """Start it again whenever it has ended."""
-        pause, how = self._pauses[0], ""
+        pause, how, since = self._pauses[0], "", 0.0
         while True:
             if child is not None:
                 began = monotonic()
                 await asyncio.wait([child.ended])
-                how = f"It {child.ended.result()}."
+                how, since = f"It {child.ended.result()}.", time()
                 self._is_up = False
                 self._proxy.switch(_NOWHERE)
                 if monotonic() - began >= _STEADY:
                     pause = self._pauses[0]
-            self._retry_at = monotonic() + pause
+            self._retry_at, self.outage = monotonic() + pause, (since, how)
             logger.error("%s: %s It is started again in %s.", self._name, how, spelled(pause))
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._pauses[1])

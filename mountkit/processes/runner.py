@@ -165,6 +165,9 @@ def _gunicorn(make: Callable[[], Any], fd: int) -> None:
             options = {"bind": f"fd://{fd}", "worker_class": "gthread", "threads": 10}
             # Longer than mountkit keeps a connection; and nobody else is to control it.
             options.update(keepalive=75, control_socket_disable=True)
+            # The server in front has limits.
+            options.update(limit_request_line=0, limit_request_fields=32768)
+            options.update(limit_request_field_size=2**20)
             for name in options.keys() & self.cfg.settings.keys():
                 self.cfg.set(name, options[name])
 

@@ -19,6 +19,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+#: Characters of an error: it may name a program, and programs' names have no end.
+_LONGEST_ERROR = 2000
 #: Seconds between looks at who the parent is: others may hold the parent's end of the socket.
 _LOOK = 1.0
 _STEP = 0.02
@@ -44,7 +46,7 @@ def main() -> None:
             start_new_session=True,
         )
     except (OSError, ValueError) as exc:
-        _say(control, failed=str(exc))
+        _say(control, failed=str(exc)[:_LONGEST_ERROR])
     else:
         for fd in order["fds"]:
             os.close(fd)  # what nobody listens on any more refuses connections

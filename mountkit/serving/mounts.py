@@ -323,6 +323,9 @@ class Mount(starlette.routing.Mount):
         elif self.child is not None and self.child.has_lifespan:
             run = self.child.run
             status, since, error = run.status, run.since, run.error or error
+            if hasattr(type(self.target), "outage") and status == "serving":  # a `Process`
+                since, error = self.target.outage or (since, error)
+                status = "starting" if self.target.outage else status
         return Health(self.label, status, since, len(traffic.flights), traffic.answered, error)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:

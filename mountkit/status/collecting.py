@@ -23,6 +23,7 @@ from mountkit.matching.callers import short
 from mountkit.matching.rules import Rule
 from mountkit.middleware.limits import LimitMiddleware
 from mountkit.middleware.meters import MeterMiddleware
+from mountkit.processes.processes import Process
 from mountkit.serving.dispatchers import Dispatcher, Underneath
 from mountkit.serving.mounts import Mount
 from mountkit.serving.tables import MountTable
@@ -229,6 +230,9 @@ def _status(name: str, place: _Place, known: _Known, meters: set[int]) -> MountS
     if error is not None and error.startswith(mount.where):
         error = f"It{error.removeprefix(mount.where)}"
     pool = None if known.bridge is None else known.bridge.pool
+    restarts = 0 if mount.child is None else mount.child.run.restarts
+    if isinstance(mount.target, Process):
+        restarts += mount.target.restarts
     return MountStatus(
         name=name,
         label=place.label,
@@ -244,7 +248,7 @@ def _status(name: str, place: _Place, known: _Known, meters: set[int]) -> MountS
         limit=known.limit,
         waiting=None if pool is None else max(pool.pending - pool.limit, 0),
         threads=None if pool is None else pool.limit,
-        restarts=0 if mount.child is None else mount.child.run.restarts,
+        restarts=restarts,
         meter=meter,
         latency=latency_of(meter),
     )

@@ -161,4 +161,4 @@ def test_export_imports_no_app(tmp_path: Path) -> None:
     write(tmp_path, {"mountkit.toml": text})
     done = run(tmp_path, "export", "nginx", "mountkit.toml", "--upstream", "http://127.0.0.1:8001")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "# Mount('/shop', host='a.com') at mountkit.toml:1" in done.stdout
+    assert "# Mount('/shop', host='a.com') at mountkit.toml\n" in done.stdout

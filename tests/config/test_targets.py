@@ -180,3 +180,14 @@ def test_what_the_banner_says(folder: Path) -> None:
         "  /b -> proxy to http://a.example, unix:/b",
         "  /c -> command serve {fd}",
     ]
+
+
+def test_equal_tables_are_one_child(folder: Path) -> None:
+    """Wherever they are mounted; a variable is a difference."""
+    tables = [
+        f'[[mount]]\npath = "/{name}"\ncommand = ["serve", "{{fd}}"]\n{more}\n'
+        for name, more in (("a", ""), ("b", ""), ("c", 'env = { A = "1" }'))
+    ]
+    first, second, third = apps_of(site_of(folder, "".join(tables)))
+    assert first is second
+    assert first is not third

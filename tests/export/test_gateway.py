@@ -12,7 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from starlette.types import Receive, Scope, Send
 
-from mountkit import Cookie, Dispatcher, Header, Host, Mount, Query, Table
+from mountkit import Cookie, Dispatcher, Header, Host, Method, Mount, Query, Table
 from mountkit.export.gateway import write
 from mountkit.export.names import ASSUMPTIONS, Options
 from mountkit.export.plans import ExportError, Plan, plan_of, table_of
@@ -162,7 +162,7 @@ def test_what_is_written() -> None:
         write(plan(*mounts, default=page), Options("main:app", gateway="edge", assumed=ALL.assumed))
     )
     assert [one["metadata"]["name"] for one in found] == [
-        *("mountkit-any-host", "mountkit-any-b-com", "mountkit-a-com"),
+        *("mountkit-any-host", "mountkit-any.b.com", "mountkit.a.com"),
     ]
     assert all(one["spec"]["parentRefs"] == [{"name": "edge"}] for one in found)
     rules = found[0]["spec"]["rules"]
@@ -190,6 +190,25 @@ def test_many_mounts() -> None:
         (Mount("/a", page, priority=1), "priority=1: the Gateway API has its own order alone."),
         (Mount("/a", page, host="a.com:80"), "host 'a.com:80': hostnames are names, without a port."),
         (Mount("/", page, host="{t}.a.com"), "host '{t}.a.com': hostnames are names, without a port."),
+        (Mount("/", page, host="a_b.com"), "host 'a_b.com': hostnames are names, without a port."),
+        (
+            Mount("/", page, query={"a[b]": "1"}),
+            "Query('a[b]', '1'): names of parameters are letters and digits.",
+        ),
+        *[
+            (
+                Mount("/a", page, **conditions),
+                "its conditions: a match has up to 16 of a kind, each of another name.",
+            )
+            for conditions in (
+                {"headers": {f"x-{n}": "1" for n in range(17)}},
+                {"when": Query("q", "1") & Query("q", "2")},
+            )
+        ],
+        (
+            Mount("/a", page, methods=["GET"], when=Method("PUT")),
+            "its methods: no request has two.",
+        ),
         (Mount("/{x}", page), "path '/{x}': paths have no placeholders."),
         (Mount("/é", page), "path '/é': its encoded spellings are not told to be equal."),
         (
@@ -238,6 +257,20 @@ def test_unknown_hosts() -> None:
     """Have no status of their own."""
     with pytest.raises(ExportError, match="do not answer 421 for an unknown host; leave"):
         write(plan(Mount("/a", page, host="a.com"), unknown_host=421), ALL)
+
+
+def test_names_of_routes() -> None:
+    """No two are the same: one would replace the other."""
+    hosts = ["a-b.com", "a.b.com", "*.b.com", "any.b.com", "any-b.com", "any-host", "2.com"]
+    mounts = [Mount(f"/m{n}", page, host=host) for host in hosts for n in range(17)]
+    names = [one["metadata"]["name"] for one in routes(write(plan(*mounts), ALL))]
+    assert len({*names}) == len(names) == 14
+
+
+def test_no_gateway() -> None:
+    """What would end the name is none."""
+    with pytest.raises(ExportError, match=r"^'a: b' is no name of a Gateway; write --gateway edge"):
+        write(plan(Mount("/a", page)), Options("main:app", assumed=ALL.assumed, gateway="a: b"))
 
 
 def test_no_service() -> None:

@@ -38,7 +38,8 @@ def plan(app: ASGIApp, *, assumed: frozenset[str] = frozenset()) -> Plan:
     """Each mount is a server of its own, by its path or name."""
 
     def upstream_of(mount: Mount | None) -> Upstream:
-        return Upstream("default" if mount is None else mount.name or mount.label, 80)
+        name = "default" if mount is None else mount.name or mount.label
+        return Upstream(name.strip("/").replace("/", "."), 80)
 
     return plan_of(table_of(app), upstream_of, assumed=assumed)
 
@@ -133,6 +134,23 @@ REFUSED: dict[str, tuple[Mount, str]] = {
         Mount("/a", page, query={"a%b": "1"}),
         "Query('a%b', '1'): routers read the name 'a%b' in several ways.",
     ),
+    "a name that routers quote": (
+        Mount("/a", page, headers={"x'y": "1"}),
+        "Header(\"x'y\", '1'): routers read the name \"x'y\" in several ways.",
+    ),
+    "a name that routers drop": (
+        Mount("/a", page, headers={"x_y": True}),
+        "Header('x_y'): routers read the name 'x_y' in several ways.",
+    ),
+    "a header of the connection": (
+        Mount("/a", page, headers={"keep-alive": True}),
+        "Header('keep-alive'): some routers set or drop the header 'keep-alive' themselves.",
+    ),
+    "a header of routers": (
+        Mount("/a", page, headers={"x-forwarded-proto": "https"}),
+        "Header('x-forwarded-proto', 'https'): some routers set or drop the header "
+        "'x-forwarded-proto' themselves.",
+    ),
     "a tunnel": (
         Mount("/a", page, methods=["CONNECT"]),
         "Method('CONNECT'): CONNECT asks for a tunnel, which is never forwarded.",
@@ -164,6 +182,10 @@ REFUSED: dict[str, tuple[Mount, str]] = {
     "an address": (
         Mount("/", page, host="[::1]"),
         "host '[::1]': the address '[::1]' has many spellings; use a name.",
+    ),
+    "too many at a time": (
+        Mount("/", page, headers={f"x-{number}": "1" for number in range(30)}),
+        "its conditions: more than 50 of them have to hold at a time.",
     ),
     "too many alternatives": (
         Mount(

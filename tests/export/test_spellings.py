@@ -9,7 +9,14 @@ import pytest
 
 from mountkit import Cookie, Header, Matcher, Query
 from mountkit.export.conditions import Conditions
-from mountkit.export.spellings import HOST, LONG_HOST, host_regex, literal, other_than
+from mountkit.export.spellings import (
+    HOST,
+    LONG_HOST,
+    alternatives,
+    host_regex,
+    literal,
+    other_than,
+)
 from mountkit.matching.hosts import HostPattern, parse_host, request_host
 from tests.support.exporting import Asked, holds
 
@@ -122,3 +129,9 @@ def test_conditions(condition: Matcher) -> None:
     for asked in asks:
         found = any(holds(tests, asked) for tests in alternatives)
         assert found == condition.matches(asked.scope), asked
+
+
+def test_alternatives() -> None:
+    """Outside of groups, classes and escapes."""
+    assert alternatives(r"a|(?:b|c)|[|(]\||[^|\]|]d") == ["a", "(?:b|c)", r"[|(]\|", r"[^|\]|]d"]
+    assert alternatives("a") == ["a"]

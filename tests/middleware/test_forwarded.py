@@ -103,6 +103,15 @@ async def test_a_trusted_proxy(client: Any, path: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("root_path", "prefixes"), [("/outer/v1", "/outer/v1"), ("/v2", "/outer/v1/v2")]
+)
+async def test_the_server_may_be_told_the_same(root_path: str, prefixes: str) -> None:
+    """Another prefix is one more."""
+    found = await ask(ALL, f"{prefixes}/shop/", root_path=root_path, client=PROXY)
+    assert found["url"] == f"https://acme.com{prefixes}/shop/"
+
+
 @pytest.mark.parametrize("client", [("203.0.113.1", 1), ("unix", 0), None], ids=repr)
 async def test_nobody_else_is_believed(client: Any) -> None:
     """The headers have no effect."""

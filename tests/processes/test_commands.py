@@ -63,6 +63,18 @@ FD = ["serve", "{fd}"]
             "The variable 'A=B' cannot be '1'; write e.g. {'DEBUG': '1'}.",
         ),
         (
+            {"command": FD, "env": ["DEBUG"]},
+            "env=['DEBUG'] is not a mapping; write e.g. {'DEBUG': '1'}.",
+        ),
+        (
+            {"command": FD, "inherit_env": "PATH"},
+            "inherit_env='PATH' is one text; write ['PATH'].",
+        ),
+        (
+            {"command": FD, "without_headers": "cookie"},
+            "without_headers='cookie' is one text; write ['cookie'].",
+        ),
+        (
             {"command": FD, "python": "/no/such/venv"},
             "python='/no/such/venv' is no virtual environment; make one by 'python -m venv "
             "/no/such/venv'.",

@@ -21,6 +21,7 @@ import pytest
 
 from mountkit import Dispatcher, Lifespan, LifespanError, Mount, MountkitError, Process, running
 from mountkit.processes import children, commands, processes
+from mountkit.status.sources import LocalSource
 from tests.support.apps.processes import SCOPES, WORKERS, WRAPPED
 from tests.support.programs import PROGRAM, group_of, is_alive
 from tests.support.servers import serve
@@ -102,6 +103,20 @@ async def test_it_is_503_before_it_is_started() -> None:
     async with client(Process(PROGRAM)) as found:
         response = await found.get("/")
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
+async def test_one_object_in_two_mounts_is_one_child() -> None:
+    """Until the last of them leaves."""
+    process = Process(PROGRAM)
+    first, second = Mount("/a", process), Mount("/b", process)
+    site = Dispatcher([first, second])
+    async with running(site) as served, client(served) as found:
+        pids = {(await found.get(f"{path}/pid")).text for path in ("/a", "/b")}
+        assert len(pids) == 1
+        await site.remove(first)
+        assert {(await found.get("/b/pid")).text} == pids
+        await site.remove(second)
+        assert process.pid is None
 
 
 async def test_one_object_is_of_one_server() -> None:
@@ -336,9 +351,10 @@ async def test_the_path_that_tells_that_it_is_ready() -> None:
         ([*PROGRAM, "--exit", "0"], r"ended with status 0, and has not answered before"),
         (["sh", "-c", "kill -KILL $$; : {fd}"], r"was ended by SIGKILL, and has not answered"),
         (["/no/such/program", "{fd}"], r"cannot be started \(.*No such file.*'/no/such/program'"),
+        (["/" + 70_000 * "x", "{fd}"], r"cannot be started \(.*File name too long: '/xxx"),
         ([*PROGRAM, "--pause", "/no/such/gate"], r"has not answered within 0.5 seconds"),
     ],
-    ids=["exit", "exit-0", "signal", "no-program", "mute"],
+    ids=["exit", "exit-0", "signal", "no-program", "long-name", "mute"],
 )
 async def test_a_start_that_fails_is_that_of_the_site(command: list[str], reason: str) -> None:
     """With the reason; and nothing is left of it."""
@@ -455,6 +471,48 @@ async def test_it_is_started_again_whatever_its_status(status: int) -> None:
         assert (await found.get(f"/exit/{status}")).status_code == 200
         await is_back(process, 1)
         assert await pid_of(found) != first
+
+
+@pytest.mark.parametrize(
+    ("number", "how"),
+    [(signal.SIGSEGV, "SIGSEGV"), (40, "signal 40")],
+    ids=["with a name", "without"],
+)
+async def test_it_is_started_again_whatever_signal_has_ended_it(
+    number: int, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Real-time signals have no names in Python."""
+    process = Process(PROGRAM, restart_pause=0.01)
+    async with up(process) as found:
+        await found.get(f"/kill/{int(number)}")
+        await is_back(process, 1)
+    assert f"It was ended by {how}. It is started again" in caplog.text
+
+
+async def test_its_mount_is_starting_while_it_is_started_again(tmp_path: Path) -> None:
+    """`health`, the status page and the metrics tell since when, and how it has ended."""
+    flag = tmp_path / "flag"
+    process = Process([*PROGRAM, "--broken", str(flag)], restart_pause=0.01)
+    site = Dispatcher([Mount("", process)])
+    async with running(site), client(site) as found:
+        [health] = site.health
+        assert (health.status, health.error) == ("serving", None)
+        flag.touch()
+        before = time.time()
+        await found.get("/exit/3")
+        await until(lambda: process.restarts >= 2)
+        [health], [shown] = site.health, (await LocalSource(site).snapshot()).mounts
+        assert (health.status, shown.status) == ("starting", "starting")
+        assert health.error is not None
+        assert "It has ended with status 7, and has not answered before." in health.error
+        assert health.since >= before
+        assert shown.restarts >= 2
+        assert shown.error == health.error
+        flag.unlink()
+        await until(lambda: process.pid is not None)
+        [health] = site.health
+        assert (health.status, health.error) == ("serving", None)
+    assert process.outage is None
 
 
 async def test_it_is_started_once_however_many_ask(tmp_path: Path) -> None:
@@ -740,6 +798,36 @@ async def test_a_wsgi_app_gets_the_environ_that_it_would_have_here(root_path: st
                     environ = (await found.get(target, headers={"cookie": "a=1"})).json()
                     answers[-1].append({name: environ.get(name) for name in names})
     assert answers[1] == answers[0]
+
+
+@pytest.mark.parametrize("framework", ["flask", "django", "fastapi"])
+async def test_a_framework_makes_its_urls_below_its_prefix(framework: str) -> None:
+    """In pages and redirects, also below the prefix of a proxy."""
+    process = Process(app=f"tests.support.apps.framed:{framework}", factory=True)
+    async with running(Dispatcher([Mount("/old", process)])) as site:
+        for root_path in ("", "/site"):
+            transport = httpx.ASGITransport(site, root_path=root_path)
+            base = f"http://a.example{root_path}/old"
+            async with httpx.AsyncClient(transport=transport, base_url=base) as found:
+                assert (await found.get("/")).text == f"{base}/item/"
+                for path in ("/go", "/item"):
+                    response = await found.get(path)
+                    assert response.is_redirect
+                    assert response.url.join(response.headers["location"]) == f"{base}/item/"
+
+
+@pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+async def test_an_app_gets_what_the_server_in_front_lets_in(interface: str) -> None:
+    """Long targets, long headers and many of them."""
+    _, there = mounted("/old", "app" if interface == "asgi" else "wsgi", interface)
+    headers = {f"x-{number}": "1" for number in range(200)}
+    async with running(there) as site, client(site) as found:
+        for target, sent in (
+            ("/old/?" + 9000 * "q", {}),
+            ("/old/", {"cookie": "a=" + 20_000 * "c"}),
+            ("/old/", headers),
+        ):
+            assert (await found.get(target, headers=sent)).status_code == 200
 
 
 async def test_the_path_is_that_of_the_layers() -> None:

@@ -98,12 +98,18 @@ def test_a_changed_file(folder: Path) -> None:
         assert statuses(site, "/one/", "/one/two") == [200, 404]
 
 
-def test_in_front_of_others(folder: Path) -> None:
-    """One process passes a mount on to another, which was started with the same file."""
+@pytest.mark.parametrize(
+    ("prefix", "prefix_behind"),
+    [("", ""), ("/site", "/site"), ("/site", "")],
+    ids=["no prefix", "in the file", "in front"],
+)
+def test_in_front_of_others(folder: Path, prefix: str, prefix_behind: str) -> None:
+    """One process passes a mount on to another, which was started with the same file; a proxy in
+    front of both may have stripped a prefix, which is told to both, or to the first."""
     behind, front = folder / "behind", folder / "front"
     with ExitStack() as stack:
         sites = []
-        socket = f"{folder}/two.sock"
+        socket = f"{folder}/two=.sock"
         for place, options in (
             (behind, ["--only", "/one/two", "--unix-socket", socket]),
             (front, ["--only", "/one", "--upstream", f"/one/two=unix:{socket}"]),
@@ -111,9 +117,11 @@ def test_in_front_of_others(folder: Path) -> None:
             place.mkdir()
             app = "two" if place == behind else "one"
             (place / f"{app}.py").write_text(APP.replace('"one"', f'"{app}"'))
-            sites.append(stack.enter_context(serve(place, of(), *options)))
+            own = prefix_behind if place == behind else prefix
+            text = of().replace("port = 0", f"port = 0\nroot_path = '{own}'")
+            sites.append(stack.enter_context(serve(place, text, *options)))
         name, pid, root_path = sites[1].get("/one/two/x").text.split()
-        assert (name, root_path) == ("two", "/one/two")
+        assert (name, root_path) == ("two", f"{prefix}/one/two")
         assert int(pid) in sites[0].workers
         assert sites[1].get("/one/x").text.split()[0] == "one"
         with connect(f"ws://127.0.0.1:{sites[1].port}/one/two/ws") as ws:

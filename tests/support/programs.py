@@ -68,6 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     on_exit = on_status = on_pid
 
+    def on_kill(self, value: str) -> Any:
+        """By a signal, unanswered."""
+        os.kill(os.getpid(), int(value))
+        time.sleep(600)  # until it is delivered
+
     def on_later(self, value: str) -> Any:
         """503 until it is asked so often."""
         _Server.asked += 1
