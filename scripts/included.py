@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.preprocessors import Preprocessor
+from markdown.treeprocessors import Treeprocessor
+from markdown.util import AtomicString
 
 ROOT = Path(__file__).parents[1]
 INCLUDE = re.compile(r"^<!-- include (\w+\.md) -->$", re.MULTILINE)
@@ -37,9 +40,18 @@ class _Include(Preprocessor):
         return included("\n".join(lines)).split("\n")
 
 
+class _Bars(Treeprocessor):
+    r"""Shows `\|` in the code of a table's cell as `|`, as GitHub does."""
+
+    def run(self, root: Element) -> None:
+        for code in root.iterfind(".//td//code"):
+            code.text = AtomicString((code.text or "").replace(r"\|", "|"))
+
+
 class _IncludeExtension(Extension):
     def extendMarkdown(self, md: Markdown) -> None:
         md.preprocessors.register(_Include(md), "included", 100)  # before fences are read
+        md.treeprocessors.register(_Bars(md), "bars", 15)  # after code in a line is read
 
 
 def makeExtension(**options: object) -> _IncludeExtension:
