@@ -40,18 +40,22 @@ class _Include(Preprocessor):
         return included("\n".join(lines)).split("\n")
 
 
-class _Bars(Treeprocessor):
-    r"""Shows `\|` in the code of a table's cell as `|`, as GitHub does."""
+class _Code(Treeprocessor):
+    r"""Code in a line of text. In a cell, `\|` is shown as `|`, as on GitHub; what is short has a
+    class, by which the style sheet keeps it on one line."""
 
     def run(self, root: Element) -> None:
         for code in root.iterfind(".//td//code"):
             code.text = AtomicString((code.text or "").replace(r"\|", "|"))
+        for code in root.iter("code"):
+            if re.fullmatch(r"\S{1,16}", code.text or ""):
+                code.set("class", "short")
 
 
 class _IncludeExtension(Extension):
     def extendMarkdown(self, md: Markdown) -> None:
         md.preprocessors.register(_Include(md), "included", 100)  # before fences are read
-        md.treeprocessors.register(_Bars(md), "bars", 15)  # after code in a line is read
+        md.treeprocessors.register(_Code(md), "code", 15)  # after code in a line is read
 
 
 def makeExtension(**options: object) -> _IncludeExtension:
