@@ -48,7 +48,7 @@ class _Code(Treeprocessor):
         for code in root.iterfind(".//td//code"):
             code.text = AtomicString((code.text or "").replace(r"\|", "|"))
         for code in root.iter("code"):
-            if re.fullmatch(r"\S{1,16}", code.text or ""):
+            if re.fullmatch(r"\S{1,20}", code.text or ""):
                 code.set("class", "short")
 
 
