@@ -64,9 +64,7 @@ def _regex(text: Any) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except (re.error, TypeError, RecursionError, OverflowError) as exc:
-        raise PatternError(
-            f"The regular expression {text!r} is not valid: {exc}; mend it."
-        ) from exc
+        raise PatternError(f"The regular expression {text!r} is not valid: {exc}; fix it.") from exc
 
 
 def _several(value: str | list[str] | None) -> list[str]:

@@ -186,11 +186,11 @@ def _import(name: str, folder: Path) -> ModuleType:
         where = place_of(exc)
         raise MountkitError(
             f"Module {name!r} imports {exc.name!r} ({where}), which is not installed; install it, "
-            "or mend the import."
+            "or fix the import."
         ) from exc
     except (Exception, SystemExit) as exc:
         raise UserError(
-            f"Module {name!r} cannot be imported: {{what}}; mend it first.", exc
+            f"Module {name!r} cannot be imported: {{what}}; fix it first.", exc
         ) from exc
 
 
@@ -291,7 +291,7 @@ def _made(factory: Any, name: str) -> Any:
     try:
         return factory()
     except (Exception, SystemExit) as exc:
-        raise UserError(f"Factory {name!r} failed: {{what}}; mend it first.", exc) from exc
+        raise UserError(f"Factory {name!r} failed: {{what}}; fix it first.", exc) from exc
 
 
 def _needed(function: Any) -> list[str]:

@@ -400,7 +400,7 @@ def _syntax_problem(name: str, text: str, error: Exception) -> Problem:
     lines = text.split("\n")
     shown = lines[line - 1].strip() if line <= len(lines) else ""
     where = f" in {shown[:60]!r}" if shown else ""
-    fix = "put texts into quotes" if reason == "Invalid value" else "mend the TOML"
+    fix = "put texts into quotes" if reason == "Invalid value" else "fix the TOML"
     return Problem(name, line, "", f"{reason}{where}; {fix}.")
 
 

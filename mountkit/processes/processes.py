@@ -157,7 +157,7 @@ class Process:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if current_task() is None:
-            raise MountkitError("Process needs asyncio; run the server with it, and not with trio.")
+            raise MountkitError("Process needs asyncio; run the server on asyncio, not on trio.")
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif self._is_up:

@@ -131,7 +131,7 @@ class Proxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if current_task() is None:
-            raise MountkitError("Proxy needs asyncio; run the server with it, and not with trio.")
+            raise MountkitError("Proxy needs asyncio; run the server on asyncio, not on trio.")
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         else:

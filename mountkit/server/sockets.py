@@ -187,7 +187,9 @@ def _make_room(path: str) -> None:
             raise ServeError(f"{path!r} exists and is not a socket; write another path.")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             if client.connect_ex(path) == 0:
-                raise ServeError(f"Somebody listens on {path!r}; end it, or write another path.")
+                raise ServeError(
+                    f"Another process listens on {path!r}; stop it, or write another path."
+                )
         os.unlink(path)
 
 

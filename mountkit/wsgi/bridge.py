@@ -65,8 +65,8 @@ class WSGIBridge:
                 return
             if status == 411:
                 logger.warning(
-                    "%r got more than %d bytes without Content-Length, which it is not known to "
-                    "read, and the client 411; raise WSGIBridge(spool=).",
+                    "%r cannot read more than %d bytes without Content-Length, so the client got "
+                    "411; raise WSGIBridge(spool=).",
                     self.app,
                     self.spool,
                 )
