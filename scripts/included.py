@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, SubElement
 
 from markdown import Markdown
 from markdown.extensions import Extension
@@ -41,15 +41,18 @@ class _Include(Preprocessor):
 
 
 class _Code(Treeprocessor):
-    r"""Code in a line of text. In a cell, `\|` is shown as `|`, as on GitHub; what is short has a
-    class, by which the style sheet keeps it on one line."""
+    r"""Code in a line of text. In a cell, `\|` is shown as `|`, as on GitHub; each short word has a
+    class, by which the style sheet keeps it on one line: `--root-path`."""
 
     def run(self, root: Element) -> None:
         for code in root.iterfind(".//td//code"):
-            code.text = AtomicString((code.text or "").replace(r"\|", "|"))
-        for code in root.iter("code"):
-            if re.fullmatch(r"\S{1,20}", code.text or ""):
-                code.set("class", "short")
+            code.text = (code.text or "").replace(r"\|", "|")
+        for code in list(root.iter("code")):
+            words, code.text = (code.text or "").split(" "), None
+            for word in words:
+                span = SubElement(code, "span", {"class": "short"} if len(word) <= 20 else {})
+                span.text, span.tail = AtomicString(word), " "
+            span.tail = None
 
 
 class _IncludeExtension(Extension):
