@@ -305,7 +305,7 @@ def _needed(function: Any) -> list[str]:
 
 
 def reason_against(value: Any, target: str, *, is_made: bool = False) -> str:
-    """Why what a name means is no app, and what to write; `""` if it is one.
+    """Why what a name means is not an app, and what to write; `""` if it is one.
 
     Args:
         target: the name, `module:attribute`.
@@ -315,7 +315,7 @@ def reason_against(value: Any, target: str, *, is_made: bool = False) -> str:
 
 
 def _why_not(value: Any, name: str, *, is_made: bool = False) -> str:
-    """Why a value is no app, and what to write; `""` if it is one."""
+    """Why a value is not an app, and what to write; `""` if it is one."""
     if inspect.iscoroutine(value):
         value.close()
         return "is an async factory; write one that returns its app without 'await'"

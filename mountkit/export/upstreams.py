@@ -21,7 +21,7 @@ class Upstream(NamedTuple):
 
     @property
     def name(self) -> str:
-        """In letters, digits and underscores; it begins with a letter, so that it is no number."""
+        """In letters, digits and underscores; begins with a letter, so as not to be a number."""
         name = re.sub(r"[^a-z0-9]+", "_", f"{self.host}_{self.port}".lower()).strip("_")
         return name if name[0].isalpha() else f"server_{name}"
 

@@ -120,7 +120,7 @@ class Table(Entries[M]):
     def _decide_rare(
         self, scope: Scope, found: Resolution[M] | Refusal | None
     ) -> Resolution[M] | Refusal | None:
-        """`decide`, for what is no path, CONNECT and OPTIONS."""
+        """`decide`, for targets that are not paths, CONNECT and OPTIONS."""
         refusal = target_refusal(scope) if self._live else None
         if refusal is None and not isinstance(found, Refusal):
             asked = announced(scope, found)

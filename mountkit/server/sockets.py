@@ -60,7 +60,7 @@ def inherited(environ: dict[str, str] | os._Environ[str] = os.environ) -> list[L
     """The sockets that systemd has opened (sd_listen_fds(3)); none if it has not.
 
     Raises:
-        ServeError: one of them is no socket that listens.
+        ServeError: one of them is not a listening socket.
     """
     is_ours = environ.pop("LISTEN_PID", "") == str(os.getpid())
     number = environ.pop("LISTEN_FDS", "")
@@ -92,7 +92,7 @@ def listen_on(host: str, port: int, beside: Sequence[Listener] = ()) -> list[Lis
             or is included.
 
     Raises:
-        ServeError: it is in use, needs rights, or is none of this machine.
+        ServeError: it is in use, needs rights, or is not an address of this machine.
     """
     flags = socket.AI_PASSIVE
     try:

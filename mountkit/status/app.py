@@ -91,7 +91,7 @@ class Status:
         else:
             text = await anyio.to_thread.run_sync(page.html)
             headers |= {"content-security-policy": CSP, "content-type": "text/html; charset=utf-8"}
-        body = text.encode(errors="backslashreplace")  # an error may hold what is no character
+        body = text.encode(errors="backslashreplace")  # an error may hold lone surrogates
         headers["content-length"] = str(len(body))
         return Response(b"" if scope["method"] == "HEAD" else body, page.status, headers)
 

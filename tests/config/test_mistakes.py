@@ -90,7 +90,7 @@ guard = "shop:Guard"
 listen = "127.0.0.1:99999"
 """,
 """\
-2: listen = '127.0.0.1:99999' is no address; write '127.0.0.1:9000' or 'unix:/run/status.sock'.
+2: listen = '127.0.0.1:99999' is not an address; write '127.0.0.1:9000' or 'unix:/run/status.sock'.
 """,
     ),
     "a root path": Mistake(
@@ -99,7 +99,7 @@ listen = "127.0.0.1:99999"
 root_path = "sub/"
 """,
 """\
-2: root_path = 'sub/' is no prefix: it begins with '/' and does not end in it; write '/sub'.
+2: root_path = 'sub/' is not a prefix: it begins with '/' and does not end with it; write '/sub'.
 """,
     ),
     "the root as a root path": Mistake(
@@ -108,7 +108,7 @@ root_path = "sub/"
 root_path = "/"
 """,
 """\
-2: root_path = '/' is no prefix: it begins with '/' and does not end in it; write ''.
+2: root_path = '/' is not a prefix: it begins with '/' and does not end with it; write ''.
 """,
     ),
     "no folder": Mistake(
@@ -324,7 +324,7 @@ response = -1
 4: Method() names no method; write e.g. Method('GET').
 9: Header name 'x:' is not valid; write it without the colon, as in 'x-version', and a value after it: Header('x-version', '2').
 9: The regular expression '(' is not valid: missing ), unterminated subpattern at position 0; fix it.
-10: when = 'nope' cannot be read: 'nope' is no matcher; write e.g. Header("x-beta") & ~Client("10.0.0.0/8").
+10: when = 'nope' cannot be read: 'nope' is not a matcher; write e.g. Header("x-beta") & ~Client("10.0.0.0/8").
 11: expose=['x'] has 'x', which is not a path that begins with '/'; write e.g. ['/.well-known/oauth-protected-resource'].
 13: max_concurrency=0 is not a whole number above 0; write e.g. 10.
 14: response=-1.0 is not a number above 0; write e.g. 10.
@@ -544,7 +544,7 @@ path = "/x"
 [metrics]
 """,
 """\
-2: listen = '9000' is no address; write '127.0.0.1:9000' or 'unix:/run/status.sock'.
+2: listen = '9000' is not an address; write '127.0.0.1:9000' or 'unix:/run/status.sock'.
 3: path = '/x' has no guard, so that all could see the page; write guard = 'package.module:Guard'.
 """,
     ),
