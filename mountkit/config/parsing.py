@@ -192,9 +192,7 @@ def _check_single(
     root = server.root_path
     if root and (root[0] != "/" or root[-1] == "/"):
         fix = f"write {'/' + root.strip('/') if root.strip('/') else ''!r}"
-        message = (
-            f"root_path = {root!r} is not a prefix: it begins with '/' and does not end with it"
-        )
+        message = f"root_path = {root!r} is not a prefix: it begins with '/' and does not end in it"
         main.refuse(("server", "root_path"), f"{message}; {fix}.")
     if status is not None:
         listen = status.listen

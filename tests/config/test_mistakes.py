@@ -99,7 +99,7 @@ listen = "127.0.0.1:99999"
 root_path = "sub/"
 """,
 """\
-2: root_path = 'sub/' is not a prefix: it begins with '/' and does not end with it; write '/sub'.
+2: root_path = 'sub/' is not a prefix: it begins with '/' and does not end in it; write '/sub'.
 """,
     ),
     "the root as a root path": Mistake(
@@ -108,7 +108,7 @@ root_path = "sub/"
 root_path = "/"
 """,
 """\
-2: root_path = '/' is not a prefix: it begins with '/' and does not end with it; write ''.
+2: root_path = '/' is not a prefix: it begins with '/' and does not end in it; write ''.
 """,
     ),
     "no folder": Mistake(
