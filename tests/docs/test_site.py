@@ -222,6 +222,12 @@ WORDS = {
     "url_for": "api",
     "security": "security",
     "changelog": "changelog",
+    "subdomain": "tenants",
+    "subprocess": "process",
+    "prometheus": "status",
+    "mountkit.toml": "config",
+    "docker": "serve",
+    "differences": "differences",
 }
 
 
