@@ -71,7 +71,7 @@ _ITEM = re.compile(r"([\w*…]+(?:, [\w*…]+)*): (.*)")
 
 def page() -> str:
     """The page, made anew."""
-    lines = ["# API", "", "Import all of these from `mountkit`.", ""]
+    lines = ["# API", "", "The public classes and functions. Import them from `mountkit`.", ""]
     for title, names in GROUPS.items():
         lines += [f"## {title}", ""]
         for name in names.split():

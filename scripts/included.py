@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement
 
 from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.preprocessors import Preprocessor
+from markdown.treeprocessors import Treeprocessor
+from markdown.util import AtomicString
 
 ROOT = Path(__file__).parents[1]
 INCLUDE = re.compile(r"^<!-- include (\w+\.md) -->$", re.MULTILINE)
@@ -37,9 +40,25 @@ class _Include(Preprocessor):
         return included("\n".join(lines)).split("\n")
 
 
+class _Code(Treeprocessor):
+    r"""Code in a line of text. In a cell, `\|` is shown as `|`, as on GitHub; each short word has a
+    class, by which the style sheet keeps it on one line: `--root-path`."""
+
+    def run(self, root: Element) -> None:
+        for code in root.iterfind(".//td//code"):
+            code.text = (code.text or "").replace(r"\|", "|")
+        for code in list(root.iter("code")):
+            words, code.text = (code.text or "").split(" "), None
+            for word in words:
+                span = SubElement(code, "span", {"class": "short"} if len(word) <= 20 else {})
+                span.text, span.tail = AtomicString(word), " "
+            span.tail = None
+
+
 class _IncludeExtension(Extension):
     def extendMarkdown(self, md: Markdown) -> None:
         md.preprocessors.register(_Include(md), "included", 100)  # before fences are read
+        md.treeprocessors.register(_Code(md), "code", 15)  # after code in a line is read
 
 
 def makeExtension(**options: object) -> _IncludeExtension:

@@ -75,7 +75,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return _COMMANDS[options.command](found, options)
     except ConfigError as exc:
         number = len(exc.problems)
-        summary = f"mountkit: {number} problem{'s' * (number > 1)} found; mend the file."
+        summary = f"mountkit: {number} problem{'s' * (number > 1)} found; fix the file."
         print(exc.traceback, exc, "\n", summary, sep="", file=sys.stderr)
         return 2
     except UserError as exc:

@@ -25,7 +25,7 @@ def find(target: str | None, *, is_factory: bool = False, imports: bool = True) 
         return find_app(target, is_factory=is_factory)
     if is_factory:
         raise MountkitError(
-            f"{str(path)!r} is no app; leave --factory out, or write factory = true in it."
+            f"{str(path)!r} is not an app; leave --factory out, or write factory = true in it."
         )
     from mountkit.config.building import Site  # they need pydantic
     from mountkit.config.parsing import parse

@@ -260,7 +260,7 @@ class _Maker:
         except Exception as exc:  # mountkit's, or of a layer of the user's
             what = str(exc)
             if not isinstance(exc, MountkitError):
-                error = UserError("Its middleware failed: {what}; mend it first.", exc)
+                error = UserError("Its middleware failed: {what}; fix it first.", exc)
                 self._loader.errors.append(error)
                 what = str(error)
             self._loader.problems.append(config.place.problem(what))

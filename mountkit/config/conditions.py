@@ -64,9 +64,7 @@ def _regex(text: Any) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except (re.error, TypeError, RecursionError, OverflowError) as exc:
-        raise PatternError(
-            f"The regular expression {text!r} is not valid: {exc}; mend it."
-        ) from exc
+        raise PatternError(f"The regular expression {text!r} is not valid: {exc}; fix it.") from exc
 
 
 def _several(value: str | list[str] | None) -> list[str]:
@@ -130,12 +128,12 @@ def _matcher(node: ast.expr, text: str, depth: int) -> Matcher:
         case ast.Call(func=ast.Name(id=name)) if name in _MATCHERS:
             return _made(node, name, text)
         case ast.Call(func=ast.Name(id=name)):
-            raise _error(text, f"{name!r} is no matcher; there are {', '.join(_MATCHERS)}")
+            raise _error(text, f"{name!r} is not a matcher; there are {', '.join(_MATCHERS)}")
         case ast.Name(id=name) if name in _MATCHERS:
             raise _error(text, f"{name!r} is not called")
         case ast.BoolOp() | ast.UnaryOp(op=ast.Not()):
             raise _error(text, "'and', 'or' and 'not' are '&', '|' and '~' here")
-    raise _error(text, f"{_shown(node)} is no matcher")
+    raise _error(text, f"{_shown(node)} is not a matcher")
 
 
 def _made(node: ast.Call, name: str, text: str) -> Matcher:

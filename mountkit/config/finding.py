@@ -186,11 +186,11 @@ def _import(name: str, folder: Path) -> ModuleType:
         where = place_of(exc)
         raise MountkitError(
             f"Module {name!r} imports {exc.name!r} ({where}), which is not installed; install it, "
-            "or mend the import."
+            "or fix the import."
         ) from exc
     except (Exception, SystemExit) as exc:
         raise UserError(
-            f"Module {name!r} cannot be imported: {{what}}; mend it first.", exc
+            f"Module {name!r} cannot be imported: {{what}}; fix it first.", exc
         ) from exc
 
 
@@ -291,7 +291,7 @@ def _made(factory: Any, name: str) -> Any:
     try:
         return factory()
     except (Exception, SystemExit) as exc:
-        raise UserError(f"Factory {name!r} failed: {{what}}; mend it first.", exc) from exc
+        raise UserError(f"Factory {name!r} failed: {{what}}; fix it first.", exc) from exc
 
 
 def _needed(function: Any) -> list[str]:
@@ -305,7 +305,7 @@ def _needed(function: Any) -> list[str]:
 
 
 def reason_against(value: Any, target: str, *, is_made: bool = False) -> str:
-    """Why what a name means is no app, and what to write; `""` if it is one.
+    """Why what a name means is not an app, and what to write; `""` if it is one.
 
     Args:
         target: the name, `module:attribute`.
@@ -315,7 +315,7 @@ def reason_against(value: Any, target: str, *, is_made: bool = False) -> str:
 
 
 def _why_not(value: Any, name: str, *, is_made: bool = False) -> str:
-    """Why a value is no app, and what to write; `""` if it is one."""
+    """Why a value is not an app, and what to write; `""` if it is one."""
     if inspect.iscoroutine(value):
         value.close()
         return "is an async factory; write one that returns its app without 'await'"

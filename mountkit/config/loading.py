@@ -102,11 +102,11 @@ class Loader:
                     f"{named.app!r} is {shown(value)}, not a factory; leave factory and args out."
                 )
             if reason := _not_called(value, *args, **options):
-                raise MountkitError(f"Factory {named.app!r} cannot be called: {reason}; mend args.")
+                raise MountkitError(f"Factory {named.app!r} cannot be called: {reason}; fix args.")
             try:
                 value = value(*args, **options)
             except (Exception, SystemExit) as exc:
-                message = f"Factory {named.app!r} failed: {{what}}; mend it first."
+                message = f"Factory {named.app!r} failed: {{what}}; fix it first."
                 raise UserError(message, exc) from exc
         is_made = bool(named.factory or named.args)
         if not is_told and (reason := reason_against(value, named.app, is_made=is_made)):
@@ -127,7 +127,7 @@ class Loader:
                     raise MountkitError(f"{layer.class_!r} is {shown(cls)}, not a class; name one.")
                 if reason := _not_called(cls, None, **options):
                     raise MountkitError(
-                        f"{layer.class_!r} cannot be called: {reason}; mend its options."
+                        f"{layer.class_!r} cannot be called: {reason}; fix its options."
                     )
                 found.append(Middleware(cls, **options))
             except MountkitError as exc:

@@ -140,7 +140,7 @@ def own_app(config: MountConfig, main: Path | None = None) -> Any:
             )
         if not folder.is_dir():
             raise PatternError(
-                f"static = {config.static!r} is not a folder that is there; name one, from the "
+                f"static = {config.static!r} is not an existing folder; name one, from the "
                 f"folder of {Path(config.place.file).name}."
             )
         return StaticFiles(directory=folder, html=config.html)

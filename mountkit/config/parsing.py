@@ -192,13 +192,13 @@ def _check_single(
     root = server.root_path
     if root and (root[0] != "/" or root[-1] == "/"):
         fix = f"write {'/' + root.strip('/') if root.strip('/') else ''!r}"
-        message = f"root_path = {root!r} is no prefix: it begins with '/' and does not end in it"
+        message = f"root_path = {root!r} is not a prefix: it begins with '/' and does not end in it"
         main.refuse(("server", "root_path"), f"{message}; {fix}.")
     if status is not None:
         listen = status.listen
         if listen is not None and not _is_address(listen):
             example = "write '127.0.0.1:9000' or 'unix:/run/status.sock'"
-            main.refuse(("status", "listen"), f"listen = {listen!r} is no address; {example}.")
+            main.refuse(("status", "listen"), f"listen = {listen!r} is not an address; {example}.")
         if status.path is not None and status.guard is None:
             message = f"path = {status.path!r} has no guard, so that all could see the page"
             main.refuse(("status", "path"), f"{message}; write guard = 'package.module:Guard'.")
@@ -401,7 +401,7 @@ def _syntax_problem(name: str, text: str, error: Exception) -> Problem:
     line = int(at[1]) if at and at[1] else text.count("\n") + 1
     shown = next(iter(text.split("\n")[line - 1 :]), "").strip()
     where = f" in {shown[:60]!r}" if shown else ""
-    fix = "put texts into quotes" if reason == "Invalid value" else "mend the TOML"
+    fix = "put texts into quotes" if reason == "Invalid value" else "fix the TOML"
     return Problem(name, line, "", f"{reason}{where}; {fix}.")
 
 

@@ -42,7 +42,7 @@ _UNITS = {
         "%(?:2[0-9A-Ea-e]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f])",
     ),
 }
-# One of these characters that is no dot.
+# One of these characters, but not a dot.
 _NO_DOTS = {
     _BACKSLASH: r"[^/%?.\x5C]|%(?:2[0-9A-DFa-df]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f])",
     _ANY_SLASH: r"[^/%?.\x5C]|%(?:2[0-9A-Da-d]|5[0-9ABD-Fabd-f]|[01346-9A-Fa-f][0-9A-Fa-f])",
@@ -322,7 +322,7 @@ def host_regex(pattern: HostPattern, default_port: int = 80) -> str:
 
 
 def other_than(words: Iterable[str], char: str, *, is_trimmed: bool = False) -> str:
-    """Every text that is none of these words.
+    """Every text but these words.
 
     Args:
         char: of a text, as the inside of a negated class: `";"` for `[^;]`.

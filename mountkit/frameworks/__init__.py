@@ -52,7 +52,7 @@ class Framework:
         refuses_params: whether its apps fail on `path_params` that are not their own.
         keeps_first_prefix: whether its apps write the first prefix that they see into all later
             URLs, so that one app cannot be mounted at two.
-        instead: what an object is that is no app, and what to mount instead.
+        instead: what an object is if it is not an app, and what to mount instead.
         advice: without a full stop. See `unless_told`.
         reversal: if it lacks Starlette's `url_path_for`.
         route_of: if it is not `scope["route"]`.

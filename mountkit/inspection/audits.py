@@ -36,7 +36,7 @@ def check(app: Any, *, root_path: str = "") -> list[Finding]:
     with a `root_path` of their own, were not told their prefix, keep the first of several prefixes,
     refuse the host of their mount, end the process, share a cookie with another app, answer
     preflights that never reach them, or are mounted into themselves. A finding whose `is_note` is
-    true is no fault: it says where `check` could not look.
+    true is not a mistake: it says where `check` could not look.
 
     Args:
         app: as for `mountkit.explain`.

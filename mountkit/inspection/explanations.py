@@ -62,8 +62,8 @@ class Explanation:
         convention: which of the four scopes that is; see `mountkit.serving.scopes.Convention`.
         target: the class of the app that gets the request, be it the app underneath, or the shares
             of a `Split`; `""` if no app gets it.
-        answer: what becomes of the request, as far as it can be told without serving it: the
-            route and endpoint of the app that gets it, or a status and the reason.
+        answer: what would answer, as far as can be known without serving: the route and endpoint of
+            the app that gets the request, or a status and the reason.
         location: where the request is redirected to instead of being served, or `None`.
         below: the decision that the chosen mount's own mounts make, if it has any.
     """

@@ -78,7 +78,7 @@ def _nodes(
     places: Sequence[Any] = [layer] if layer.table else layer.routes
     for position, route in enumerate(places):
         table = getattr(route, "table", None)
-        # A route that an endpoint hides is no matter of mounts.
+        # A route that an endpoint hides does not concern mounts.
         before = layer.routes[:position] if isinstance(route, Mount) else holders
         own = [_decide_of_routes([*before])] if before else []
         mounts: Sequence[Any] = (route,) if table is None else table.mounts

@@ -193,13 +193,13 @@ async def _within(seconds: float | None, event: anyio.Event) -> bool:
 
 @asynccontextmanager
 async def running(app: ASGIApp) -> AsyncIterator[ASGIApp]:
-    """Start an app, and stop it when the block ends: for clients that run no lifespan.
+    """Start an app, and stop it when the block ends: for clients that do not run lifespans.
 
         async with running(app) as site:
             client = httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://test")
 
-    What it gives is the app with the state of its lifespan in each request. The block may begin and
-    end in different tasks, as pytest-asyncio's fixtures do. An app without lifespan is just served.
+    Yields an app that puts the lifespan's state into each request. The block may begin and end in
+    different tasks, as in pytest-asyncio's fixtures. An app without a lifespan is just served.
 
     Raises:
         LifespanError: the app failed to start or to stop; what it raised is the cause.

@@ -20,7 +20,7 @@ _PLACE: ContextVar[str] = ContextVar("mountkit.place", default="")
 
 @contextmanager
 def written_at(where: str) -> Iterator[None]:
-    """What is made here is written at `file:line`, in a file that is no code."""
+    """What is made here is written at `file:line`, in a file that is not code."""
     token = _PLACE.set(where)
     try:
         yield

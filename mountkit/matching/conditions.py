@@ -164,7 +164,9 @@ class Method(Valued):
             if not isinstance(method, str) or not TOKEN.fullmatch(method):
                 raise PatternError(f"Method {method!r} is not valid; write e.g. 'GET'.")
             if method == "*":
-                raise PatternError("Method '*' is none; to take all of them leave methods out.")
+                raise PatternError(
+                    "Method '*' is not a method; to take all methods, leave methods out."
+                )
             check_method(method.upper())
         self.methods: frozenset[str] = frozenset(method.upper() for method in methods)
 

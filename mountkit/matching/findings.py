@@ -54,7 +54,7 @@ class Finding:
 
     @property
     def is_note(self) -> bool:
-        """Whether it is no fault."""
+        """Whether it is not a mistake."""
         return self.code == "not-looked-into"
 
     def __str__(self) -> str:

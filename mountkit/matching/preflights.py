@@ -21,7 +21,7 @@ def announced(scope: Scope, found: Resolution[Any] | None = None) -> Scope | Non
         found: the mount that takes the preflight itself.
 
     Returns:
-        `None` for what is no preflight, and if `found` takes it for its own method.
+        `None` if it is not a preflight, and if `found` takes it for its own method.
     """
     if scope.get("method") != "OPTIONS" or scope["path"] == "*":
         return None

@@ -32,7 +32,7 @@ def parse_query(query: bytes) -> dict[str, list[str]] | None:
 def parse_cookies(header: bytes) -> dict[str, list[str]] | None:
     """The values by name (RFC 6265, section 5.4), not to be changed; `None` if there are too many.
 
-    Quotes around a value are no part of it; one quote alone is.
+    Quotes around a value do not belong to it; a single quote does.
     """
     if len(header) > MAX_LENGTH or header.count(b";") >= MAX_PAIRS:
         return None

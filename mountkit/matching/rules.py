@@ -236,7 +236,7 @@ def _checked_priority(priority: int) -> int:
 
 def _checked_hosts(host: str | Iterable[str]) -> tuple[HostPattern, ...]:
     if isinstance(host, (str, bytes)) or not isinstance(host, Iterable):
-        return (HostPattern(host),)  # which refuses what is no text
+        return (HostPattern(host),)  # which refuses anything but text
     found: dict[object, HostPattern] = {}
     for pattern in map(HostPattern, host):
         found.setdefault(pattern.key, pattern)

@@ -45,10 +45,10 @@ _RARE = frozenset(("CONNECT", "OPTIONS"))
 
 
 class Table(Entries[M]):
-    """Mounts, compiled.
+    """Compiled mounts, which decide where a request goes.
 
     Args:
-        mounts: in the order of their declaration, which decides last of all.
+        mounts: in the order of declaration, which is the last criterion.
         path_has_root: see `paths.split_root_path`.
 
     Raises:
@@ -120,7 +120,7 @@ class Table(Entries[M]):
     def _decide_rare(
         self, scope: Scope, found: Resolution[M] | Refusal | None
     ) -> Resolution[M] | Refusal | None:
-        """`decide`, for what is no path, CONNECT and OPTIONS."""
+        """`decide`, for targets that are not paths, CONNECT and OPTIONS."""
         refusal = target_refusal(scope) if self._live else None
         if refusal is None and not isinstance(found, Refusal):
             asked = announced(scope, found)
@@ -228,12 +228,11 @@ class Table(Entries[M]):
         return Resolution(self._mounts[number], root_path, prefix, rest[len(prefix) :], params)
 
     def check(self) -> list[Finding]:
-        """What is wrong with this table, although it can be built.
+        """Likely mistakes in this table.
 
-        Mounts that can never be reached and what hides them; pairs that overlap without either
-        being more specific, with a request that shows it; prefixes that end in a slash or are
-        written in a form that no request has. What a condition of your own takes cannot be read,
-        and is not guessed.
+        Mounts that can never be reached, and what hides them; pairs that overlap without either
+        being more specific, with such a request; prefixes that end in a slash or have a form that
+        requests never have. Your own conditions cannot be read, and are not guessed.
         """
 
         from mountkit.matching.findings import check_rules  # a server does not need it

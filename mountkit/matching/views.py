@@ -101,7 +101,7 @@ def _normal(path: str) -> str:
 
 
 def _with_encoded_slashes(path: str, raw_path: bytes) -> str | None:
-    """`path` with `%2F` for each slash that is no boundary in `raw_path`; `None` if that spells
+    """`path` with `%2F` for each slash that is not a boundary in `raw_path`; `None` if that spells
     another path.
 
     They are compared as bytes, without those beyond ASCII, which servers decode in one way or

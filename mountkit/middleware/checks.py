@@ -42,21 +42,20 @@ _ORDER = {
 
 
 class CheckMiddleware:
-    """Lets no message out that contradicts the response so far, or that would start a second one.
+    """Stops messages that contradict the response so far, or that would start a second one.
 
     Checks status, headers, the length of the body and the order of messages, also of tasks that
-    send at the same time, and the same for websockets. A fault raises `ImproperResponseError` in
-    the app's call of `send`, and nothing of that message goes out. Three are put right instead: a
-    204 or 304 loses its body and the headers of a body, a Content-Length that is sent twice is sent
-    once, and an app that answers a handshake like an HTTP request denies the websocket. Messages of
-    a later version of ASGI are left to the server.
+    send at the same time, and the same for websockets. An invalid message raises
+    `ImproperResponseError` in the app's call of `send`, and is not sent. Three faults are corrected
+    instead: a 204 or 304 is sent without a body and its headers, a repeated Content-Length is sent
+    once, and an HTTP response to a handshake denies the websocket. Messages of a later version of
+    ASGI are left to the server.
 
-    If the app returns without an answer, the client gets 500, and one warning is logged; an open
+    If the app returns without a response, the client gets 500, and one warning is logged; an open
     websocket is closed with 1011. A response that has started is left to the server, which breaks
-    the connection. What a task sends after the app has returned is
-    refused.
+    the connection. A message sent after the app has returned is refused.
 
-    If the client has gone, a message that may not come now is dropped and nothing is logged.
+    If the client has gone, invalid messages are dropped and nothing is logged.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -15,7 +15,7 @@ from mountkit.middleware.exchanges import note_error
 
 
 class LimitMiddleware:
-    """Serves a number of requests and websockets at a time.
+    """Limits the number of requests and websockets at a time.
 
         Middleware(LimitMiddleware, max_concurrency=100)
 
@@ -23,7 +23,7 @@ class LimitMiddleware:
 
     Args:
         app: any ASGI app.
-        max_concurrency: how many it serves at a time.
+        max_concurrency: how many are served at a time.
         when_full: what one more gets: `503` or `429` with `Retry-After: 1` (a websocket is closed
             if the server cannot send a status), or `"wait"`: its turn, first come first served.
 

@@ -137,19 +137,19 @@ class MeterMiddleware:
 
         Mount("/shop", shop, name="shop", middleware=[Middleware(MeterMiddleware)])
 
-    `Status` and `Metrics` show it. A duration is that until the last part of the answer was handed
-    to the server, however long it streams; background tasks after it do not count. An exception
-    that goes up before the app has answered counts as 500, `HTTPException` as its status, and each
-    but that in `errors`. A client that has gone is no error: its request has the status that it was
-    sent, or 0. Of websockets, the handshakes are counted by status.
+    `Status` and `Metrics` show it. A duration ends when the last part of the response was handed to
+    the server, streams included; background tasks after that do not count. An exception before the
+    response counts as 500, `HTTPException` as its status; all but the latter also count in
+    `errors`. A client that leaves is not an error: its request has the status that was sent, or 0.
+    For websockets, handshakes are counted by status.
 
-    Put it first, so that it counts what other layers answer as well.
+    Put it first, so that it also counts the responses of other layers.
 
     Args:
         app: any ASGI app.
-        meter: what is filled; by default one of its own.
-        routes: keep each route's template (`/shop/item/{id}`) apart. That is many more series; the
-            first 2,000 are kept.
+        meter: the meter to fill; by default its own.
+        routes: count each route's template (`/shop/item/{id}`) separately, up to 2,000 of them.
+            That makes many more series.
     """
 
     def __init__(self, app: ASGIApp, *, meter: Meter | None = None, routes: bool = False) -> None:

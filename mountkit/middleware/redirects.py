@@ -53,8 +53,7 @@ class LocationMiddleware(HeaderMiddleware):
 
 
 class RedirectMiddleware(HeaderMiddleware):
-    """Brings the redirects of an app that does not know its prefix, the `root_path` of its scope,
-    below that prefix.
+    """Adds the prefix (`root_path`) to the redirects of an app that does not know it.
 
     Changes a redirect to a path, or to a URL at the host of the request, also if it is meant for
     another app of that host; a relative one only if its ".." lead out of the prefix. Links in a

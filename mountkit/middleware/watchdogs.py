@@ -17,17 +17,17 @@ from mountkit.tasks import SERVING
 
 
 class Watchdog:
-    """Logs a warning when the event loop stands still, with the mount and the place in its code.
+    """Logs a warning when the event loop is blocked, with the mount and the place in its code.
 
         app = Watchdog(dispatcher, seconds=0.5)
 
-    Work without an `await` does that, and so does a call that blocks; WSGI apps run in threads.
+    Work without an `await` blocks the loop, and so does a blocking call; WSGI apps run in threads.
     A thread watches the loop while the lifespan runs, and requests cost nothing. It only reports:
     nothing can interrupt the app.
 
     Args:
         app: any ASGI app; its lifespan goes through.
-        seconds: how long the loop may stand still. Each stop is reported once.
+        seconds: how long the loop may be blocked. Each time is reported once.
 
     Raises:
         PatternError: `seconds` is not a number above 0.

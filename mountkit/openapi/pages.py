@@ -36,14 +36,14 @@ _TYPES = {"IntegerConvertor": "integer", "FloatConvertor": "number"}
 
 
 class OpenAPI:
-    """An app that shows the OpenAPI documents of all apps of its site.
+    """An app that merges and shows the OpenAPI documents of all apps of its site.
 
         Mount("/docs", OpenAPI(title="Our APIs"))
 
-    `/docs/` is a page with a choice of apps, `/docs/openapi.json` one document of all of them, and
-    `/docs/apps/<name>.json` the document of one. They are made for each request, so changes of
-    mounts show at once. FastAPI and Litestar apps are found wherever they are mounted, and if they
-    are the app underneath.
+    `/docs/` is a page where you choose an app, `/docs/openapi.json` one document of all of them,
+    and `/docs/apps/<name>.json` the document of one. They are made for each request, so changes of
+    mounts show at once. FastAPI and Litestar apps are found wherever they are mounted, and as the
+    app underneath.
 
     Args:
         title, version: of the one document.

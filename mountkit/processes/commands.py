@@ -150,7 +150,7 @@ def _program(python: str | os.PathLike[str] | None) -> tuple[str, Path | None]:
         path = path / "bin" / "python"
     if not path.is_file():
         raise PatternError(
-            f"python={str(python)!r} is no virtual environment; make one by "
+            f"python={str(python)!r} is not a virtual environment; make one with "
             f"'python -m venv {python}'."
         )
     return str(path), path.parent

@@ -47,47 +47,47 @@ class ProxyOptions(TypedDict, total=False):
 
 class Process:
     """An ASGI app that runs a command, and passes requests and websockets on to it: for apps whose
-    requirements clash with the others', of another Python or in another language.
+    requirements clash with the others', or that need another Python or are in another language.
 
         Mount("/old", Process(app="shop:app", python="/srv/old/venv", cwd="/srv/old"))
         Mount("/js", Process(["node", "server.js", "{socket}"], ready="/healthz"))
 
-    It is started when the app's lifespan starts, in a session of its own, on a unix socket with a
-    new name, in a folder that no other user can enter. The app is up when it answers; if it ends
-    before, or does not answer in time, the startup has failed. Later it is started again whenever
-    it ends, with whatever status, after a pause that doubles each time until it has been up for a
-    minute. Meanwhile requests get 503 with `Retry-After`.
+    The command starts with the app's lifespan, in its own session, on a new unix socket in a folder
+    that no other user can enter. It is up when it answers; if it exits before that, or does not
+    answer in time, the startup fails. If it exits later, with any status, it is restarted after a
+    pause that doubles each time until it has been up for a minute. Meanwhile requests get 503 with
+    `Retry-After`.
 
-    It is stopped when the app's lifespan ends, and also if this process has gone, killed or not: it
-    and all that it has started get SIGTERM, and after `grace` SIGKILL. What leaves its group of
-    processes is not reached. What it prints is logged line by line, by the logger
-    `mountkit.process`, under the name of its mount.
+    It stops with the app's lifespan, and also if this process is gone, even if it was killed: the
+    command and all that it has started get SIGTERM, and after `grace` SIGKILL. Processes that leave
+    its process group are not reached. The logger `mountkit.process` logs each line that it prints,
+    under the name of its mount.
 
-    With `app=`, the app gets the scope, or the environ, that it would have if it were mounted here,
-    with `root_path`, client, server and scheme; but no state and no objects of this process. Give
-    `Mount(convention=)` if it needs one: it is not recognised here.
+    With `app=`, the app gets the same scope or environ as if it were mounted here, with
+    `root_path`, client, server and scheme, but no state and no objects of this process. It is not
+    recognised: set `Mount(convention=)` if it needs one.
 
-    Runs on asyncio. Each process that runs the site has a child of its own.
+    Runs on asyncio. Each worker of the site has its own child.
 
     Args:
         command: the program and its arguments. `"{fd}"` in them, or in `env`, becomes the number of
             a socket that it inherits and that listens already, `"{socket}"` the path of one to
             listen on.
         app: `"package.module:app"`, or a file, `"blog/main.py:app"`, to be served by uvicorn or
-            hypercorn, or by gunicorn if it is a WSGI app, which has to be installed beside it.
-        factory: the name is that of a function without parameters, which makes the app.
-        interface: `"asgi"` or `"wsgi"`, where the app does not tell.
+            hypercorn, or by gunicorn if it is a WSGI app; the server must be installed beside it.
+        factory: the name is that of a function without parameters that makes the app.
+        interface: `"asgi"` or `"wsgi"`, if it cannot be recognised.
         python: a virtual environment, or an interpreter. A command is looked for there first.
         cwd: the folder to run in; by default this one.
         env: variables that are set.
-        inherit_env: the names of the variables that are inherited; by default all but those that
-            are meant for this process, such as `NOTIFY_SOCKET` and `WEB_CONCURRENCY`.
-        ready: a path that has to be answered with a status below 400; by default any answer does.
-        startup_timeout: seconds until it has to answer. `Lifespan(startup_timeout=)` limits it too.
+        inherit_env: the names of the variables to inherit; by default all but those for this
+            process, such as `NOTIFY_SOCKET` and `WEB_CONCURRENCY`.
+        ready: a path that must get a status below 400; by default any response will do.
+        startup_timeout: seconds within which it must answer. `Lifespan(startup_timeout=)` limits it
+            too.
         grace: seconds from SIGTERM to SIGKILL.
-        restart_pause, max_restart_pause: seconds before it is started again: the first, and the
-            most.
-        without_headers: names of headers that are not passed on, such as `"cookie"`.
+        restart_pause, max_restart_pause: seconds before a restart: at first, and at most.
+        without_headers: names of headers not to pass on, such as `"cookie"`.
         name: for the log; by default that of the mount.
         options: as for `Proxy`: `host`, `strip_prefix`, `forwarded` (with `app=` `None` by
             default), `head_timeout`, `idle_timeout`, `max_connections`, `max_message_size`,
@@ -98,9 +98,9 @@ class Process:
 
     Attributes:
         pid: of the command, while it is up; else `None`.
-        restarts: how often it was started again.
-        outage: while it is to be started again: since when, in seconds since the epoch, and how it
-            has ended. `Health` has it too, as `"starting"`.
+        restarts: how often it was restarted.
+        outage: while it is to be restarted: since when, in seconds since the epoch, and how it has
+            ended. `Health` shows it too, as `"starting"`.
     """
 
     outage: tuple[float, str] | None = None
@@ -162,7 +162,7 @@ class Process:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if current_task() is None:
-            raise MountkitError("Process needs asyncio; run the server with it, and not with trio.")
+            raise MountkitError("Process needs asyncio; run the server on asyncio, not on trio.")
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif self._is_up:

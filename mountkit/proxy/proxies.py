@@ -34,22 +34,22 @@ class Proxy:
 
         Mount("/old", Proxy("http://10.0.0.7:9000"))
 
-    Bodies go both ways at once, in bounded memory. The target goes to the upstream as the client
-    has sent it. Headers that belong to one connection are not passed on (RFC 9110, section 7.6.1),
-    nor those that only a proxy may say, nor those with "_" in their names. A redirect is passed on,
-    and never followed; no cookies are kept; the environment is not asked for proxies.
+    Streams bodies both ways, in bounded memory. The target goes to the upstream as the client sent
+    it. Headers of the connection are not passed on (RFC 9110, section 7.6.1), nor those that only a
+    proxy may set, nor names with "_". Redirects are passed on and never followed, cookies are not
+    stored, and proxies in the environment are ignored.
 
-    A request that can be read in several ways gets 400, an upstream that answers so 502; one that
-    takes too long 504; and 503 with `Retry-After` means that no upstream can be reached, or that
-    all connections are in use. An answer that breaks off breaks the client's connection too.
+    An ambiguous request gets 400, an ambiguous response 502, and an upstream that takes too long
+    504. 503 with `Retry-After` means that no upstream can be reached, or that all connections are
+    in use. If a response breaks off, the client's connection is broken too.
 
     Runs on asyncio. Websockets need the extra `proxy`.
 
     Args:
-        urls: of the upstream: `http://host:port`, `https://…` or `unix:/path/of/a/socket`; or of
-            several that do the same. A path in it goes before that of each request. A request goes
-            to the one with the fewest in flight. One that cannot be reached is left alone for a
-            second, as is one of several if three requests fail there in a row.
+        urls: of the upstream: `http://host:port`, `https://…` or `unix:/path/of/a/socket`; or
+            several equal ones. A path in it is put before that of each request. A request goes to
+            the one with the fewest in flight. One that cannot be reached gets none for a second,
+            nor does one of several where three requests in a row have failed.
         host: the `Host` that the upstream gets: `"keep"`, the client's; `"replace"`, that of the
             URL; or any other text as it is.
         strip_prefix: cut the mount's prefix off the path. By default the upstream gets all of it.
@@ -58,21 +58,21 @@ class Proxy:
             by `Forwarded` (RFC 7239), which has no word for a prefix; `None`, not at all. What the
             client has sent of these is dropped.
         connect_timeout: seconds to open a connection.
-        head_timeout: seconds from the end of the request to that of the response's head; `None` for
-            as long as it takes.
-        idle_timeout: seconds in which something has to come of a body, or to be taken of one, and
-            in which a websocket has to have a message; `None` for as long as it takes.
-        keep_alive: seconds for which a connection is kept that is not in use. 0: none is used
-            twice, as is right for an upstream that is not trusted.
+        head_timeout: seconds from the end of the request to the end of the response's head; `None`
+            for no limit.
+        idle_timeout: seconds without a byte of a body, sent or received, or without a message of a
+            websocket; `None` for no limit.
+        keep_alive: seconds for which an unused connection is kept. 0: no connection is used twice;
+            choose that for an upstream that you do not trust.
         max_connections: how many each upstream may have at once; `None` for any number.
         max_message_size: bytes of a websocket's message from the upstream, at most.
-        health: a path that is asked for at every upstream, while the app's lifespan runs. One that
-            does not answer it with a status below 400 gets no requests.
+        health: a path to request from every upstream, while the app's lifespan runs. One that does
+            not answer with a status below 400 gets no requests.
         health_interval: seconds between these.
-        retry: send a request again, once, if the upstream closes a connection that was kept without
-            a byte of an answer, and the request is safe and has no body.
-        mend_redirects: bring redirects to an upstream's own URL, and those to a path if the prefix
-            was cut off, to where the mount is.
+        retry: send a request again, once, if the upstream closes a kept connection without a byte
+            of a response, and the request is safe and has no body.
+        mend_redirects: make redirects to the upstream's own URL, and to a path if the prefix was
+            cut off, lead below the mount.
         own_cookie_paths: keep the upstream's cookies below the mount's prefix.
         ssl_context: for `https`; by default that of `ssl.create_default_context`.
 
@@ -121,7 +121,8 @@ class Proxy:
         return self._pool.upstreams
 
     def switch(self, urls: str | Iterable[str]) -> None:
-        """Pass requests on to other upstreams from now on. Those on their way end where they are.
+        """Pass requests on to other upstreams from now on. Requests in flight finish where they
+        are.
 
         Raises:
             PatternError: one of the URLs cannot work; nothing has changed.
@@ -130,7 +131,7 @@ class Proxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if current_task() is None:
-            raise MountkitError("Proxy needs asyncio; run the server with it, and not with trio.")
+            raise MountkitError("Proxy needs asyncio; run the server on asyncio, not on trio.")
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         else:

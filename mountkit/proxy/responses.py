@@ -18,7 +18,7 @@ Headers = list[tuple[bytes, bytes]]
 
 #: Bytes of a head, and of the trailers of a body, at most.
 MAX_HEAD: Final = 128 * 1024
-#: Framings that are no length: in chunks, and until the connection ends.
+#: Framings other than a length: in chunks, and until the connection ends.
 CHUNKED: Final = -1
 UNTIL_END: Final = -2
 
@@ -167,7 +167,7 @@ class Body:
         """The body's part of what has come.
 
         Raises:
-            ProxyError: that is no chunk.
+            ProxyError: that is not a chunk.
         """
         if self._framing == UNTIL_END:
             return data
@@ -216,7 +216,9 @@ class Body:
         match = _SIZE.match(data, position, position + _MAX_SIZE_LINE)
         if match is None:
             if b"\n" in data[position:] or len(data) - position >= _MAX_SIZE_LINE:
-                raise ProxyError(502, f"{data[position : position + 40]!r} is no size of a chunk.")
+                raise ProxyError(
+                    502, f"{data[position : position + 40]!r} is not the size of a chunk."
+                )
             return 0
         self._left = int(match[1], 16)
         self._is_in_trailers = not self._left

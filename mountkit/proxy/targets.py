@@ -52,10 +52,10 @@ class Target:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as exc:
-            raise PatternError(f"Upstream {url!r} is no URL: {exc}.") from exc
+            raise PatternError(f"Upstream {url!r} is not a URL: {exc}.") from exc
         if parts.scheme not in _PORTS or not parts.netloc:
             raise PatternError(
-                f"Upstream {url!r} is no URL of a server; write 'http://10.0.0.7:9000', "
+                f"Upstream {url!r} is not the URL of a server; write 'http://10.0.0.7:9000', "
                 "'https://…' or 'unix:/run/app.sock'."
             )
         if "@" in parts.netloc:

@@ -60,7 +60,7 @@ def inherited(environ: dict[str, str] | os._Environ[str] = os.environ) -> list[L
     """The sockets that systemd has opened (sd_listen_fds(3)); none if it has not.
 
     Raises:
-        ServeError: one of them is no socket that listens.
+        ServeError: one of them is not a listening socket.
     """
     is_ours = environ.pop("LISTEN_PID", "") == str(os.getpid())
     number = environ.pop("LISTEN_FDS", "")
@@ -92,7 +92,7 @@ def listen_on(host: str, port: int, beside: Sequence[Listener] = ()) -> list[Lis
             or is included.
 
     Raises:
-        ServeError: it is in use, needs rights, or is none of this machine.
+        ServeError: it is in use, needs rights, or is not an address of this machine.
     """
     flags = socket.AI_PASSIVE
     try:
@@ -187,7 +187,9 @@ def _make_room(path: str) -> None:
             raise ServeError(f"{path!r} exists and is not a socket; write another path.")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             if client.connect_ex(path) == 0:
-                raise ServeError(f"Somebody listens on {path!r}; end it, or write another path.")
+                raise ServeError(
+                    f"Another process listens on {path!r}; stop it, or write another path."
+                )
         os.unlink(path)
 
 

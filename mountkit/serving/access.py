@@ -25,8 +25,8 @@ class AccessFilter(logging.Filter):
 
     `mount` is the prefix as it is written, with those of mounts below it; `default` for the app
     underneath a `Dispatcher`. `host` is the one valid `Host`, without its port. `tenant` is that of
-    `TenantMiddleware` or `TenantApps`, else the value of a placeholder `{tenant}`. What a request
-    has not is "-". The scope is found among the callers that write the record.
+    `TenantMiddleware` or `TenantApps`, else the value of a placeholder `{tenant}`. A missing value
+    is "-". The scope is found among the callers that write the record.
 
     Args:
         tenant: the attribute of a tenant to show, such as `"slug"`; else `str` of the tenant.

@@ -37,26 +37,26 @@ _UNTAKEN = Refusal(404, "No mount takes the request, and there is no default app
 
 
 class Dispatcher:
-    """An ASGI app that hands each request to the most specific of its mounts.
+    """An ASGI app that gives each request to the most specific of its mounts.
 
     Args:
         mounts: `Mount` objects, or Werkzeug's shape, a mapping of paths to apps.
-        default: the app underneath, ASGI or WSGI. It gets what no mount takes, with the scope
-            as it came. Without one: 404, and a websocket is refused.
+        default: the app underneath, ASGI or WSGI. It gets the requests that no mount takes, with
+            the scope as it came. Without one, they get 404, and websockets are refused.
         errors: `"contain"`: an exception of any of the apps is a 500 and one log record, as with
-            `Mount(errors="contain")`. `"raise"`: each mount does as it says itself.
-        unknown_host: what a request gets that no mount takes and whose host is that of none:
-            `404`, `421` (misdirected request), or `"default"`: the app underneath.
-        path_has_root: whether `path` holds the server's `root_path`. `None`, the default,
-            looks; say `True` or `False` where that is ambiguous (`root_path="/auth"` and a
-            mount at `/auth`).
+            `Mount(errors="contain")`. `"raise"`: each mount decides.
+        unknown_host: who answers a request for a host that no mount has: `404`, `421` (misdirected
+            request), or `"default"`, the app underneath.
+        path_has_root: whether `path` includes the server's `root_path`. By default the dispatcher
+            sees that from the path; say `True` or `False` if that is ambiguous (`root_path="/auth"`
+            and a mount at `/auth`).
         debug: whether a 400, 404 or 421 of the dispatcher's own is a page that says why: what was
             asked, the nearest mounts, and why each refused. It shows where they are written, so it
             is not for production. The `debug` of the parent app counts as well.
         startup_timeout, shutdown_timeout: seconds that one app's lifespan may take, unless its
-            mount says otherwise; `None` waits for ever.
-        total_startup_timeout, total_shutdown_timeout: seconds for all of them together; `None`
-            sets no such limit.
+            mount says otherwise; `None` for no limit.
+        total_startup_timeout, total_shutdown_timeout: seconds for all of them together; `None` for
+            no limit.
 
     Raises:
         ConflictError: two mounts would take exactly the same requests.
@@ -240,30 +240,29 @@ class Dispatcher:
     ) -> None:
         """Change the mounts in one step, while requests are served, and lose none of them.
 
-        First the table is validated, then the new apps are started. Once all are up the table
-        changes, so that each request sees all of the change or nothing of it. Mounts that have
-        left get no new requests; those in flight, streams and websockets included, go on, and
-        after that their apps are shut down. An app that other mounts hold runs on.
+        First the change is validated, then the new apps are started. When all are up, the table
+        changes, so that each request sees all of the change or none of it. Removed mounts get no
+        new requests; those in flight, streams and websockets included, go on, and then the apps are
+        shut down. An app that other mounts serve runs on.
 
-        Returns when all of this is done. Once the table has changed, it is brought to its end
-        even if the caller is cancelled. Before a server runs the dispatcher, only the table
-        changes.
+        Returns when all of this is done. Once the table has changed, the change is completed even
+        if the caller is cancelled. Before a server runs the dispatcher, only the table changes.
 
         Args:
-            add: mounts that come last in the order of declaration.
+            add: mounts to add, last in the order of declaration.
             remove: mounts of this dispatcher.
             replace: pairs of a mount of this dispatcher and the one that takes its place. The
                 same app in both is neither stopped nor started.
             drain_timeout: seconds that requests in flight have; then they are cancelled: those
-                that have not been answered get a 503, other connections are broken, websockets
-                with code 1012 (service restart). `None` waits for ever. A request that removes
-                its own mount waits for itself: do it in another task.
+                without a response get a 503, other connections are broken, websockets are closed
+                with code 1012 (service restart). `None` for no limit. A request that removes its
+                own mount waits for itself: do it in another task.
 
         Raises:
             PatternError: a mount is not in the table, is named twice, or is still draining.
             ConflictError: two mounts would take exactly the same requests.
-            LifespanError: an app did not start, and is not to be isolated.
-            In each case nothing has changed. An app that did not stop well is logged.
+            LifespanError: an app did not start, and is not isolated.
+            In each case nothing has changed. If an app fails to stop, that is logged.
         """
         work = self._changes.apply(add, remove, replace, drain_timeout)
         del add, remove, replace  # mounts that nothing else holds are freed in steps

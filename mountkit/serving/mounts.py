@@ -58,27 +58,27 @@ class Mount(starlette.routing.Mount):
     """An app, or routes, below a path.
 
     Args:
-        path: `""` or `"/"` for the root, else a prefix of whole segments that may hold
-            Starlette's placeholders: `/t/{tenant}`, `/u/{id:int}`.
+        path: `""` or `"/"` for the root, or a prefix of whole segments, which may have Starlette's
+            placeholders: `/t/{tenant}`, `/u/{id:int}`.
         app: any ASGI or WSGI application.
         routes: routes of the parent app instead. Those that are a mountkit `Mount` are
             chosen among by specificity, after the others, which keep their order.
         name: as in Starlette; `name:child` names a route of the child.
-        middleware: as in Starlette; around this mount alone. `mountkit.middleware` has layers for
+        middleware: as in Starlette, around this mount only. `mountkit.middleware` has layers for
             limits, timeouts, checks, redirects and cookies.
         max_body_size: as in Starlette; bytes, 413 beyond.
-        host: `acme.example.com`, `*.example.com` (one or more labels) or
-            `{tenant}.example.com` (one label), with a port if it matters; or a list of these, of
-            which the first is in URLs that `url_for` makes.
+        host: `acme.example.com`, `*.example.com` (one or more labels) or `{tenant}.example.com`
+            (one label), with a port if it matters; or a list of these, of which `url_for` uses the
+            first.
         methods: HTTP methods, exactly: unlike in Starlette's `Route`, `GET` does not take
             `HEAD` (Gateway API). Websockets have no method.
         headers: by name, the exact value, a compiled regular expression (matched by
             `fullmatch`), `True` (present) or `None` (absent).
         query: the same for query parameters.
         when: any other `Matcher`, or several, composed with `&`, `|` and `~`.
-        priority: goes before specificity; the higher wins. Counts only where a table
+        priority: counts before specificity; the higher wins. Has an effect only where a table
             decides (`Dispatcher`, `DispatchMiddleware`, `routes=`).
-        exact: this very path, nothing below it.
+        exact: only this path, nothing below it.
         redirect_slashes: what a request for the bare prefix gets. `"navigate"`: a browser
             that navigates there (`Sec-Fetch-Mode: navigate`) is redirected to the prefix with
             a slash, so that relative links work; other requests are served, as the child's `/`.
@@ -87,32 +87,31 @@ class Mount(starlette.routing.Mount):
             that redirect `/sub/` to `/sub`. A websocket is never redirected.
         convention: which scope the app gets; see `mountkit.serving.scopes.Convention`. By default
             `"spec"`, or `"strip"` or `"none"` for the apps that are known to need it.
-        interface: `"asgi3"`, `"asgi2"` or `"wsgi"`, where it cannot be recognised.
-        bridge: makes an ASGI app of a WSGI one, in place of `WSGIBridge`:
-            `partial(WSGIBridge, threads=4)`, `a2wsgi.WSGIMiddleware`. Has no effect on other apps.
+        interface: `"asgi3"`, `"asgi2"` or `"wsgi"`, if it cannot be recognised.
+        bridge: makes an ASGI app from a WSGI app, instead of `WSGIBridge`: `partial(WSGIBridge,
+            threads=4)`, `a2wsgi.WSGIMiddleware`. Has no effect on other apps.
         expose: paths of the app that are served at the root too, such as
             `["/.well-known/oauth-protected-resource"]`; a mapping if they have another path
             there: `{"/.well-known/oauth-protected-resource/mcp": "/.well-known/…"}`. The app sees
             a request below its own prefix.
         lifespan: how the app is started and stopped: a `Lifespan` with timeouts and what happens on
-            failure, or `"off"`: something else runs the app's lifespan.
-        errors: what becomes of an exception of the app. `"raise"`: it goes up to the handlers of
-            the parent and to the server, as in Starlette, with a note that names this mount.
-            `"contain"`: before the app has answered it is a 500 of this mount and one log record.
+            failure, or `"off"` if something else runs the app's lifespan.
+        errors: what happens with the app's exceptions. `"raise"`: they go up to the parent's
+            handlers and the server, as in Starlette, with a note that names this mount.
+            `"contain"`: before the response starts, they become a 500 and one log record.
             `HTTPException` goes up in any case.
 
     Raises:
         PatternError: a condition or an option can never work.
-        InterfaceError: `app` is not an application, or it does not tell which kind it is.
+        InterfaceError: `app` is not an application, or its kind cannot be recognised.
 
     Attributes:
         error: the last error of a request, in one line; `None` if there was none.
         error_at: when that was, in seconds since the epoch.
 
-    A mounted *app* gets a scope of its own: its `url_for`, its redirects and its docs are
-    right, and it has its own `request.app` and `request.state`. *Routes*, and a bare
-    `starlette.routing.Router`, are part of the parent, as in Starlette: they share its
-    `app`, its `state` and its names.
+    A mounted *app* gets its own scope: its `url_for`, redirects and docs are right, and it has its
+    own `request.app` and `request.state`. *Routes*, and a bare `starlette.routing.Router`, are part
+    of the parent, as in Starlette: they share its `app`, its `state` and its names.
     """
 
     rule: Rule

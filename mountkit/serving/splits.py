@@ -40,7 +40,7 @@ class _Branch(NamedTuple):
 
 
 class Split:
-    """An app that is one of several, chosen for each request by weight.
+    """An app that sends each request to one of several apps, by weight.
 
         Mount("/api", Split({"stable": (v1, 95), "canary": (v2, 5)}, sticky_cookie="lane"))
 
@@ -48,15 +48,15 @@ class Split:
         apps: by name, an ASGI or WSGI app and its weight, a number from 0. An app gets its
             weight divided by the sum of all (Gateway API, `backendRefs.weight`); weight 0
             gets nothing.
-        sticky_cookie: the name of a cookie that keeps a client with the app that it was first
-            given; it holds the app's name. A client whose app has weight 0, or is gone, is
-            given another.
+        sticky_cookie: the name of a cookie that keeps a client with its first app; it holds the
+            app's name. If that app has weight 0, or is gone, the client gets another.
         sticky_header: the name of a header; requests with the same value go to the same app,
             as long as the weights stay. Without that header the choice is random.
         seed: makes every choice repeatable.
 
     Raises:
-        PatternError: an app has no weight, or one that is no number from 0; none is above 0.
+        PatternError: an app has no weight, or one that is not a number from 0; or no weight is
+            above 0.
     """
 
     has_lifespans = True  # for `lifespans.children.starts_apps`

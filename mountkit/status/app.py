@@ -32,7 +32,7 @@ _MOST = 8000
 
 
 class Status:
-    """A page that shows what a site is doing, and follows it while somebody looks.
+    """A live page that shows what a site is doing.
 
         Mount("/_status", Status(), middleware=[Middleware(StaffOnly)])
 
@@ -42,13 +42,13 @@ class Status:
     strings, hosts or addresses of clients, nor the values of conditions that may be secrets. It
     needs no JavaScript; with it, the page is live.
 
-    It guards nobody: mount it behind a layer that does, or where only you can connect. A request
-    that a page of another site makes is refused (403); other methods than GET and HEAD are 405.
+    It has no protection of its own: mount it behind a layer that authenticates, or where only you
+    can connect. Requests from pages of other sites get 403, methods other than GET and HEAD 405.
 
     Args:
         source: what it shows; by default the site that it is mounted in.
-        hosts: the hosts that a request may name, as in `Mount(host=)`: of a listener of its own, so
-            that no other name can be made to lead there. Others get 421. By default any.
+        hosts: the hosts that are served, as in `Mount(host=)`; others get 421. By default all. Set
+            them on a separate listener, against DNS rebinding.
 
     Raises:
         PatternError: a host can never match.
@@ -91,7 +91,7 @@ class Status:
         else:
             text = await anyio.to_thread.run_sync(page.html)
             headers |= {"content-security-policy": CSP, "content-type": "text/html; charset=utf-8"}
-        body = text.encode(errors="backslashreplace")  # an error may hold what is no character
+        body = text.encode(errors="backslashreplace")  # an error may hold lone surrogates
         headers["content-length"] = str(len(body))
         return Response(b"" if scope["method"] == "HEAD" else body, page.status, headers)
 

@@ -34,8 +34,7 @@ class Metrics:
         Mount("/metrics", Metrics(), exact=True)
 
     Needs prometheus-client: `pip install 'mountkit[metrics]'`. Durations are those of mounts that
-    have a `MeterMiddleware`. Shows what it is asked at any path; other methods than GET and HEAD
-    are 405.
+    have a `MeterMiddleware`. Answers at any path; methods other than GET and HEAD get 405.
 
     Args:
         source: whose metrics; by default those of the site that it is mounted in.

@@ -60,8 +60,8 @@ class MountStatus(Record):
         status, since, in_flight, answered, error: see `Health`.
         error_at: when the last error was, in seconds since the epoch.
         limit: how many requests it serves at a time, if a `LimitMiddleware` says so.
-        waiting: how many requests wait for a thread; `None` if it is no WSGI app.
-        threads: how many it has at most; `None` if it is no WSGI app.
+        waiting: how many requests wait for a thread; `None` if it is not a WSGI app.
+        threads: how many it has at most; `None` if it is not a WSGI app.
         restarts: how often its app was started again, after it had failed.
         meter: the snapshot of its `Meter`; `None` without a `MeterMiddleware`.
         latency: seconds, `{"p50": …, "p99": …}`, estimated from the meter; `None` if nothing was

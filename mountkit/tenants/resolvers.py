@@ -50,7 +50,7 @@ class _Lookup(Generic[T]):
 
 @dataclass(eq=False, repr=False)
 class TenantResolver(Generic[T]):
-    """Finds the tenant of a host, and remembers it.
+    """Finds the tenant of a host, and caches the answer.
 
     Requests that ask for the same host at the same time share one look-up. If the request that runs
     it is cancelled, another one takes over.
@@ -59,14 +59,14 @@ class TenantResolver(Generic[T]):
         find: an async function that takes a host and returns its tenant, any object but `None`, or
             `None` if the host has no tenant. The host is in lower case, without a port or a
             trailing dot; international names are in ASCII (`xn--bcher-kva.de`), as in DNS.
-        ttl: seconds that a tenant is remembered.
-        unknown_ttl: seconds that a host without a tenant is remembered.
+        ttl: seconds that a tenant is cached.
+        unknown_ttl: seconds that a host without a tenant is cached.
         stale_ttl: seconds beyond `ttl` that a tenant is still served while `find` fails
             (`stale-if-error`, RFC 5861, section 4). Hosts without a tenant are never stale.
         failure_ttl: seconds that a host is not looked up again after `find` has failed.
         timeout: seconds after which `find` has failed; `None` sets no limit.
-        max_size: how many hosts with a tenant are remembered, and as many without one, so that
-            made-up hosts do not displace tenants. The least recently used are forgotten.
+        max_size: how many hosts with a tenant are cached, and how many without one, so that made-up
+            hosts do not displace tenants. The least recently used are dropped.
 
     Raises:
         PatternError: `find` cannot be called, or a number is out of range.
@@ -118,7 +118,7 @@ class TenantResolver(Generic[T]):
         return name
 
     async def resolve(self, host: str) -> T | None:
-        """The tenant of a host, from memory or from `find`.
+        """The tenant of a host, from the cache or from `find`.
 
         Args:
             host: in the form that `find` gets; see `normal`.

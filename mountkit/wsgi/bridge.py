@@ -28,10 +28,10 @@ class WSGIBridge:
 
     Args:
         app: the WSGI application.
-        threads: how many requests it works on at a time. Each bridge has threads of its own, so an
-            app that hangs does not hold up others.
-        queue: how many more requests wait for a thread; beyond that the answer is 503. Bodies in
-            temporary files are no more than these and those of the threads.
+        threads: how many requests run at a time. Each bridge has its own threads, so an app that
+            hangs does not block others.
+        queue: how many more requests wait for a thread; any more get 503. There are at most as many
+            bodies in temporary files as `threads` and `queue` together.
         spool: how many bytes of a body may be received before the app is called, beyond 256 KiB in
             a temporary file: of a body without `Content-Length`, which most apps cannot read (411
             if there is more), and of others while uploads hold half of the threads.
@@ -65,8 +65,8 @@ class WSGIBridge:
                 return
             if status == 411:
                 logger.warning(
-                    "%r got more than %d bytes without Content-Length, which it is not known to "
-                    "read, and the client 411; raise WSGIBridge(spool=).",
+                    "%r cannot read more than %d bytes without Content-Length, so the client got "
+                    "411; raise WSGIBridge(spool=).",
                     self.app,
                     self.spool,
                 )

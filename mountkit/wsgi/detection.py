@@ -56,7 +56,7 @@ def recognise(app: Any) -> Interface:
 
 
 def _unclear(app: Any) -> str:
-    """What a function that is no application probably is, with the fix."""
+    """What a function that is not an application probably is, with the fix."""
     parameters = _parameters(app)
     name = getattr(app, "__name__", "app")
     if parameters is None:

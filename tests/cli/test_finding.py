@@ -167,7 +167,7 @@ def test_the_first_file_that_raises_is_reported(tmp_path: Path) -> None:
     done = run(tmp_path, "check")
     assert done.returncode == 2
     assert done.stderr.endswith(
-        "mountkit: Module 'main' cannot be imported: ZeroDivisionError at main.py:1; mend it "
+        "mountkit: Module 'main' cannot be imported: ZeroDivisionError at main.py:1; fix it "
         "first.\n"
     )
 

@@ -241,7 +241,7 @@ Traceback (most recent call last):
   File "{folder}/shop.py", line 23, in fails
     raise ValueError("no config")
 ValueError: no config
-mountkit: Factory 'shop:fails' failed: ValueError at shop.py:23; mend it first.""",
+mountkit: Factory 'shop:fails' failed: ValueError at shop.py:23; fix it first.""",
     ),
     # The module cannot be imported.
     "a module that raises": Mistake(
@@ -254,7 +254,7 @@ Traceback (most recent call last):
     return Mount("api", json)
            ^^^^^^^^^^^^^^^^^^
 mountkit.exceptions.PatternError: Mount path 'api' must start with '/'; write '/api'.
-mountkit: Module 'raising' cannot be imported: PatternError at raising.py:5; mend it first.""",
+mountkit: Module 'raising' cannot be imported: PatternError at raising.py:5; fix it first.""",
         {"raising.py": RAISING},
     ),
     "a module that exits": Mistake(
@@ -264,7 +264,7 @@ Traceback (most recent call last):
   File "{folder}/exiting.py", line 1, in <module>
     raise SystemExit("no config")
 SystemExit: no config
-mountkit: Module 'exiting' cannot be imported: SystemExit at exiting.py:1; mend it first.""",
+mountkit: Module 'exiting' cannot be imported: SystemExit at exiting.py:1; fix it first.""",
         {"exiting.py": 'raise SystemExit("no config")'},
     ),
     "a syntax error": Mistake(
@@ -274,13 +274,13 @@ mountkit: Module 'exiting' cannot be imported: SystemExit at exiting.py:1; mend 
     app = (
           ^
 SyntaxError: '(' was never closed
-mountkit: Module 'broken' cannot be imported: SyntaxError at broken.py:1; mend it first.""",
+mountkit: Module 'broken' cannot be imported: SyntaxError at broken.py:1; fix it first.""",
         {"broken.py": "app = (\n"},
     ),
     "a missing dependency": Mistake(
         "check needy:app",
         "Module 'needy' imports 'not_installed' (needy.py:2), which is not installed; install it, "
-        "or mend the import.",
+        "or fix the import.",
         {"needy.py": "\nimport not_installed.part\n"},
     ),
     # A site's file.
@@ -288,14 +288,14 @@ mountkit: Module 'broken' cannot be imported: SyntaxError at broken.py:1; mend i
         "check nope.toml",
         """\
 nope.toml:1: The file cannot be read: No such file or directory; name another, or run mountkit init.
-mountkit: 1 problem found; mend the file.""",
+mountkit: 1 problem found; fix the file.""",
     ),
     "a site with mistakes": Mistake(
         "routes",
         """\
 mountkit.toml:2: path = 1 is not a text; write e.g. path = "/shop".
 mountkit.toml:4: The key 'pat' is not known; write 'path'.
-mountkit: 2 problems found; mend the file.""",
+mountkit: 2 problems found; fix the file.""",
         {"mountkit.toml": '[[mount]]\npath = 1\n[[mount]]\npat = "/a"\n'},
     ),
     "a site whose app raises": Mistake(
@@ -305,8 +305,8 @@ Traceback (most recent call last):
   File "{folder}/boom.py", line 1, in <module>
     raise ValueError
 ValueError
-site.toml:2: Module 'boom' cannot be imported: ValueError at boom.py:1; mend it first.
-mountkit: 1 problem found; mend the file.""",
+site.toml:2: Module 'boom' cannot be imported: ValueError at boom.py:1; fix it first.
+mountkit: 1 problem found; fix the file.""",
         {"site.toml": '[[mount]]\napp = "boom:app"\n', "boom.py": "raise ValueError\n"},
     ),
     "a site without mounts": Mistake(
@@ -317,7 +317,7 @@ mountkit: 1 problem found; mend the file.""",
     ),
     "a factory that is a file": Mistake(
         "check site.toml --factory",
-        "'site.toml' is no app; leave --factory out, or write factory = true in it.",
+        "'site.toml' is not an app; leave --factory out, or write factory = true in it.",
         {"site.toml": ""},
     ),
     "a file where a URL is missing": Mistake(

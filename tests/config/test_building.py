@@ -381,7 +381,7 @@ def test_modules_of_one_name_in_two_folders(folder: Path) -> None:
     assert [one.message.replace(os.sep, "/") for one in caught.value.problems] == [
         "File 'two.py' imports 'named', of which another is loaded already (a/named/__init__.py), "
         "and a process has one of a name; rename it, or put it into a package.",
-        "Module 'other' cannot be imported: SyntaxError at b/other.py:1; mend it first.",
+        "Module 'other' cannot be imported: SyntaxError at b/other.py:1; fix it first.",
     ]
 
 

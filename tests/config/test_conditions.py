@@ -55,22 +55,22 @@ def test_an_expression(text: str) -> None:
 REFUSED = {
     "Header('a' &": "'(' was never closed",
     "": "invalid syntax",
-    "Nope('a')": "'Nope' is no matcher; there are Accept, Client, Cookie, Header, Host, Method, "
+    "Nope('a')": "'Nope' is not a matcher; there are Accept, Client, Cookie, Header, Host, Method, "
     "Query, Scheme, ScopeType",
     "Header": "'Header' is not called",
-    "x": "\"x\" is no matcher",
+    "x": "\"x\" is not a matcher",
     "Header('a') and Header('b')": "'and', 'or' and 'not' are '&', '|' and '~' here",
     "not Header('a')": "'and', 'or' and 'not' are '&', '|' and '~' here",
-    "Header('a') + Header('b')": "\"Header('a') + Header('b')\" is no matcher",
+    "Header('a') + Header('b')": "\"Header('a') + Header('b')\" is not a matcher",
     "Header(1)": "'1' is not a text, True, False or Regex('…')",
     "Header(f'{x}')": "\"f'{x}'\" is not a text, True, False or Regex('…')",
     "Header(__import__('os'))": "\"__import__('os')\" is not a text, True, False or Regex('…')",
-    "__import__('os').system('x')": "\"__import__('os').system('x')\" is no matcher",
+    "__import__('os').system('x')": "\"__import__('os').system('x')\" is not a matcher",
     "Header(**{'name': 'a'})": "'**' is not possible",
     "Header(*['a'])": "\"*['a']\" is not a text, True, False or Regex('…')",
     "Header()": "Header() missing 1 required positional argument: 'name'",
     "Header('a', nope='b')": "Header() got an unexpected keyword argument 'nope'",
-    "(lambda: 1)()": "'(lambda: 1)()' is no matcher",
+    "(lambda: 1)()": "'(lambda: 1)()' is not a matcher",
     "~" * 60 + "Header('a')": "it is nested too deeply",
     "Header('a')" + " " * 2000: "it has more than 2000 characters",
 }  # fmt: skip

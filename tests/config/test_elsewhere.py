@@ -206,7 +206,7 @@ def test_upstreams_beside_only() -> None:
     [
         ("http://a", "Upstream 'http://a' names no mount; write '/shop=http://shop:8000'."),
         ("/twp=http://a", "'/twp' is not a mount of this app, nor a path or name of one; did"),
-        ("/two=run/x", "Upstream 'run/x' is no URL of a server"),
+        ("/two=run/x", "Upstream 'run/x' is not the URL of a server"),
     ],
 )
 def test_no_such_upstream(upstream: str, says: str) -> None:

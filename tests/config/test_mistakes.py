@@ -90,7 +90,7 @@ guard = "shop:Guard"
 listen = "127.0.0.1:99999"
 """,
 """\
-2: listen = '127.0.0.1:99999' is no address; write '127.0.0.1:9000' or 'unix:/run/status.sock'.
+2: listen = '127.0.0.1:99999' is not an address; write '127.0.0.1:9000' or 'unix:/run/status.sock'.
 """,
     ),
     "a root path": Mistake(
@@ -99,7 +99,7 @@ listen = "127.0.0.1:99999"
 root_path = "sub/"
 """,
 """\
-2: root_path = 'sub/' is no prefix: it begins with '/' and does not end in it; write '/sub'.
+2: root_path = 'sub/' is not a prefix: it begins with '/' and does not end in it; write '/sub'.
 """,
     ),
     "the root as a root path": Mistake(
@@ -108,7 +108,7 @@ root_path = "sub/"
 root_path = "/"
 """,
 """\
-2: root_path = '/' is no prefix: it begins with '/' and does not end in it; write ''.
+2: root_path = '/' is not a prefix: it begins with '/' and does not end in it; write ''.
 """,
     ),
     "no folder": Mistake(
@@ -143,7 +143,7 @@ app = "shop:app"
 [[mount]
 """,
 """\
-1: Expected ']]' at the end of an array declaration in '[[mount]'; mend the TOML.
+1: Expected ']]' at the end of an array declaration in '[[mount]'; fix the TOML.
 """,
     ),
     "the end": Mistake(
@@ -161,7 +161,7 @@ port = 1
 port = 2
 """,
 """\
-3: Cannot overwrite a value in 'port = 2'; mend the TOML.
+3: Cannot overwrite a value in 'port = 2'; fix the TOML.
 """,
     ),
     "an unknown table": Mistake(
@@ -323,8 +323,8 @@ response = -1
 3: Host pattern 'http://a.com' contains a scheme; write 'a.com'.
 4: Method() names no method; write e.g. Method('GET').
 9: Header name 'x:' is not valid; write it without the colon, as in 'x-version', and a value after it: Header('x-version', '2').
-9: The regular expression '(' is not valid: missing ), unterminated subpattern at position 0; mend it.
-10: when = 'nope' cannot be read: 'nope' is no matcher; write e.g. Header("x-beta") & ~Client("10.0.0.0/8").
+9: The regular expression '(' is not valid: missing ), unterminated subpattern at position 0; fix it.
+10: when = 'nope' cannot be read: 'nope' is not a matcher; write e.g. Header("x-beta") & ~Client("10.0.0.0/8").
 11: expose=['x'] has 'x', which is not a path that begins with '/'; write e.g. ['/.well-known/oauth-protected-resource'].
 13: max_concurrency=0 is not a whole number above 0; write e.g. 10.
 14: response=-1.0 is not a number above 0; write e.g. 10.
@@ -435,7 +435,7 @@ redirect = "/b"
 """,
 """\
 4: It has app and static; write one of app, static, redirect, split, proxy, command.
-4: static = 'x' is not a folder that is there; name one, from the folder of mountkit.toml.
+4: static = 'x' is not an existing folder; name one, from the folder of mountkit.toml.
 5: It has app and redirect; write one of app, static, redirect, split, proxy, command.
 """,
     ),
@@ -508,7 +508,7 @@ path = "/a"
 static = "nope"
 """,
 """\
-3: static = 'nope' is not a folder that is there; name one, from the folder of mountkit.toml.
+3: static = 'nope' is not an existing folder; name one, from the folder of mountkit.toml.
 """,
     ),
     "redirect": Mistake(
@@ -555,7 +555,7 @@ path = "/x"
 [metrics]
 """,
 """\
-2: listen = '9000' is no address; write '127.0.0.1:9000' or 'unix:/run/status.sock'.
+2: listen = '9000' is not an address; write '127.0.0.1:9000' or 'unix:/run/status.sock'.
 3: path = '/x' has no guard, so that all could see the page; write guard = 'package.module:Guard'.
 """,
     ),
@@ -636,10 +636,10 @@ app = "shop"
 python = "."
 """,
 """\
-3: Upstream '10.0.0.7:9000' is no URL of a server; write 'http://10.0.0.7:9000', 'https://…' or 'unix:/run/app.sock'.
+3: Upstream '10.0.0.7:9000' is not the URL of a server; write 'http://10.0.0.7:9000', 'https://…' or 'unix:/run/app.sock'.
 4: python has no effect without app or command; leave it out.
-4: python='venv' is no virtual environment; make one by 'python -m venv venv'.
-9: Upstream 'ftp://b.example' is no URL of a server; write 'http://10.0.0.7:9000', 'https://…' or 'unix:/run/app.sock'.
+4: python='venv' is not a virtual environment; make one with 'python -m venv venv'.
+9: Upstream 'ftp://b.example' is not the URL of a server; write 'http://10.0.0.7:9000', 'https://…' or 'unix:/run/app.sock'.
 10: host='a b' is not a host; write 'keep', 'replace' or 'a.com'.
 11: health='healthz' is not a path; write '/healthz'.
 12: ca = 'nope.pem' cannot be read ([Errno 2] No such file or directory); name a PEM file, from the folder of the file.
@@ -649,14 +649,14 @@ python = "."
 18: The variable 'A=B' cannot be '1'; write e.g. {'DEBUG': '1'}.
 20: ready='healthz' is not a path; write '/healthz'.
 21: host='a b' is not a host; write 'keep', 'replace' or 'a.com'.
-25: python='nope' is no virtual environment; make one by 'python -m venv nope'.
+25: python='nope' is not a virtual environment; make one with 'python -m venv nope'.
 26: args has no effect on another process; leave it out.
 27: wsgi has no effect on another process; leave it out.
 28: interface = "asgi2" is not served in another process; write "asgi3" or "wsgi".
 32: cwd has no effect without command or python; leave it out.
 33: process has no effect without command or python; leave it out.
 36: app='shop' is not a name; write 'package.module:app'. To serve an app of this process, mount it.
-37: python='.' is no virtual environment; make one by 'python -m venv .'.
+37: python='.' is not a virtual environment; make one with 'python -m venv .'.
 """,
     ),
     "default": Mistake(
@@ -827,7 +827,7 @@ app = "shop:make"
 args = { nope = 1 }
 """,
 """\
-3: Factory 'shop:make' cannot be called: got an unexpected keyword argument 'nope'; mend args.
+3: Factory 'shop:make' cannot be called: got an unexpected keyword argument 'nope'; fix args.
 """,
     ),
     "factory of an app": Mistake(
@@ -875,8 +875,8 @@ path = "/c"
 app = "nope:app"
 """,
 """\
-3: Module 'boom' cannot be imported: RuntimeError at boom.py:2; mend it first.
-6: Module 'boom' cannot be imported: RuntimeError at boom.py:2; mend it first.
+3: Module 'boom' cannot be imported: RuntimeError at boom.py:2; fix it first.
+6: Module 'boom' cannot be imported: RuntimeError at boom.py:2; fix it first.
 9: Module 'nope' was not found; name another.
 """,
     ),
@@ -887,7 +887,7 @@ path = "/a"
 app = "broken:app"
 """,
 """\
-3: Module 'broken' cannot be imported: SyntaxError at broken.py:1; mend it first.
+3: Module 'broken' cannot be imported: SyntaxError at broken.py:1; fix it first.
 """,
     ),
     "missing dependency": Mistake(
@@ -897,7 +897,7 @@ path = "/a"
 app = "needy:app"
 """,
 """\
-3: Module 'needy' imports 'not_installed' (needy.py:2), which is not installed; install it, or mend the import.
+3: Module 'needy' imports 'not_installed' (needy.py:2), which is not installed; install it, or fix the import.
 """,
     ),
     "a factory that fails": Mistake(
@@ -908,7 +908,7 @@ app = "raising:fails"
 factory = true
 """,
 """\
-3: Factory 'raising:fails' failed: ValueError at raising.py:16; mend it first.
+3: Factory 'raising:fails' failed: ValueError at raising.py:16; fix it first.
 """,
     ),
     "middleware": Mistake(
@@ -921,7 +921,7 @@ middleware = [{ class = "shop:Nope" }, { class = "shop:events" }, {class="boom:X
 """\
 4: Module 'shop' has no 'Nope'; it has app.
 4: 'shop:events' is [], not a class; name one.
-4: Module 'boom' cannot be imported: RuntimeError at boom.py:2; mend it first.
+4: Module 'boom' cannot be imported: RuntimeError at boom.py:2; fix it first.
 """,
     ),
     "middleware options": Mistake(
@@ -932,7 +932,7 @@ app = "shop:app"
 middleware = [{ class = "raising:Layer", nope = 1 }]
 """,
 """\
-4: 'raising:Layer' cannot be called: got an unexpected keyword argument 'nope'; mend its options.
+4: 'raising:Layer' cannot be called: got an unexpected keyword argument 'nope'; fix its options.
 """,
     ),
     "middleware that's an app": Mistake(
@@ -954,7 +954,7 @@ app = "shop:app"
 middleware = [{ class = "raising:failing" }]
 """,
 """\
-1: Its middleware failed: ValueError at raising.py:23; mend it first.
+1: Its middleware failed: ValueError at raising.py:23; fix it first.
 """,
     ),
     "a factory that hides its parameters": Mistake(
@@ -965,7 +965,7 @@ app = "raising:hidden"
 args = [1, 2]
 """,
 """\
-3: Factory 'raising:hidden' failed: TypeError; mend it first.
+3: Factory 'raising:hidden' failed: TypeError; fix it first.
 """,
     ),
     "unclear": Mistake(

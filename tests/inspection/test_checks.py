@@ -322,7 +322,7 @@ def test_texts_for_a_regular_expression(pattern: str) -> None:
 
 
 def test_a_request_without_host_is_described_by_its_path() -> None:
-    """There is no URL to show."""
+    """There is not a URL to show."""
     scope = {"path": "/é", "headers": [], "query_string": b"", "client": ("127.0.0.1", 0)}
     assert describe_request({**scope, "method": "GET"}) == "GET /%C3%A9"
 

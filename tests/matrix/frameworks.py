@@ -97,7 +97,7 @@ FRAMEWORKS: dict[str, Facts] = {
         package="bottle",
         redirect=303,
         unlike={
-            (check, "non_ascii"): "its URLs take the bytes of `SCRIPT_NAME` for Latin-1."
+            (check, "non_ascii"): "its URLs decode `SCRIPT_NAME` as Latin-1."
             for check in ("url", "redirect")
         },
     ),
@@ -108,7 +108,7 @@ FRAMEWORKS: dict[str, Facts] = {
         redirect=303,
         slash=301,
         unlike={
-            (check, "non_ascii"): "its URLs take the bytes of `SCRIPT_NAME` for Latin-1."
+            (check, "non_ascii"): "its URLs decode `SCRIPT_NAME` as Latin-1."
             for check in ("index", "url", "slash", "static")
         },
     ),
@@ -193,17 +193,14 @@ FRAMEWORKS: dict[str, Facts] = {
             (
                 "end",
                 "root_path",
-            ): "at times hypercorn does not end while the websocket of a browser "
-            "that has been there is open."
+            ): "at times hypercorn does not stop while a browser's websocket is open."
         },
     ),
     "datasette": _page(
         "Datasette",
         index="books",
         pages={"table": pages.datasette_table},
-        unlike={
-            ("end", "host"): "it logs a traceback for a page that is not there, such as the probe."
-        },
+        unlike={("end", "host"): "it logs a traceback for a page that does not exist."},
     ),
     "strawberry": _page(
         "Strawberry",

@@ -76,7 +76,7 @@ FD = ["serve", "{fd}"]
         ),
         (
             {"command": FD, "python": "/no/such/venv"},
-            "python='/no/such/venv' is no virtual environment; make one by 'python -m venv "
+            "python='/no/such/venv' is not a virtual environment; make one with 'python -m venv "
             "/no/such/venv'.",
         ),
         ({"command": FD, "ready": "healthz"}, "ready='healthz' is not a path; write '/healthz'."),

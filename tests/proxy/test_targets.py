@@ -37,9 +37,12 @@ def test_a_unix_socket() -> None:
     ("url", "message"),
     [
         (7, "Upstream 7 is not text; write 'http://10.0.0.7:9000'."),
-        ("a.com:80", "Upstream 'a.com:80' is no URL of a server; write 'http://10.0.0.7:9000',"),
-        ("http://", "Upstream 'http://' is no URL of a server; write"),
-        ("http://a:b", "Upstream 'http://a:b' is no URL: Port could not be cast to integer"),
+        (
+            "a.com:80",
+            "Upstream 'a.com:80' is not the URL of a server; write 'http://10.0.0.7:9000',",
+        ),
+        ("http://", "Upstream 'http://' is not the URL of a server; write"),
+        ("http://a:b", "Upstream 'http://a:b' is not a URL: Port could not be cast to integer"),
         ("http://u:p@a.com", "Upstream 'http://…@a.com' has a user or a password, which would"),
         ("http://a.com/x?y", "has more than a plain path; write 'http://host/base'."),
         ("http://a.com/#", "has more than a plain path"),

@@ -221,7 +221,7 @@ def test_a_unix_socket(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o666
         with start(tmp_path, None, "--unix-socket", str(path)) as other:
             assert other.end(None) == 1
-            assert "Somebody listens on" in other.output
+            assert "Another process listens on" in other.output
         assert site.end() == 0
     assert not path.exists()
 

@@ -145,7 +145,7 @@ def test_a_refused_file_changes_nothing(folder: Path, text: str, reason: str) ->
     with serve(folder, of(), "--status", "0") as site:
         pids = site.workers
         site.reload(text)
-        site.says("Not changed; what was served is served on.")
+        site.says("Not changed; the site serves on as before.")
         wait_until(lambda: reason in site.output)
         assert site.get("/one/").status_code == 200
         wait_until(lambda: not reload_of(site)["ok"])

@@ -323,7 +323,7 @@ OBJECTS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "methods-star": (
         lambda: Mount("/a", app, methods=["*"]),
-        "Method '*' is none; to take all of them leave methods out.",
+        "Method '*' is not a method; to take all methods, leave methods out.",
     ),
     "header-line": (
         lambda: Header("X-V: 2"),

@@ -145,7 +145,11 @@ async def test_the_bound(size: int, status: int, caplog: pytest.LogCaptureFixtur
     """Of a body without a length: 411, a log record, and the app is not called."""
     answer = await ask(WSGIBridge(sized, spool=1000), [b"x" * 500, b"x" * (size - 500)])
     assert answer.status == status
-    said = [r.getMessage() for r in caplog.records if "got more than 1000 bytes" in r.getMessage()]
+    said = [
+        r.getMessage()
+        for r in caplog.records
+        if "cannot read more than 1000 bytes" in r.getMessage()
+    ]
     assert len(said) == (status == 411)
 
 
