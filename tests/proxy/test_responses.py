@@ -99,6 +99,20 @@ def test_what_is_no_response(data: bytes) -> None:
     assert raised.value.status == 502
 
 
+@pytest.mark.parametrize("status", [b"204 x", b"304 x"], ids=bytes.decode)
+def test_the_length_of_a_body_that_does_not_come(status: bytes) -> None:
+    """Is not passed on: servers would wait for it."""
+    found = read(head(b"Content-Length: 0", b"ETag: a", status=b"HTTP/1.1 " + status))
+    assert found.kept == [(b"etag", b"a")]
+
+
+def test_an_interim_response_to_head() -> None:
+    """What comes after it is no body, but the next response."""
+    found = read_head(head(status=b"HTTP/1.1 103 x") + head(), "HEAD")
+    assert found is not None
+    assert (found[0].status, found[1]) == (103, head())
+
+
 def test_a_response_to_head_with_a_body() -> None:
     """Could be the beginning of the next response."""
     with pytest.raises(ProxyError, match="has a body that it must not have"):
@@ -155,6 +169,25 @@ def test_chunks(step: int) -> None:
     assert found == b"hello world"
     assert body.is_ended
     assert b"next".startswith(body.rest)
+
+
+def test_trailers() -> None:
+    """But for those that say where a body ends, or belong to the connection."""
+    body = Body(CHUNKED)
+    body.feed(b"0\r\nX-A: 1\r\nContent-Length: 5\r\nTE: x\r\nx-a:2\r\n\r\n")
+    assert body.trailers == [(b"x-a", b"1"), (b"x-a", b"2")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "has_trailers"),
+    [
+        pytest.param([b"Trailer: X", b"Transfer-Encoding: chunked"], True, id="announced"),
+        pytest.param([b"Transfer-Encoding: chunked"], False, id="not-announced"),
+        pytest.param([b"Trailer: X", b"Content-Length: 5"], False, id="length"),
+    ],
+)
+def test_whether_trailers_are_to_come(lines: list[bytes], has_trailers: bool) -> None:
+    assert read(head(*lines)).has_trailers is has_trailers
 
 
 def test_within_a_chunk() -> None:

@@ -123,7 +123,14 @@ def test_probes(uvicorn: Front, tmp_path: Path) -> None:
     assert [b"GET /health?x HTTP/1.1", b"host: localhost"] in targets
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 2", b"x\r\n\r\n"], ids=["none", "half", "bad"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(b"", b"HTTP/1.1 2", b"x\r\n\r\n"),
+        b"HTTP/1.1 103 x\r\n\r\nHTTP/1.1 500 x\r\n\r\n",
+    ],
+    ids=["none", "half", "bad", "error-after-an-interim-response"],
+)
 def test_a_probe_without_an_answer(answer: bytes) -> None:
     """And one that gets another `Host`."""
     heads = []
@@ -140,6 +147,35 @@ def test_a_probe_without_an_answer(answer: bytes) -> None:
         proxy = Proxy(up.url, health="/", health_interval=0.01, host="a.com")
         asyncio.run(run())
     assert b"host: a.com\r\n" in heads[0]
+
+
+def test_requests_that_nobody_waits_for() -> None:
+    """Say nothing of the upstream: it is left alone as if they had not been."""
+    one, _ = Proxy(["http://127.0.0.1:1", "http://127.0.0.1:2"]).upstreams
+    for has_failed in (True, True, None, True):
+        one.note(has_failed=has_failed, is_alone=False)
+    assert not one.is_up
+
+
+async def test_a_lifespan_that_is_cancelled() -> None:
+    """Leaves no probe behind."""
+    started = asyncio.Event()
+
+    async def receive() -> Message:
+        if started.is_set():
+            await asyncio.Event().wait()
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        started.set()
+
+    with upstream(answering()) as up:
+        proxy = Proxy(up.url, health="/", health_interval=1000)
+        task = asyncio.ensure_future(proxy({"type": "lifespan"}, receive, send))
+        await started.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert not [one for one in asyncio.all_tasks() if "_probe" in repr(one)]
 
 
 def test_other_upstreams(uvicorn: Front) -> None:
@@ -223,6 +259,24 @@ def test_another_event_loop() -> None:
         gc.collect()
 
 
+def test_another_thread(uvicorn: Front) -> None:
+    """Closes what is kept in the thread of its event loop, although nothing else happens there."""
+    done = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.answer()
+        peer.rest()
+        done.set()
+
+    with upstream(script) as up:
+        uvicorn.app = proxy = Proxy(up.url, keep_alive=1000)
+        assert got(uvicorn).body == b"ok"
+        wait_until(lambda: len(uvicorn.calls) == 1)
+        proxy.switch(up.url)
+        assert done.wait(30)
+
+
 def test_trio() -> None:
     """Is refused, with what to do."""
     with pytest.raises(MountkitError, match=r"^Proxy needs asyncio; run the server with it"):
@@ -250,6 +304,44 @@ def test_a_body_without_a_length(uvicorn: Front) -> None:
         assert found.status == 200
         assert bodies == [b"4\r\nbody\r\n0\r\n\r\n", b""]
         assert b"host: a.com\r\n" in up.peers[0].received
+
+
+def test_trailers_and_early_hints() -> None:
+    """Go through a server that takes them, as hypercorn does over HTTP/2."""
+    heads = []
+
+    def script(peer: Peer) -> None:
+        while True:
+            heads.append(peer.head())
+            peer.send(b"HTTP/1.1 102 x\r\n\r\nHTTP/1.1 103 x\r\nLink: </a>\r\nX: y\r\n\r\n")
+            peer.send(b"HTTP/1.1 200 OK\r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n")
+            peer.send(b"2\r\nok\r\n0\r\nX: 1\r\n\r\n")
+
+    hint = [(":status", "103"), ("link", "</a>")]
+    with front("hypercorn") as server, upstream(script) as up:
+        server.app = Proxy(up.url)
+        pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/x")]
+        for te, more in ([("te", "trailers")], [hint, [("x", "1")]]), ([], [hint]):
+            found = ask_h2(server.port, [*pseudo, *te])
+            assert found is not None
+            assert (found.status, found.body) == (200, b"ok")
+            assert [pairs[:2] for pairs in found.more] == more
+    assert [b"te: trailers" in head for head in heads] == [True, False]
+
+
+async def test_a_client_that_has_gone_before_its_body() -> None:
+    """Without a length, nobody knows whether there is one: nothing is sent."""
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError
+
+    scope = {**scope_of("/x", host="a", method="POST"), "raw_path": b"/x", "http_version": "2"}
+    with upstream(answering()) as up:
+        await Proxy(up.url)(scope, receive, send)
+        assert up.peers == []
 
 
 @pytest.fixture(scope="module")
