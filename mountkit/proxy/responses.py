@@ -241,7 +241,9 @@ class Body:
         if end < 0:
             raise ProxyError(502, f"The trailers of the response have more than {MAX_HEAD} bytes.")
         found = _headers(_lines(data[position:end]))
-        self.trailers = [pair for pair in found if pair[0] not in HOP_BY_HOP | _READ]
+        if any(name in (b"content-length", b"transfer-encoding") for name, _ in found):
+            raise ProxyError(502, "The trailers of the response say how long its body is.")
+        self.trailers = [pair for pair in found if pair[0] not in HOP_BY_HOP]
         self.is_ended = True
         return end + 4 - position
 

@@ -279,11 +279,34 @@ def environ(data: bytes) -> None:
     assert "HTTP_PROXY" not in found
 
 
+# What bytes of 0x80 and above stand for: a fuzzer does not come upon it by itself.
+_WORDS = (
+    *(
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 103 x\r\n\r\n",
+        b"HTTP/1.1 204 x\r\n",
+        b"\r\n",
+        b"\r\n\r\n",
+    ),
+    *(b"content-length: 3\r\n", b"content-length: ", b"transfer-encoding: chunked\r\n", b"\xe9"),
+    *(
+        b"connection: close\r\n",
+        b"trailer: x\r\n",
+        b"x: y\r\n",
+        b"3\r\nabc\r\n",
+        b"0\r\n\r\n",
+        b"abc",
+    ),
+)
+
+
 def upstream(data: bytes) -> None:
     """What a proxy takes for a response, a reader of another make takes for the same; and however
     the bytes are cut, it is the same."""
-    method = "HEAD" if data[:1] == b"H" else "GET"
-    data = b"HTTP/1.1 " + data[1:]
+    first = data[0] if data else 0
+    method = "HEAD" if first % 2 else "GET"
+    parts = [_WORDS[one % len(_WORDS)] if one >= 0x80 else bytes([one]) for one in data[1:]]
+    data = b"HTTP/1.1 %d x\r\n" % (200, 103, 204, 304)[first // 2 % 4] + b"".join(parts)
     whole, cut = _read(data, method, len(data)), _read(data, method, 1)
     if whole is None:
         # What comes together with a head that has no body is seen at once.
