@@ -18,8 +18,9 @@ from mountkit.proxy.errors import ProxyError
 from mountkit.proxy.responses import MAX_INTERIM, Head, read_head
 from mountkit.proxy.targets import Target
 
-#: Bytes that may have come and not been read before the upstream is made to wait.
-BUFFER: int = 128 * 1024
+#: Bytes that may have come and not been read before the upstream is made to wait: as many as an
+#: event loop reads at a time, so that it does not wait after each.
+BUFFER: int = 256 * 1024
 #: Which deadline; see `Connection.allow`.
 READ, WRITE = 0, 1
 
@@ -57,7 +58,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is of no such class
-        self._transport.set_write_buffer_limits(2 * BUFFER)
+        self._transport.set_write_buffer_limits(BUFFER)
 
     def data_received(self, data: bytes) -> None:
         if self.is_idle:
