@@ -309,15 +309,17 @@ def test_headers_that_are_not_passed_on() -> None:
     ],
 )
 def test_what_is_said_of_the_client(rule: Any, how: Any, lines: list[bytes]) -> None:
-    """Once, and nothing of what it has said of itself."""
+    """Once, and nothing of what it has said of itself; nor can it have that taken away."""
     headers = [(b"x-forwarded-for", b"6.6.6.6"), (b"forwarded", b"for=6.6.6.6")]
+    headers.append((b"connection", b"forwarded, x-forwarded-for, x-forwarded-proto"))
     assert sent(scope(headers=headers, **how), Rules("keep", False, rule))[2:] == lines
 
 
 def test_the_handshake_of_a_websocket() -> None:
     """Is a new one: extensions are those of one connection."""
     headers = [
-        *((b"connection", b"Upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-key", b"x")),
+        *((b"upgrade", b"websocket"), (b"sec-websocket-key", b"x")),
+        (b"connection", b"Upgrade, host, sec-websocket-protocol"),
         *((b"sec-websocket-version", b"13"), (b"sec-websocket-extensions", b"permessage-deflate")),
         *((b"sec-websocket-protocol", b"a, b"), (b"origin", b"http://a.com"), (b"cookie", b"a=b")),
     ]

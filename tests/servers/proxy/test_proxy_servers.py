@@ -373,7 +373,11 @@ def test_a_body_that_comes_before_there_is_a_connection(uvicorn: Front) -> None:
     def first(peer: Peer) -> None:
         assert got_first.wait(30)
 
-    with upstream(first) as slow, upstream(answering()) as up:
+    def second(peer: Peer) -> None:
+        peer.until(b"body text")
+        peer.answer()
+
+    with upstream(first) as slow, upstream(second) as up:
         proxy = Proxy([slow.url.replace("http:", "https:"), up.url])
         uvicorn.app = telling
         with client(uvicorn.port, UPLOAD + b" text") as peer:
@@ -867,6 +871,33 @@ def _send_all(peer: Peer, size: int) -> None:
             peer.send(b"x" * 65_536)
     except OSError:
         return
+
+
+def test_a_client_that_does_not_read(every: Front) -> None:
+    """The upstream is made to wait: what it has sent is not kept in memory."""
+    counts: list[int] = []
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        counts.append(peer.fill(b"x" * 65_536))
+
+    with upstream(script) as up:
+        mounted(every, up.url)
+        with client(every.port, request("/old/x", keep_alive=True)):
+            wait_until(lambda: bool(counts))
+    assert counts[0] < 32 * 1024 * 1024
+
+
+def test_an_upstream_that_does_not_read(every: Front) -> None:
+    """The client is made to wait."""
+    done = threading.Event()
+    with upstream(lambda peer: peer.head() and done.wait(60) and None) as up:
+        mounted(every, up.url)
+        head = request("/old/x", method="POST", headers=[("Content-Length", str(1 << 30))])
+        with client(every.port, head) as peer:
+            assert peer.fill(b"x" * 65_536) < 32 * 1024 * 1024
+        done.set()
 
 
 def test_a_client_may_take_its_time(uvicorn: Front) -> None:
