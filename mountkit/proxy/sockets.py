@@ -79,6 +79,8 @@ class Socket:
                 raise
             if self._raised is not None:
                 raise self._raised from None
+            # uvicorn logs an error if an app returns without a word.
+            await self._send({"type": "websocket.close", "code": 1000, "reason": ""})
         finally:
             self._inbound.cancel()
 

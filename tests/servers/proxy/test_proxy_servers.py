@@ -102,7 +102,7 @@ def test_an_answer_that_nobody_asked_for(uvicorn: Front, tmp_path: Path, is_unix
         closed.set()
 
     with upstream(script, answering(b"two"), path=tmp_path / "s" if is_unix else None) as up:
-        mounted(uvicorn, up.url)
+        mounted(uvicorn, up.url, keep_alive=1000)
         assert got(uvicorn).body == b"one"
         push.set()
         assert closed.wait(30)

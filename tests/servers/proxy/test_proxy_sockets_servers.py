@@ -222,7 +222,24 @@ def test_a_client_that_does_not_wait_for_the_handshake(every: Front, scheme: str
         with client(every.port, handshake("/x")):
             wait_until(lambda: bool(up.peers) and bool(up.peers[0].received))
         assert done.wait(30)
-        assert every.ended() is None
+        # uvicorn says so when the app closes the websocket.
+        assert isinstance(every.ended(), (OSError, type(None)))
+
+
+async def test_a_client_that_has_gone_is_told_all_the_same() -> None:
+    """uvicorn logs an error if an app returns without a word."""
+    messages, sent = [{"type": "websocket.disconnect"}, {"type": "websocket.connect"}], []
+
+    async def receive() -> Any:
+        return messages.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    scope = {**scope_of("/x", host="a.com", type="websocket"), "raw_path": b"/x"}
+    with upstream(lambda peer: peer.rest() and None) as up:
+        await Proxy(up.url)(scope, receive, send)
+    assert sent == ["websocket.close"]
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True], ids=["raised", "cancelled"])

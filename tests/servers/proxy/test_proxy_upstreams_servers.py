@@ -157,6 +157,17 @@ def test_requests_that_nobody_waits_for() -> None:
     assert not one.is_up
 
 
+def test_clients_that_leave(uvicorn: Front) -> None:
+    """Say nothing of the upstream that they have asked."""
+    with upstream(waiting) as up:
+        uvicorn.app = proxy = Proxy([up.url, up.url])
+        for count in range(1, 7):
+            with client(uvicorn.port, request("/x")):
+                wait_until(lambda: up.requests == count)  # noqa: B023
+            uvicorn.ended(count)
+        assert [one.is_up for one in proxy.upstreams] == [True, True]
+
+
 async def test_a_lifespan_that_is_cancelled() -> None:
     """Leaves no probe behind."""
     started = asyncio.Event()
