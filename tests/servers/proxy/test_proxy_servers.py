@@ -810,10 +810,12 @@ def test_redirects_and_cookies_are_mended(uvicorn: Front) -> None:
 # Time.
 
 
-def test_a_head_that_does_not_come(uvicorn: Front) -> None:
+@pytest.mark.parametrize("body", [b"", b"x"], ids=["no-body", "body"])
+def test_a_head_that_does_not_come(uvicorn: Front, body: bytes) -> None:
     with upstream(lambda peer: peer.rest() and None) as up:
         mounted(uvicorn, up.url, head_timeout=0.05)
-        assert got(uvicorn).status == 504
+        head = [("Content-Length", str(len(body)))]
+        assert got(uvicorn, method="POST", headers=head, body=body).status == 504
 
 
 def endless(piece: bytes, pause: float) -> Script:
