@@ -20,7 +20,7 @@ from mountkit.proxy import upstreams
 from mountkit.proxy.connections import READ, connect, default_context
 from mountkit.proxy.errors import ProxyError
 from mountkit.proxy.targets import Target
-from tests.support.raw import Response, ask, ask_h2, request
+from tests.support.raw import Response, ask, ask_h2, handshake, request
 from tests.support.scopes import scope_of
 from tests.support.upstreams import Front, Peer, answering, client, front, upstream
 from tests.support.waiting import until, wait_until
@@ -149,20 +149,28 @@ def test_a_probe_without_an_answer(answer: bytes) -> None:
     assert b"host: a.com\r\n" in heads[0]
 
 
-def test_requests_that_nobody_waits_for() -> None:
-    """Say nothing of the upstream: it is left alone as if they had not been."""
+@pytest.mark.parametrize(
+    ("third", "is_up"),
+    [
+        pytest.param(None, False, id="nobody-has-waited"),
+        pytest.param(False, True, id="answered"),
+    ],
+)
+def test_three_in_a_row(third: bool | None, is_up: bool) -> None:
+    """Requests that nobody waits for do not count."""
     one, _ = Proxy(["http://127.0.0.1:1", "http://127.0.0.1:2"]).upstreams
-    for has_failed in (True, True, None, True):
+    for has_failed in (True, True, third, True):
         one.note(has_failed=has_failed, is_alone=False)
-    assert not one.is_up
+    assert one.is_up is is_up
 
 
-def test_clients_that_leave(uvicorn: Front) -> None:
+@pytest.mark.parametrize("data", [request("/x"), handshake("/x")], ids=["request", "websocket"])
+def test_clients_that_leave(uvicorn: Front, data: bytes) -> None:
     """Say nothing of the upstream that they have asked."""
     with upstream(waiting) as up:
         uvicorn.app = proxy = Proxy([up.url, up.url])
         for count in range(1, 7):
-            with client(uvicorn.port, request("/x")):
+            with client(uvicorn.port, data):
                 wait_until(lambda: up.requests == count)  # noqa: B023
             uvicorn.ended(count)
         assert [one.is_up for one in proxy.upstreams] == [True, True]
