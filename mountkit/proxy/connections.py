@@ -7,16 +7,20 @@ second, and could not tell what comes on a connection that nobody reads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import Awaitable, Callable
 from math import inf
 from ssl import SSLContext, SSLError, create_default_context
 from typing import cast
 
 from mountkit.proxy.errors import ProxyError
+from mountkit.proxy.responses import MAX_INTERIM, Head, read_head
 from mountkit.proxy.targets import Target
 
-#: Bytes that may have come and not been read before the upstream is made to wait.
-BUFFER: int = 128 * 1024
+#: Bytes that may have come and not been read before the upstream is made to wait: as many as an
+#: event loop reads at a time, so that it does not wait after each.
+BUFFER: int = 256 * 1024
 #: Which deadline; see `Connection.allow`.
 READ, WRITE = 0, 1
 
@@ -54,7 +58,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is of no such class
-        self._transport.set_write_buffer_limits(2 * BUFFER)
+        self._transport.set_write_buffer_limits(BUFFER)
 
     def data_received(self, data: bytes) -> None:
         if self.is_idle:
@@ -175,6 +179,11 @@ class Connection(asyncio.Protocol):
         self._is_ended = True
         self._transport.abort()
 
+    def drop(self) -> None:
+        """Close it, from whatever thread; with its event loop it is closed already."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.close)
+
     def finish(self, data: bytes, seconds: float) -> None:
         """Close it once this and what was written before is sent, or this time has passed."""
         if not self._is_ended:
@@ -229,6 +238,43 @@ def _connected(transport: asyncio.BaseTransport, connection: Connection) -> Conn
         connection.close()
         raise
     return connection
+
+
+async def read_final_head(
+    connection: Connection,
+    method: str,
+    *,
+    may_switch: bool = False,
+    hint: Callable[[Head], Awaitable[None]] | None = None,
+) -> tuple[Head, bytes]:
+    """The head of the response, and what has come after it.
+
+    Args:
+        may_switch: the request asks for another protocol.
+        hint: gets the interim responses (1xx); they are dropped without it.
+
+    Raises:
+        ProxyError: there is no proper one.
+    """
+    data, count = b"", 0
+    while True:
+        found = read_head(data, method) if data else None
+        if found is None:
+            chunk = await connection.read()
+            if not chunk:
+                raise ProxyError(502, f"{connection.name} has closed the connection, unanswered.")
+            data += chunk
+            continue
+        head, data = found
+        if head.status >= 200 or (head.status == 101 and may_switch):
+            return head, data
+        if head.status == 101:
+            raise ProxyError(502, "The upstream switches to a protocol that nobody has asked for.")
+        count += 1
+        if count > MAX_INTERIM:
+            raise ProxyError(502, f"There were more than {MAX_INTERIM} interim responses.")
+        if hint is not None:
+            await hint(head)
 
 
 _contexts: list[SSLContext] = []

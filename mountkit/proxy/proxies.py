@@ -159,7 +159,7 @@ class Proxy:
             reason = "Websockets are passed on by websockets: pip install 'mountkit[proxy]'."
             raise ProxyError(500, reason) from exc
         request = request_of(scope, self._rules)
-        socket = Socket(self._pool.limits, scope, receive, send)
+        socket = Socket(self._pool.limits, self._changed, scope, receive, send)
         await socket.run(self._pool, request, self._rules.host, self._max_message_size)
 
     def _changed(self, headers: Headers) -> Headers:
@@ -173,11 +173,13 @@ class Proxy:
         await receive()
         path, interval = self._health
         probing = None if path is None else asyncio.create_task(self._probe(path, interval))
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        if probing is not None:
-            probing.cancel()
-            await asyncio.wait([probing])
+        try:
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        finally:
+            if probing is not None:
+                probing.cancel()
+                await asyncio.wait([probing])
         # The connections that are kept are closed; the app may be started again.
         self._pool.switch([upstream.target for upstream in self.upstreams])
         await send({"type": "lifespan.shutdown.complete"})

@@ -30,12 +30,12 @@ _ADDRESS = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]+")
 _CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 # What this module says itself, or what must not be passed on. A body that is held back until the
 # upstream says `100 Continue` would be held until its answer.
-_OWN = HOP_BY_HOP | {b"host", b"content-length", b"expect", b"http2-settings"}
+_OWN = HOP_BY_HOP | {b"host", b"content-length", b"cookie", b"expect", b"http2-settings"}
 _OF_HANDSHAKE = frozenset(
     b"sec-websocket-" + name for name in (b"accept", b"extensions", b"key", b"protocol", b"version")
 )
 # What this module reads.
-_READ = (b"host", b"content-length", b"transfer-encoding")
+_READ = (b"host", b"content-length", b"transfer-encoding", b"cookie", b"te")
 _PASS, _DROP, _INVALID = range(3)
 
 
@@ -57,6 +57,8 @@ class Request:
         host: that the client has asked; `None` if it named none.
         length: of the body in bytes; `CHUNKED`, or `UNKNOWN` before the first message.
         key: of a websocket's handshake.
+        takes_trailers: the client and the server in front do.
+        takes_hints: the server in front takes early hints (RFC 8297).
     """
 
     method: str
@@ -65,6 +67,8 @@ class Request:
     lines: list[bytes]
     length: int
     key: bytes = b""
+    takes_trailers: bool = False
+    takes_hints: bool = False
 
     def head(self, target: Target, host: str) -> bytes:
         """The bytes to send to one of the upstreams.
@@ -112,6 +116,11 @@ def request_of(scope: Scope, rules: Rules) -> Request:
     if is_socket:
         request.length = 0
         _add_handshake(request, scope)
+    elif extensions := scope.get("extensions"):
+        request.takes_hints = "http.response.early_hint" in extensions
+        if "http.response.trailers" in extensions and b"trailers" in own[b"te"]:
+            request.takes_trailers = True
+            request.lines += [b"connection: te", b"te: trailers"]
     return request
 
 
@@ -129,6 +138,8 @@ def _sorted(headers: Headers, *, is_socket: bool) -> tuple[list[bytes], dict[byt
             raise ProxyError(400, f"The header {name!r} has no valid name.")
         elif name in own:
             own[name].append(value)
+    if own[b"cookie"] and b"cookie" not in named:  # HTTP/2 has several (RFC 9113, section 8.2.3)
+        lines.append(b"cookie: " + b"; ".join(own[b"cookie"]))
     return lines, own
 
 

@@ -18,6 +18,8 @@ Headers = list[tuple[bytes, bytes]]
 
 #: Bytes of a head, and of the trailers of a body, at most.
 MAX_HEAD: Final = 128 * 1024
+#: Interim responses (1xx) before a response, at most.
+MAX_INTERIM: Final = 100
 #: Framings other than a length: in chunks, and until the connection ends.
 CHUNKED: Final = -1
 UNTIL_END: Final = -2
@@ -50,6 +52,7 @@ class Head:
         kept: those of them that are passed on: without those of the connection.
         framing: the length of the body, `CHUNKED` or `UNTIL_END`.
         is_kept: the connection can be used again after the body.
+        has_trailers: it says so.
     """
 
     status: int
@@ -57,6 +60,7 @@ class Head:
     kept: Headers
     framing: int
     is_kept: bool
+    has_trailers: bool
 
 
 def named_by_connection(headers: Headers) -> Collection[bytes]:
@@ -91,11 +95,14 @@ def read_head(data: bytes, method: str) -> tuple[Head, bytes] | None:
     named = named_by_connection(own)
     framing = _framing(status, own, method, is_old=is_old)
     rest = data[end + 4 :]
-    if rest and (method == "HEAD" or status in (204, 304)):
+    if rest and status >= 200 and (method == "HEAD" or status in (204, 304)):
         raise ProxyError(502, "The response has a body that it must not have.")
     is_kept = not is_old and framing != UNTIL_END and b"close" not in named
-    kept = [pair for pair in headers if pair[0] not in HOP_BY_HOP and pair[0] not in named]
-    return Head(status, headers, kept, framing, is_kept), rest
+    # A server would wait for the body of which a 304 tells the length.
+    dropped = HOP_BY_HOP | {b"content-length"} if status in (204, 304) else HOP_BY_HOP
+    kept = [pair for pair in headers if pair[0] not in dropped and pair[0] not in named]
+    has_trailers = framing == CHUNKED and any(name == b"trailer" for name, _ in headers)
+    return Head(status, headers, kept, framing, is_kept, has_trailers), rest
 
 
 def _lines(head: bytes) -> list[bytes]:
@@ -153,12 +160,14 @@ class Body:
     Attributes:
         is_ended: all of it has come.
         rest: what came after it.
+        trailers: that have come with the end, but for those of the connection.
     """
 
     def __init__(self, framing: int) -> None:
         self._framing = framing
         self.is_ended: bool = framing == 0
         self.rest: bytes = b""
+        self.trailers: Headers = []
         self._left = max(framing, 0)  # of the body, or of the chunk
         self._pending = b""  # of a line that is not whole
         self._is_after_chunk = self._is_in_trailers = False
@@ -233,7 +242,10 @@ class Body:
             return 0
         if end < 0:
             raise ProxyError(502, f"The trailers of the response have more than {MAX_HEAD} bytes.")
-        _headers(_lines(data[position:end]))
+        found = _headers(_lines(data[position:end]))
+        if any(name in (b"content-length", b"transfer-encoding") for name, _ in found):
+            raise ProxyError(502, "The trailers of the response say how long its body is.")
+        self.trailers = [pair for pair in found if pair[0] not in HOP_BY_HOP]
         self.is_ended = True
         return end + 4 - position
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from collections.abc import Callable
+from typing import cast
 
 from starlette.types import Receive, Scope, Send
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, Protocol
 
-from mountkit.proxy.connections import READ, WRITE, Connection
+from mountkit.proxy.connections import READ, WRITE, Connection, read_final_head
 from mountkit.proxy.errors import ProxyError
-from mountkit.proxy.exchanges import read_final_head, relay
+from mountkit.proxy.exchanges import relay
 from mountkit.proxy.requests import Request
 from mountkit.proxy.responses import Body, Head, Headers
 from mountkit.proxy.upstreams import Limits, Pool
+from mountkit.tasks import current_task
 
 #: Seconds that an upstream may take to answer that a websocket is closed.
 CLOSE_TIMEOUT: float = 5.0
@@ -35,15 +38,29 @@ class Socket:
 
     A task of its own passes on what the client sends; the one that calls `run` what the upstream
     does. When one of the two has ended, so has the other.
+
+    Args:
+        change: makes the headers that the client gets of those that came.
     """
 
-    def __init__(self, limits: Limits, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        change: Callable[[Headers], Headers],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         self._limits = limits
+        self._change = change
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._has_left = False
+        self._is_accepted = asyncio.Event()
+        self._has_left = self._is_given_up = False
         self._raised: Exception | None = None
+        self._parts: list[bytes] = []  # of a message that is not whole
+        self._is_text = False
 
     async def run(self, pool: Pool, request: Request, host: str, max_size: int) -> None:
         """Open it, and pass messages on until it is closed.
@@ -51,8 +68,25 @@ class Socket:
         Raises:
             ProxyError: it could not be opened.
         """
+        # Its frames, and not its handshake, which is that of any request.
+        self._protocol = Protocol(CLIENT, state=OPEN, max_size=max_size)
+        main = cast("asyncio.Task[object]", current_task())
+        self._inbound = main.get_loop().create_task(self._upwards(main))
+        try:
+            await self._open(pool, request, host)
+        except asyncio.CancelledError:
+            if not self._is_given_up or main.uncancel():
+                raise
+            if self._raised is not None:
+                raise self._raised from None
+            # uvicorn logs an error if an app returns without a word.
+            await self._send({"type": "websocket.close", "code": 1000, "reason": ""})
+        finally:
+            self._inbound.cancel()
+
+    async def _open(self, pool: Pool, request: Request, host: str) -> None:
         upstream, connection = await pool.open()
-        has_failed = True
+        has_failed: bool | None = True
         try:
             connection.allow(READ, self._limits.head)
             await connection.write(request.head(upstream.target, host))
@@ -63,10 +97,13 @@ class Socket:
                 has_failed = False
                 start = {"subprotocol": subprotocol, "headers": headers}
                 await self._send({"type": "websocket.accept", **start})
-                await self._pass_on(connection, rest, max_size)
+                await self._pass_on(connection, rest)
             else:
                 has_failed = False
                 await self._refuse(connection, head, rest)
+        except asyncio.CancelledError:
+            has_failed = None
+            raise
         finally:
             pool.release(upstream, connection, is_kept=False, has_failed=has_failed)
 
@@ -89,27 +126,26 @@ class Socket:
         if len(chosen) > 1 or not set(chosen) <= set(self._scope.get("subprotocols", ())):
             raise ProxyError(502, f"The upstream has chosen {chosen}, which was not offered.")
         kept = [pair for pair in head.kept if not pair[0].startswith(b"sec-websocket-")]
-        return (chosen[0] if chosen else None), kept
+        return (chosen[0] if chosen else None), self._change(kept)
 
     async def _refuse(self, connection: Connection, head: Head, rest: bytes) -> None:
         if "websocket.http.response" not in (self._scope.get("extensions") or {}):
             await self._send({"type": "websocket.close", "code": 1000, "reason": ""})
             return
         kind, idle = "websocket.http.response", self._limits.idle
+        head.kept, head.has_trailers = self._change(head.kept), False
         body = Body(head.framing)
         part = body.feed(rest) if rest else b""
-        await relay(connection, head.status, head.kept, body, part, self._send, idle, kind)
+        await relay(connection, head, body, part, self._send, idle, kind)
 
-    async def _pass_on(self, connection: Connection, rest: bytes, max_size: int) -> None:
-        # Its frames, and not its handshake, which is that of any request.
+    async def _pass_on(self, connection: Connection, rest: bytes) -> None:
         self._connection = connection
-        self._protocol = Protocol(CLIENT, state=OPEN, max_size=max_size)
-        inbound = connection.loop.create_task(self._upwards())
+        self._is_accepted.set()
         try:
             code, reason = await self._downwards(rest)
         finally:
-            inbound.cancel()
-            await asyncio.wait([inbound])
+            self._inbound.cancel()
+            await asyncio.wait([self._inbound])
             if self._protocol.state is OPEN:
                 self._protocol.send_close(1001)
             connection.finish(b"".join(self._protocol.data_to_send()), CLOSE_TIMEOUT)
@@ -121,7 +157,6 @@ class Socket:
     async def _downwards(self, data: bytes) -> tuple[int, str]:
         """Pass on what the upstream sends; how it was closed."""
         protocol, connection = self._protocol, self._connection
-        frames: list[Frame] = []
         connection.allow(READ, self._limits.idle)
         try:
             while True:
@@ -130,7 +165,7 @@ class Socket:
                     await self._flush()
                 for frame in protocol.events_received():
                     if isinstance(frame, Frame) and frame.opcode in _DATA:
-                        await self._deliver(frames, frame)
+                        await self._deliver(frame)
                 if protocol.close_rcvd is not None:
                     return _allowed(protocol.close_rcvd.code, protocol.close_rcvd.reason)
                 if protocol.state is not OPEN and not self._has_left:  # it sends what it must not
@@ -145,23 +180,26 @@ class Socket:
         except ProxyError as exc:
             return (1001 if exc.status == 504 else 1011), ""
 
-    async def _deliver(self, frames: list[Frame], frame: Frame) -> None:
-        frames.append(frame)
+    async def _deliver(self, frame: Frame) -> None:
+        if frame.opcode is not Opcode.CONT:
+            self._is_text = frame.opcode is Opcode.TEXT
+        if frame.data:  # of frames without any, there may be very many
+            self._parts.append(bytes(frame.data))
         if not frame.fin or self._has_left:
             return
-        data = b"".join(bytes(one.data) for one in frames)
-        is_text = frames[0].opcode is Opcode.TEXT
-        frames.clear()
-        content = {"text": data.decode()} if is_text else {"bytes": data}
+        data = b"".join(self._parts)
+        self._parts.clear()
+        content = {"text": data.decode()} if self._is_text else {"bytes": data}
         self._connection.allow(READ, None)
         await self._send({"type": "websocket.send", **content})
         self._connection.allow(READ, self._limits.idle)
 
-    async def _upwards(self) -> None:
+    async def _upwards(self, main: asyncio.Task[object]) -> None:
         """Pass on what the client sends, until it has gone."""
         protocol = self._protocol
         try:
             while (message := await self._receive())["type"] != "websocket.disconnect":
+                await self._is_accepted.wait()
                 self._connection.allow(READ, self._limits.idle)
                 if (text := message.get("text")) is not None:
                     protocol.send_text(text.encode())
@@ -169,13 +207,18 @@ class Socket:
                     protocol.send_binary(message["bytes"])
                 await self._flush()
             self._has_left = True
-            protocol.send_close(*_allowed(message.get("code"), message.get("reason")))
-            await self._flush()
-            self._connection.allow(READ, CLOSE_TIMEOUT)
+            if self._is_accepted.is_set():
+                protocol.send_close(*_allowed(message.get("code"), message.get("reason")))
+                await self._flush()
+                self._connection.allow(READ, CLOSE_TIMEOUT)
         except (InvalidState, ProxyError):
             """The upstream has gone, which the other task tells."""
         except Exception as exc:
             self._raised = exc
+        if not self._is_accepted.is_set():
+            self._is_given_up = True
+            main.cancel()
+        elif self._raised is not None:
             self._connection.close()
 
     async def _flush(self) -> None:

@@ -9,9 +9,8 @@ from ssl import SSLContext
 from time import monotonic
 
 from mountkit.logs import proxy as logger
-from mountkit.proxy.connections import READ, Connection, connect
+from mountkit.proxy.connections import READ, Connection, connect, read_final_head
 from mountkit.proxy.errors import ProxyError
-from mountkit.proxy.responses import read_head
 from mountkit.proxy.targets import Target
 
 #: Seconds for which an upstream that could not be reached is left alone.
@@ -76,8 +75,7 @@ class Upstream:
                 connection.requests += 1
                 connection.is_silent = True
                 return connection
-            if connection.loop is loop:
-                connection.close()
+            connection.drop()
         try:
             return await connect(self.target, self.limits.connect, self.context)
         except ProxyError:
@@ -93,13 +91,15 @@ class Upstream:
         connection.allow(READ, self.limits.keep_alive)
         self._idle.append(connection)
 
-    def note(self, *, has_failed: bool, is_alone: bool) -> None:
+    def note(self, *, has_failed: bool | None, is_alone: bool) -> None:
         """A request has ended.
 
         Args:
-            has_failed: without an answer in time.
+            has_failed: without an answer in time; `None` if nobody has waited for it.
             is_alone: no other could take its requests, so that it is not left alone.
         """
+        if has_failed is None:
+            return
         self._failures = self._failures + 1 if has_failed else 0
         if self._failures >= _FAILURES and not is_alone:
             self._failures, self._retry_at = 0, monotonic() + PAUSE
@@ -108,10 +108,8 @@ class Upstream:
     def close(self) -> None:
         """Close the connections that are kept, and those in use once they are given back."""
         self.is_closed = True
-        for connection in self._idle:
-            if not connection.loop.is_closed():
-                connection.close()
-        self._idle.clear()
+        while self._idle:
+            self._idle.pop().drop()
 
     async def probe(self, path: str, host: str) -> int:
         """The status of a GET on a connection of its own.
@@ -125,13 +123,7 @@ class Upstream:
             base = self.target.base
             head = f"GET {base}{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
             await connection.write(head.encode("ascii"))
-            data = b""
-            while (found := read_head(data, "GET")) is None:
-                chunk = await connection.read()
-                if not chunk:
-                    raise ProxyError(502, f"{self.target.url} has not answered.")
-                data += chunk
-            return found[0].status
+            return (await read_final_head(connection, "GET"))[0].status
         finally:
             connection.close()
 
@@ -214,13 +206,13 @@ class Pool:
         return found
 
     def release(
-        self, upstream: Upstream, connection: Connection, *, is_kept: bool, has_failed: bool
+        self, upstream: Upstream, connection: Connection, *, is_kept: bool, has_failed: bool | None
     ) -> None:
         """Give a connection back.
 
         Args:
             is_kept: it can be used again.
-            has_failed: there was no answer, or it broke off.
+            has_failed: there was no answer, or it broke off; `None` if nobody has waited for it.
         """
         upstream.in_flight -= 1
         upstream.note(has_failed=has_failed, is_alone=len(self.upstreams) == 1)

@@ -225,11 +225,32 @@ def test_headers_pass_as_they_are() -> None:
     assert sent(scope(headers=headers))[2:] == lines
 
 
+def test_several_cookies() -> None:
+    """As in HTTP/2, become one (RFC 9113, section 8.2.3): a WSGI app would join them by commas."""
+    cookies = [(b"cookie", b"a=b"), (b"x-a", b"1"), (b"cookie", b"c=d; e=f")]
+    assert sent(scope(headers=cookies))[2:] == [b"x-a: 1", b"cookie: a=b; c=d; e=f"]
+
+
+@pytest.mark.parametrize(
+    ("te", "offered", "is_asked_for"),
+    [
+        (b"trailers", ["http.response.trailers"], True),
+        (b"trailers", ["http.response.early_hint"], False),
+        (b"gzip", ["http.response.trailers"], False),
+    ],
+    ids=["both-take-them", "the-server-does-not", "the-client-does-not"],
+)
+def test_trailers_are_asked_for(te: bytes, offered: list[str], is_asked_for: bool) -> None:
+    found = scope(headers=[(b"te", te)], extensions={name: {} for name in offered})
+    assert sent(found)[2:] == ([b"connection: te", b"te: trailers"] if is_asked_for else [])
+
+
 def test_headers_that_are_not_passed_on() -> None:
     """Those of the connection, which `Connection` names in several lines; what a proxy alone may
     say, also spelled with "_"; and `Expect`, which would hold the body back."""
     headers = [
         *((b"connection", b""), (b"connection", b"x-auth-user, Upgrade"), (b"connection", b" X-B")),
+        *((b"connection", b"cookie, host"), (b"cookie", b"a=b")),
         *(
             (b"x-auth-user", b"ada"),
             (b"x-b", b"1"),
@@ -288,15 +309,17 @@ def test_headers_that_are_not_passed_on() -> None:
     ],
 )
 def test_what_is_said_of_the_client(rule: Any, how: Any, lines: list[bytes]) -> None:
-    """Once, and nothing of what it has said of itself."""
+    """Once, and nothing of what it has said of itself; nor can it have that taken away."""
     headers = [(b"x-forwarded-for", b"6.6.6.6"), (b"forwarded", b"for=6.6.6.6")]
+    headers.append((b"connection", b"forwarded, x-forwarded-for, x-forwarded-proto"))
     assert sent(scope(headers=headers, **how), Rules("keep", False, rule))[2:] == lines
 
 
 def test_the_handshake_of_a_websocket() -> None:
     """Is a new one: extensions are those of one connection."""
     headers = [
-        *((b"connection", b"Upgrade"), (b"upgrade", b"websocket"), (b"sec-websocket-key", b"x")),
+        *((b"upgrade", b"websocket"), (b"sec-websocket-key", b"x")),
+        (b"connection", b"Upgrade, host, sec-websocket-protocol"),
         *((b"sec-websocket-version", b"13"), (b"sec-websocket-extensions", b"permessage-deflate")),
         *((b"sec-websocket-protocol", b"a, b"), (b"origin", b"http://a.com"), (b"cookie", b"a=b")),
     ]

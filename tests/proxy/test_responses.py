@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mountkit.proxy.errors import ProxyError
 from mountkit.proxy.responses import CHUNKED, MAX_HEAD, UNTIL_END, Body, Head, read_head
+from tests.support.parsers import upstream
 
 
 def head(*lines: bytes, status: bytes = b"HTTP/1.1 200 OK") -> bytes:
@@ -99,6 +97,20 @@ def test_what_is_no_response(data: bytes) -> None:
     assert raised.value.status == 502
 
 
+@pytest.mark.parametrize("status", [b"204 x", b"304 x"], ids=bytes.decode)
+def test_the_length_of_a_body_that_does_not_come(status: bytes) -> None:
+    """Is not passed on: servers would wait for it."""
+    found = read(head(b"Content-Length: 0", b"ETag: a", status=b"HTTP/1.1 " + status))
+    assert found.kept == [(b"etag", b"a")]
+
+
+def test_an_interim_response_to_head() -> None:
+    """What comes after it is no body, but the next response."""
+    found = read_head(head(status=b"HTTP/1.1 103 x") + head(), "HEAD")
+    assert found is not None
+    assert (found[0].status, found[1]) == (103, head())
+
+
 def test_a_response_to_head_with_a_body() -> None:
     """Could be the beginning of the next response."""
     with pytest.raises(ProxyError, match="has a body that it must not have"):
@@ -157,6 +169,25 @@ def test_chunks(step: int) -> None:
     assert b"next".startswith(body.rest)
 
 
+def test_trailers() -> None:
+    """But for those of the connection."""
+    body = Body(CHUNKED)
+    body.feed(b"0\r\nX-A: 1\r\nTE: x\r\nx-a:2\r\n\r\n")
+    assert body.trailers == [(b"x-a", b"1"), (b"x-a", b"2")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "has_trailers"),
+    [
+        pytest.param([b"Trailer: X", b"Transfer-Encoding: chunked"], True, id="announced"),
+        pytest.param([b"Transfer-Encoding: chunked"], False, id="not-announced"),
+        pytest.param([b"Trailer: X", b"Content-Length: 5"], False, id="length"),
+    ],
+)
+def test_whether_trailers_are_to_come(lines: list[bytes], has_trailers: bool) -> None:
+    assert read(head(*lines)).has_trailers is has_trailers
+
+
 def test_within_a_chunk() -> None:
     """A part of one is passed on as it came."""
     body = Body(CHUNKED)
@@ -180,6 +211,7 @@ def test_within_a_chunk() -> None:
         pytest.param(b"F" * 16 + b"\r\n", id="huge"),
         pytest.param(b"5;" + b"a" * 5000, id="endless-extension"),
         pytest.param(b"0\r\nX : 1\r\n\r\n", id="trailer-with-space"),
+        pytest.param(b"0\r\nContent-Length: 0\r\n\r\n", id="trailer-with-length"),
         pytest.param(b"0\r\nX: \x01\r\n\r\n", id="trailer-with-control"),
         pytest.param(b"0\r\n" + b"X: 1\r\n" * 30_000, id="endless-trailers"),
     ],
@@ -230,36 +262,13 @@ PIECES = st.sampled_from(
         b"a",
         b";",
         b"connection: close",
+        b"trailer: x",
+        b"HTTP/1.1 103 x\r\n\r\nHTTP/1.1 204 x\r\n",
     ]
 )
 
 
-def own(data: bytes) -> Iterator[bytes]:
-    found = read_head(data, "GET")
-    if found is not None:
-        body = Body(found[0].framing)
-        yield body.feed(found[1])
-        if not body.is_ended:
-            body.end()
-
-
-@given(st.lists(PIECES, max_size=14).map(b"".join))
-def test_what_is_read_is_what_h11_reads(pieces: bytes) -> None:
+@given(st.integers(0, 7), st.lists(PIECES, max_size=14).map(b"".join))
+def test_what_is_read_is_what_h11_reads(first: int, pieces: bytes) -> None:
     """Whatever is taken for a response, a reader of another make takes for the same."""
-    data = b"HTTP/1.1 200 OK\r\n" + pieces
-    try:
-        found = b"".join(own(data))
-    except ProxyError:
-        return
-    if read_head(data, "GET") is None:
-        return
-    peer = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
-    peer.send(h11.Request(method="GET", target="/", headers=[("host", "a")]))
-    peer.send(h11.EndOfMessage())
-    peer.receive_data(data)
-    peer.receive_data(b"")
-    read = b""
-    while type(event := peer.next_event()) is not h11.EndOfMessage:
-        if isinstance(event, h11.Data):
-            read += event.data
-    assert read == found
+    upstream(bytes([first]) + pieces)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
+import h11
 from starlette.types import Message, Receive, Scope, Send
 
 from mountkit import (
@@ -36,6 +37,8 @@ from mountkit.matching.hosts import HostPattern, host_of_value, parse_host, plai
 from mountkit.matching.paths import PathPattern
 from mountkit.matching.tables import Refusal
 from mountkit.middleware.headers import checked_accept, checked_start
+from mountkit.proxy.errors import ProxyError
+from mountkit.proxy.responses import Body, read_head
 from mountkit.wsgi.environs import environ_of
 from tests.support.scopes import scope_of
 
@@ -276,10 +279,90 @@ def environ(data: bytes) -> None:
     assert "HTTP_PROXY" not in found
 
 
+# What bytes of 0x80 and above stand for: a fuzzer does not come upon it by itself.
+_WORDS = (
+    *(
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 103 x\r\n\r\n",
+        b"HTTP/1.1 204 x\r\n",
+        b"\r\n",
+        b"\r\n\r\n",
+    ),
+    *(b"content-length: 3\r\n", b"content-length: ", b"transfer-encoding: chunked\r\n", b"\xe9"),
+    *(
+        b"connection: close\r\n",
+        b"trailer: x\r\n",
+        b"x: y\r\n",
+        b"3\r\nabc\r\n",
+        b"0\r\n\r\n",
+        b"abc",
+    ),
+)
+
+
+def upstream(data: bytes) -> None:
+    """What a proxy takes for a response, a reader of another make takes for the same; and however
+    the bytes are cut, it is the same."""
+    first = data[0] if data else 0
+    method = "HEAD" if first % 2 else "GET"
+    parts = [_WORDS[one % len(_WORDS)] if one >= 0x80 else bytes([one]) for one in data[1:]]
+    data = b"HTTP/1.1 %d x\r\n" % (200, 103, 204, 304)[first // 2 % 4] + b"".join(parts)
+    whole, cut = _read(data, method, len(data)), _read(data, method, 1)
+    if whole is None:
+        # What comes together with a head that has no body is seen at once.
+        assert cut is None or cut[2]
+        return
+    assert whole == cut
+    status, body, rest = whole
+    peer = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
+    peer.send(h11.Request(method=method, target="/", headers=[("host", "a")]))
+    peer.send(h11.EndOfMessage())
+    peer.receive_data(data)
+    if not rest:
+        peer.receive_data(b"")
+    read = b""
+    while type(event := peer.next_event()) is not h11.EndOfMessage:
+        if isinstance(event, h11.Response):
+            assert event.status_code == status
+        elif isinstance(event, h11.Data):
+            read += event.data
+    assert (read, peer.trailing_data[0]) == (body, rest)
+
+
+def _read(data: bytes, method: str, step: int) -> tuple[int, bytes, bytes] | None:
+    """The status, the body and what is left; `None` if that is no response, or not all of one."""
+    pending, body = b"", None
+    read = b""
+    try:
+        for start in range(0, len(data), step):
+            piece = data[start : start + step]
+            pending += piece
+            while body is None and (found := read_head(pending, method)) is not None:
+                head, pending = found
+                if head.status == 101:
+                    return None
+                if head.status >= 200:
+                    body = Body(head.framing)
+                    status = head.status
+            if body is not None and pending:
+                if body.is_ended:
+                    body.rest += pending
+                else:
+                    read += body.feed(pending)
+                pending = b""
+        if body is None:
+            return None
+        if not body.is_ended:
+            body.end()
+    except ProxyError:
+        return None
+    return status, read, body.rest
+
+
 PARSERS: dict[str, Callable[[bytes], None]] = {
     check.__name__: check
     for check in (
         *(host_header, host_pattern, path_pattern, target, location, forwarded, conditions),
-        *(response, mended, environ),
+        *(response, mended, environ, upstream),
     )
 }

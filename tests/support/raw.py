@@ -6,7 +6,7 @@ import json
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import h2.config
@@ -26,12 +26,14 @@ class Response:
 
     Attributes:
         is_whole: the body is as long as it was said to be.
+        more: over HTTP/2, interim responses and trailers.
     """
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
     is_whole: bool = True
+    more: list[list[tuple[str, str]]] = field(default_factory=list)
 
     def values(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key == name]
@@ -221,6 +223,10 @@ def ask_h2(port: int, headers: Iterable[tuple[str, str]], body: bytes = b"") -> 
                 if isinstance(event, h2.events.ResponseReceived):
                     response.headers = [(k, v) for k, v in event.headers if k != ":status"]
                     response.status = int(dict(event.headers)[":status"])
+                elif isinstance(
+                    event, (h2.events.InformationalResponseReceived, h2.events.TrailersReceived)
+                ):
+                    response.more.append([(k, v) for k, v in event.headers])
                 elif isinstance(event, h2.events.DataReceived):
                     response.body += event.data
                 elif isinstance(event, h2.events.StreamEnded):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def test_an_answer_that_nobody_asked_for(uvicorn: Front, tmp_path: Path, is_unix
         closed.set()
 
     with upstream(script, answering(b"two"), path=tmp_path / "s" if is_unix else None) as up:
-        mounted(uvicorn, up.url)
+        mounted(uvicorn, up.url, keep_alive=1000)
         assert got(uvicorn).body == b"one"
         push.set()
         assert closed.wait(30)
@@ -308,6 +309,106 @@ def test_a_client_that_does_not_wait_for_the_head(every: Front) -> None:
         assert done.wait(30)
 
 
+UPLOAD = request("/x", method="POST", headers=[("Content-Length", "9")], keep_alive=True) + b"body"
+
+
+def connecting(url: str) -> Proxy:
+    """The upstream does not answer the handshake of TLS."""
+    return Proxy(url.replace("http:", "https:"), connect_timeout=1000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(request("/x", keep_alive=True), id="GET"),
+        pytest.param(request("/x", method="POST", headers=[("Content-Length", "9")]), id="upload"),
+    ],
+)
+def test_a_client_that_does_not_wait_for_a_connection(every: Front, data: bytes) -> None:
+    done = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.rest()
+        done.set()
+
+    with upstream(script) as up:
+        every.app = proxy = connecting(up.url)
+        with client(every.port, data):
+            wait_until(lambda: bool(up.peers))
+        assert done.wait(30)
+        assert every.ended() is None
+        assert proxy.upstreams[0].in_flight == 0
+
+
+def test_what_receive_raises_before_there_is_a_connection(uvicorn: Front) -> None:
+    """Ends the wait for one."""
+
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        async def refuse() -> Any:
+            while not up.peers:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            raise LookupError("too large")
+
+        await proxy(scope, refuse, send)
+
+    with upstream(lambda peer: peer.rest() and None) as up:
+        proxy = connecting(up.url)
+        uvicorn.app = refusing
+        raw.exchange(uvicorn.port, request("/x"))
+        assert isinstance(uvicorn.ended(), LookupError)
+
+
+def test_a_body_that_comes_before_there_is_a_connection(uvicorn: Front) -> None:
+    """Waits for it: nothing goes before the head."""
+    got_first = threading.Event()
+
+    async def telling(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell() -> Any:
+            message = await receive()
+            got_first.set()
+            return message
+
+        await proxy(scope, tell, send)
+
+    def first(peer: Peer) -> None:
+        assert got_first.wait(30)
+
+    def second(peer: Peer) -> None:
+        peer.until(b"body text")
+        peer.answer()
+
+    with upstream(first) as slow, upstream(second) as up:
+        proxy = Proxy([slow.url.replace("http:", "https:"), up.url])
+        uvicorn.app = telling
+        with client(uvicorn.port, UPLOAD + b" text") as peer:
+            assert peer.head().startswith(b"HTTP/1.1 200 ")
+        assert up.peers[0].received.endswith(b"\r\n\r\nbody text")
+
+
+def test_an_app_that_is_cancelled_while_it_connects(uvicorn: Front) -> None:
+    """Although the client goes at the same time."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def cancelling(scope: Scope, receive: Receive, send: Send) -> None:
+        async def leave() -> Any:
+            while not up.peers:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            asyncio.get_running_loop().call_soon(tasks[0].cancel)
+            return {"type": "http.disconnect"}
+
+        async def run() -> None:
+            await proxy(scope, leave, send)
+
+        tasks.append(asyncio.create_task(run()))
+        await asyncio.wait(tasks)
+
+    with upstream(lambda peer: peer.rest() and None) as up:
+        proxy = connecting(up.url)
+        uvicorn.app = cancelling
+        raw.exchange(uvicorn.port, request("/x"))
+        assert tasks[0].cancelled()
+
+
 def test_a_body_that_is_not_as_long_as_it_says(uvicorn: Front) -> None:
     """A layer above has cut it: the upstream does not get a whole request."""
     rest = []
@@ -469,6 +570,14 @@ def test_the_target_as_it_came(every: Front) -> None:
         assert up.peers[0].received.startswith(b"GET /a%2Fb/./c;d?e=%20&f HTTP/1.1\r\n")
 
 
+def test_an_empty_query(every: Front) -> None:
+    """No server tells it from none."""
+    with upstream(answering()) as up:
+        every.app = Proxy(up.url)
+        got(every, "/x?")
+        assert up.peers[0].received.startswith(b"GET /x HTTP/1.1\r\n")
+
+
 def test_the_environment_is_not_asked(uvicorn: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor a file of passwords."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
@@ -605,6 +714,7 @@ def test_a_proper_answer(every: Front, data: bytes) -> None:
         pytest.param("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", id="HEAD-chunked"),
         pytest.param("GET", b"HTTP/1.1 204 x\r\nX-A: 1\r\n\r\n", id="204"),
         pytest.param("GET", b"HTTP/1.1 304 x\r\nETag: a\r\n\r\n", id="304"),
+        pytest.param("GET", b"HTTP/1.1 304 x\r\nContent-Length: 5\r\n\r\n", id="304-length"),
     ],
 )  # fmt: skip
 def test_an_answer_without_a_body(every: Front, method: str, head: bytes) -> None:
@@ -622,6 +732,23 @@ def test_an_answer_without_a_body(every: Front, method: str, head: bytes) -> Non
             assert found.startswith(head[:12])
             assert found.endswith(b"\r\n\r\n")
         assert len(up.peers) == 1
+        assert [every.ended(1), every.ended(2)] == [None, None]
+
+
+def test_an_interim_response_to_head(uvicorn: Front) -> None:
+    """Together with the final one."""
+    data = b"HTTP/1.1 103 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+    with upstream(answer_with(data)) as up:
+        mounted(uvicorn, up.url)
+        found = raw.exchange(uvicorn.port, request("/old/x", method="HEAD"))
+        assert found.startswith(b"HTTP/1.1 200 ")
+
+
+def test_very_many_interim_responses(uvicorn: Front) -> None:
+    """Do not keep the event loop busy until the time is up."""
+    with upstream(answer_with(b"HTTP/1.1 103 x\r\n\r\n" * 101, "wait")) as up:
+        mounted(uvicorn, up.url)
+        assert got(uvicorn).status == 502
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
@@ -683,10 +810,12 @@ def test_redirects_and_cookies_are_mended(uvicorn: Front) -> None:
 # Time.
 
 
-def test_a_head_that_does_not_come(uvicorn: Front) -> None:
+@pytest.mark.parametrize("body", [b"", b"x"], ids=["no-body", "body"])
+def test_a_head_that_does_not_come(uvicorn: Front, body: bytes) -> None:
     with upstream(lambda peer: peer.rest() and None) as up:
         mounted(uvicorn, up.url, head_timeout=0.05)
-        assert got(uvicorn).status == 504
+        head = [("Content-Length", str(len(body)))]
+        assert got(uvicorn, method="POST", headers=head, body=body).status == 504
 
 
 def endless(piece: bytes, pause: float) -> Script:
@@ -703,7 +832,7 @@ def endless(piece: bytes, pause: float) -> Script:
 @pytest.mark.parametrize(
     "script",
     [
-        pytest.param(endless(b"HTTP/1.1 103 x\r\n\r\n", 0.001), id="interim-responses"),
+        pytest.param(endless(b"HTTP/1.1 103 x\r\n\r\n", 0.01), id="interim-responses"),
         pytest.param(endless(b"H", 0.01), id="a-byte-at-a-time"),
     ],
 )
@@ -744,6 +873,33 @@ def _send_all(peer: Peer, size: int) -> None:
             peer.send(b"x" * 65_536)
     except OSError:
         return
+
+
+def test_a_client_that_does_not_read(every: Front) -> None:
+    """The upstream is made to wait: what it has sent is not kept in memory."""
+    counts: list[int] = []
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        counts.append(peer.fill(b"x" * 65_536))
+
+    with upstream(script) as up:
+        mounted(every, up.url)
+        with client(every.port, request("/old/x", keep_alive=True)):
+            wait_until(lambda: bool(counts))
+    assert counts[0] < 32 * 1024 * 1024
+
+
+def test_an_upstream_that_does_not_read(every: Front) -> None:
+    """The client is made to wait."""
+    done = threading.Event()
+    with upstream(lambda peer: peer.head() and done.wait(60) and None) as up:
+        mounted(every, up.url)
+        head = request("/old/x", method="POST", headers=[("Content-Length", str(1 << 30))])
+        with client(every.port, head) as peer:
+            assert peer.fill(b"x" * 65_536) < 32 * 1024 * 1024
+        done.set()
 
 
 def test_a_client_may_take_its_time(uvicorn: Front) -> None:

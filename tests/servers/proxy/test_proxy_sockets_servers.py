@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import hashlib
 import struct
 import sys
@@ -11,8 +12,9 @@ import threading
 from typing import Any
 
 import pytest
+from websockets.frames import Frame
 
-from mountkit import Proxy
+from mountkit import Dispatcher, Mount, Proxy
 from mountkit.proxy import sockets
 from tests.support import raw
 from tests.support.raw import handshake, websocket
@@ -187,6 +189,85 @@ def test_a_redirect_is_not_followed(uvicorn: Front) -> None:
             serve(uvicorn, up.url)
             assert websocket(uvicorn.port, "/x", [("Authorization", "x")]).status == 302
         assert other.peers == []
+
+
+def test_a_redirect_and_its_cookies_are_mended(every: Front) -> None:
+    """As those of a request."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        location = b"location: %b/login" % up.url.encode()
+        peer.answer(b"", location, b"set-cookie: a=b; Path=/", status=b"302 x")
+
+    with upstream(script) as up:
+        proxy = Proxy(up.url, strip_prefix=True, mend_redirects=True, own_cookie_paths=True)
+        every.app = Dispatcher([Mount("/old", proxy)])
+        [found] = raw.responses(websocket(every.port, "/old/x").head + b"\r\n\r\n")
+        assert found.values("location") == ["/old/login"]
+        assert found.values("set-cookie") == ["a=b; Path=/old"]
+
+
+@pytest.mark.parametrize("every", ["uvicorn", "hypercorn"], indirect=True)
+@pytest.mark.parametrize("scheme", ["http", "https"], ids=["head", "connection"])
+def test_a_client_that_does_not_wait_for_the_handshake(every: Front, scheme: str) -> None:
+    """The upstream's connection is closed at once. granian tells nobody that it has gone."""
+    done = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.rest()
+        done.set()
+
+    with upstream(script) as up:
+        every.app = Proxy(up.url.replace("http", scheme), head_timeout=1000, connect_timeout=1000)
+        with client(every.port, handshake("/x")):
+            wait_until(lambda: bool(up.peers) and bool(up.peers[0].received))
+        assert done.wait(30)
+        # uvicorn says so when the app closes the websocket.
+        assert isinstance(every.ended(), (OSError, type(None)))
+
+
+async def test_a_client_that_has_gone_is_told_all_the_same() -> None:
+    """uvicorn logs an error if an app returns without a word."""
+    messages, sent = [{"type": "websocket.disconnect"}, {"type": "websocket.connect"}], []
+
+    async def receive() -> Any:
+        return messages.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    scope = {**scope_of("/x", host="a.com", type="websocket"), "raw_path": b"/x"}
+    with upstream(lambda peer: peer.rest() and None) as up:
+        await Proxy(up.url)(scope, receive, send)
+    assert sent == ["websocket.close"]
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True], ids=["raised", "cancelled"])
+def test_what_ends_the_handshake(uvicorn: Front, is_cancelled: bool) -> None:
+    """What `receive` raises, as a layer does, and a cancellation go up."""
+    calls, tasks = [], []
+
+    async def ending(scope: Any, receive: Any, send: Any) -> None:
+        async def end() -> Any:
+            calls.append(1)
+            if len(calls) == 1:
+                return await receive()
+            await until(lambda: bool(up.peers))
+            if is_cancelled:
+                asyncio.get_running_loop().call_soon(tasks[0].cancel)
+            raise LookupError
+
+        tasks.append(asyncio.ensure_future(proxy(scope, end, send)))
+        await asyncio.wait(tasks)
+        await send({"type": "websocket.close", "code": 1000})
+
+    with upstream(lambda peer: peer.rest() and None) as up:
+        proxy = Proxy(up.url)
+        uvicorn.app = ending
+        assert websocket(uvicorn.port, "/x").status == 403
+        assert uvicorn.ended() is None
+        assert tasks[0].cancelled() if is_cancelled else tasks[0].exception()
+        assert proxy.upstreams[0].in_flight == 0
 
 
 def test_a_server_that_cannot_refuse_with_an_answer(uvicorn: Front) -> None:
@@ -414,28 +495,52 @@ def test_a_message_that_is_too_large(uvicorn: Front, data: bytes) -> None:
         assert frames[0][1][:2] == struct.pack("!H", 1009)
 
 
-def test_a_client_that_does_not_read(uvicorn: Front) -> None:
-    """The upstream is made to wait: what it has sent is not kept in memory."""
-    counts, read = [], threading.Event()
+def test_very_many_frames_of_nothing(uvicorn: Front) -> None:
+    """None is kept: they make no message larger."""
+    kept: list[Any] = []
 
     def script(peer: Peer) -> None:
         accept(peer)
-        peer.socket.settimeout(1)
-        sent = 0
-        try:
-            while sent < 1 << 30:
-                sent += peer.socket.send(frame(2, b"x" * 65_536))
-        except TimeoutError:
-            counts.append(sent)
-        read.set()
+        peer.send(frame(1, b"a", fin=False) + frame(0, b"", fin=False) * 2000)
+        for _ in range(2):  # the second is read when all before the first has been
+            peer.send(frame(9, b""))
+            peer.frame()
+        lists = [one for one in gc.get_objects() if type(one) is list and len(one) >= 2000]
+        kept.extend(one for one in lists if {*map(type, one)} <= {bytes, Frame})
+        peer.send(frame(0, b"b") + closing(1000))
+        peer.rest()
+
+    with upstream(script) as up:
+        serve(uvicorn, up.url)
+        assert websocket(uvicorn.port, "/x").frames[0] == (1, b"ab")
+    assert not kept
+
+
+def test_a_client_that_does_not_read(uvicorn: Front) -> None:
+    """The upstream is made to wait: what it has sent is not kept in memory."""
+    counts: list[int] = []
+
+    def script(peer: Peer) -> None:
+        accept(peer)
+        counts.append(peer.fill(frame(2, b"x" * 65_536)))
 
     with upstream(script) as up:
         serve(uvicorn, up.url)
         with client(uvicorn.port, handshake("/x")) as peer:
             opened(peer)
-            assert read.wait(60)
-    assert counts
+            wait_until(lambda: bool(counts))
     assert counts[0] < 64 * 1024 * 1024
+
+
+def test_an_upstream_that_does_not_read(uvicorn: Front) -> None:
+    """The client is made to wait."""
+    done = threading.Event()
+    with upstream(lambda peer: accept(peer) and done.wait(60) and None) as up:
+        serve(uvicorn, up.url)
+        with client(uvicorn.port, handshake("/x")) as peer:
+            opened(peer)
+            assert peer.fill(frame(2, b"x" * 65_536, masked=True)) < 64 * 1024 * 1024
+        done.set()
 
 
 def test_nothing_happens(uvicorn: Front) -> None:
@@ -481,16 +586,21 @@ def test_an_app_that_is_cancelled(uvicorn: Front) -> None:
 
 
 def test_what_receive_raises_goes_up(uvicorn: Front) -> None:
-    calls = []
+    calls, sent = [], []
 
     async def raising(scope: Any, receive: Any, send: Any) -> None:
         async def failing() -> Any:
             calls.append(1)
-            if len(calls) > 1:
-                raise LookupError
-            return await receive()
+            if len(calls) == 1:
+                return await receive()
+            await until(lambda: bool(sent))
+            raise LookupError
 
-        await proxy(scope, failing, send)
+        async def noting(message: Any) -> None:
+            await send(message)
+            sent.append(message)
+
+        await proxy(scope, failing, noting)
 
     with upstream(accepting()) as up:
         proxy = Proxy(up.url)

@@ -20,7 +20,7 @@ from mountkit.proxy import upstreams
 from mountkit.proxy.connections import READ, connect, default_context
 from mountkit.proxy.errors import ProxyError
 from mountkit.proxy.targets import Target
-from tests.support.raw import Response, ask, ask_h2, request
+from tests.support.raw import Response, ask, ask_h2, handshake, request
 from tests.support.scopes import scope_of
 from tests.support.upstreams import Front, Peer, answering, client, front, upstream
 from tests.support.waiting import until, wait_until
@@ -123,7 +123,14 @@ def test_probes(uvicorn: Front, tmp_path: Path) -> None:
     assert [b"GET /health?x HTTP/1.1", b"host: localhost"] in targets
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 2", b"x\r\n\r\n"], ids=["none", "half", "bad"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(b"", b"HTTP/1.1 2", b"x\r\n\r\n"),
+        b"HTTP/1.1 103 x\r\n\r\nHTTP/1.1 500 x\r\n\r\n",
+    ],
+    ids=["none", "half", "bad", "error-after-an-interim-response"],
+)
 def test_a_probe_without_an_answer(answer: bytes) -> None:
     """And one that gets another `Host`."""
     heads = []
@@ -140,6 +147,54 @@ def test_a_probe_without_an_answer(answer: bytes) -> None:
         proxy = Proxy(up.url, health="/", health_interval=0.01, host="a.com")
         asyncio.run(run())
     assert b"host: a.com\r\n" in heads[0]
+
+
+@pytest.mark.parametrize(
+    ("third", "is_up"),
+    [
+        pytest.param(None, False, id="nobody-has-waited"),
+        pytest.param(False, True, id="answered"),
+    ],
+)
+def test_three_in_a_row(third: bool | None, is_up: bool) -> None:
+    """Requests that nobody waits for do not count."""
+    one, _ = Proxy(["http://127.0.0.1:1", "http://127.0.0.1:2"]).upstreams
+    for has_failed in (True, True, third, True):
+        one.note(has_failed=has_failed, is_alone=False)
+    assert one.is_up is is_up
+
+
+@pytest.mark.parametrize("data", [request("/x"), handshake("/x")], ids=["request", "websocket"])
+def test_clients_that_leave(uvicorn: Front, data: bytes) -> None:
+    """Say nothing of the upstream that they have asked."""
+    with upstream(waiting) as up:
+        uvicorn.app = proxy = Proxy([up.url, up.url])
+        for count in range(1, 7):
+            with client(uvicorn.port, data):
+                wait_until(lambda: up.requests == count)  # noqa: B023
+            uvicorn.ended(count)
+        assert [one.is_up for one in proxy.upstreams] == [True, True]
+
+
+async def test_a_lifespan_that_is_cancelled() -> None:
+    """Leaves no probe behind."""
+    started = asyncio.Event()
+
+    async def receive() -> Message:
+        if started.is_set():
+            await asyncio.Event().wait()
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        started.set()
+
+    with upstream(answering()) as up:
+        proxy = Proxy(up.url, health="/", health_interval=1000)
+        task = asyncio.ensure_future(proxy({"type": "lifespan"}, receive, send))
+        await started.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert not [one for one in asyncio.all_tasks() if "_probe" in repr(one)]
 
 
 def test_other_upstreams(uvicorn: Front) -> None:
@@ -223,9 +278,27 @@ def test_another_event_loop() -> None:
         gc.collect()
 
 
+def test_another_thread(uvicorn: Front) -> None:
+    """Closes what is kept in the thread of its event loop, although nothing else happens there."""
+    done = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.answer()
+        peer.rest()
+        done.set()
+
+    with upstream(script) as up:
+        uvicorn.app = proxy = Proxy(up.url, keep_alive=1000)
+        assert got(uvicorn).body == b"ok"
+        wait_until(lambda: len(uvicorn.calls) == 1)
+        proxy.switch(up.url)
+        assert done.wait(30)
+
+
 def test_trio() -> None:
     """Is refused, with what to do."""
-    with pytest.raises(MountkitError, match=r"^Proxy needs asyncio; run the server with it"):
+    with pytest.raises(MountkitError, match=r"^Proxy needs asyncio; run the server on asyncio"):
         trio.run(call, Proxy("http://127.0.0.1:1"))
 
 
@@ -250,6 +323,44 @@ def test_a_body_without_a_length(uvicorn: Front) -> None:
         assert found.status == 200
         assert bodies == [b"4\r\nbody\r\n0\r\n\r\n", b""]
         assert b"host: a.com\r\n" in up.peers[0].received
+
+
+def test_trailers_and_early_hints() -> None:
+    """Go through a server that takes them, as hypercorn does over HTTP/2."""
+    heads = []
+
+    def script(peer: Peer) -> None:
+        while True:
+            heads.append(peer.head())
+            peer.send(b"HTTP/1.1 102 x\r\n\r\nHTTP/1.1 103 x\r\nLink: </a>\r\nX: y\r\n\r\n")
+            peer.send(b"HTTP/1.1 200 OK\r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n")
+            peer.send(b"2\r\nok\r\n0\r\nX: 1\r\n\r\n")
+
+    hint = [(":status", "103"), ("link", "</a>")]
+    with front("hypercorn") as server, upstream(script) as up:
+        server.app = Proxy(up.url)
+        pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/x")]
+        for te, more in ([("te", "trailers")], [hint, [("x", "1")]]), ([], [hint]):
+            found = ask_h2(server.port, [*pseudo, *te])
+            assert found is not None
+            assert (found.status, found.body) == (200, b"ok")
+            assert [pairs[:2] for pairs in found.more] == more
+    assert [b"te: trailers" in head for head in heads] == [True, False]
+
+
+async def test_a_client_that_has_gone_before_its_body() -> None:
+    """Without a length, nobody knows whether there is one: nothing is sent."""
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError
+
+    scope = {**scope_of("/x", host="a", method="POST"), "raw_path": b"/x", "http_version": "2"}
+    with upstream(answering()) as up:
+        await Proxy(up.url)(scope, receive, send)
+        assert up.peers == []
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +418,8 @@ def test_a_client_that_is_gone_while_it_is_sent_again(uvicorn: Front, certificat
         is_again.set()
         assert has_left.wait(30)
         data = b""
-        with contextlib.suppress(OSError):  # it may be closed in the handshake
+        # It may be closed in the handshake.
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
             peer.socket = server.wrap_socket(peer.socket, server_side=True)
             data = peer.rest()
         rest.append(data)
