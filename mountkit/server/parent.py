@@ -159,7 +159,7 @@ class Parent:
             if isinstance(exc, ConfigError):
                 self._watch.seen = await asyncio.to_thread(self._look)
             is_known = isinstance(exc, MountkitError)
-            text = "Not changed; the site serves on as before.\n%s"
+            text = "Not changed; the site runs as before.\n%s"
             logger.error(text, exc, exc_info=None if is_known else exc)
             self._source.note(str(exc) if is_known else shown(exc))
         else:

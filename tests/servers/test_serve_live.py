@@ -145,7 +145,7 @@ def test_a_refused_file_changes_nothing(folder: Path, text: str, reason: str) ->
     with serve(folder, of(), "--status", "0") as site:
         pids = site.workers
         site.reload(text)
-        site.says("Not changed; the site serves on as before.")
+        site.says("Not changed; the site runs as before.")
         wait_until(lambda: reason in site.output)
         assert site.get("/one/").status_code == 200
         wait_until(lambda: not reload_of(site)["ok"])
@@ -199,6 +199,10 @@ def test_new_code_is_a_rolling_restart(folder: Path, server: str, workers: int) 
                 site.says("served by new workers (code)")
                 assert [*response.iter_lines()][-2] == "99"
             wait_until(lambda: set(pids).isdisjoint(site.workers))
+        if server == "granian":  # closes connections without a request that it has just accepted
+            lost = [what for what in seen.elements() if "Server disconnected" in what]
+            assert len(lost) <= 2 * workers  # one of each client, for each worker that ends
+            seen -= Counter(lost)
         assert [*seen] == ["200"]
         assert len(site.workers) == workers
         assert site.get("/one/").text.startswith("new ")

@@ -85,7 +85,7 @@ def test_a_changed_file(folder: Path) -> None:
             site.says("Generation 2 is served: replaced /one/old")
             assert statuses(site, "/one/old") == [200]
             site.reload(of("PUT").replace('path = "/one"', 'path = "/1"'))
-            site.says("Not changed; the site serves on as before.")
+            site.says("Not changed; the site runs as before.")
             site.says("'/one' is not a mount of this app")
             site.reload(of("PUT").replace("not_there:app", "nor_there:app"))
             site.says("Generation 3 is served: the mounts are the same")

@@ -153,7 +153,7 @@ def test_the_page_comes_and_goes(tmp_path: Path) -> None:
         site.reload(SITE.replace("127.0.0.1:0", "0.0.0.0:0"))
         site.says("is not on a loopback address")
         site.reload(SITE.replace("127.0.0.1:0", "nowhere"))
-        site.says("'nowhere' is no address")
+        site.says("'nowhere' is not an address")
 
 
 def test_a_private_socket(tmp_path: Path) -> None:
