@@ -66,12 +66,14 @@ def links(metadata: Message) -> list[str]:
     return Links(page).found
 
 
+@pytest.mark.slow
 def test_no_link_on_pypi_is_relative(links: list[str]) -> None:
     """There is no repository around it."""
     assert len(links) > 30
     assert [link for link in links if not link.startswith(("https://", "http://", "#"))] == []
 
 
+@pytest.mark.slow
 def test_links_on_pypi_lead_to_files_and_headings(links: list[str]) -> None:
     """Those of the very release."""
     for link in links:

@@ -48,6 +48,7 @@ def test_stamps(tmp_path: Path) -> None:
     assert [*found.values()] == [7, 0]
 
 
+@pytest.mark.slow
 def test_the_system_follows_no_more(tmp_path: Path) -> None:
     """Files are compared now and then, until it does."""
 
@@ -67,6 +68,7 @@ def test_the_system_follows_no_more(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_folder_that_goes_and_comes_back(tmp_path: Path) -> None:
     """It is followed again, and others meanwhile; without any, it is waited for."""
 
