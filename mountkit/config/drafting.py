@@ -42,7 +42,9 @@ _MOST = 2000  # files
 _LARGEST = 1_000_000  # bytes of a file
 _DEEPEST = 4  # folders
 _STATIC = ("static", "public", "www", "assets", "dist")
-_USUAL = ("main", "app", "api", "asgi", "wsgi", "server", "web", "application")
+#: Names that say little of an app, and those that say nothing.
+_VAGUE = ("api", "server", "web")
+_EMPTY = ("main", "app", "asgi", "wsgi", "application", "src", "__init__")
 
 
 @dataclass(frozen=True)
@@ -217,8 +219,9 @@ def _importable(folder: Path, path: Path, stems: set[str]) -> str:
 def _prefix(folder: Path, path: Path) -> str:
     """From the most telling part of a path."""
     parts = path.relative_to(folder).with_suffix("").parts
-    telling = [part for part in parts if part not in (*_USUAL, "src", "__init__")]
-    name = telling[-1] if telling else parts[-1]
+    named = [part for part in parts if part not in _EMPTY]
+    telling = [part for part in named if part not in _VAGUE]
+    name = (telling or named or parts)[-1]
     text = "".join(char if char.isascii() and char.isalnum() else "-" for char in name.lower())
     return f"/{text.strip('-') or 'app'}"
 

@@ -145,7 +145,7 @@ def test_django(tmp_path: Path) -> None:
 
 def test_prefixes(tmp_path: Path) -> None:
     """From what tells most; `main` at the top takes the rest."""
-    names = ["main", "blog/app", "shop/app", "src/shop/web", "Old_Site/__init__", "app/api"]
+    names = ["main", "blog/app", "shop/app", "src/shop/web", "Old_Site/__init__", "app/api", "web/main"]
     write(tmp_path, {f"{name}.py": FLASK for name in names})
     assert targets(tmp_path) == {
         "": "main:app",
@@ -154,6 +154,7 @@ def test_prefixes(tmp_path: Path) -> None:
         "/old-site": "Old_Site:app",
         "/shop": "shop.app:app",
         "/shop-2": "src/shop/web.py:app",
+        "/web": "web/main.py:app",
     }
 
 
