@@ -99,9 +99,16 @@ class PathPattern:
         if "path" in names:
             raise PatternError(
                 f"{owner} has a placeholder 'path', which Starlette keeps for the rest of the "
-                "path; rename it."
+                f"path; {self._without_path()}."
             )
         self._compile_tail(owner)
+
+    def _without_path(self) -> str:
+        """What to write: a placeholder at the end is one of a route, and means all that is below."""
+        prefix = re.sub(r"/\{path:path\}$", "", self.text)
+        if prefix == self.text:
+            return "rename it"
+        return f"write {prefix or '/'!r}: a mount takes all that is below its path"
 
     def _compile_tail(self, owner: str) -> None:
         """Compile what begins with the first segment that may hold slashes.

@@ -250,6 +250,18 @@ KNOWN = ", ".join(sorted(CONVERTOR_TYPES))
             "of the path; rename it.",
             id="reserved",
         ),
+        pytest.param(
+            "/api/{path:path}",
+            "Mount path '/api/{path:path}' has a placeholder 'path', which Starlette keeps for the "
+            "rest of the path; write '/api': a mount takes all that is below its path.",
+            id="as_a_route",
+        ),
+        pytest.param(
+            "/{path:path}",
+            "Mount path '/{path:path}' has a placeholder 'path', which Starlette keeps for the "
+            "rest of the path; write '/': a mount takes all that is below its path.",
+            id="as_a_route_at_the_root",
+        ),
     ],
 )  # fmt: skip
 def test_refused(path: Any, message: str) -> None:
