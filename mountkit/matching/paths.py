@@ -104,7 +104,7 @@ class PathPattern:
         self._compile_tail(owner)
 
     def _without_path(self) -> str:
-        """What to write: a placeholder at the end is one of a route, and means all that is below."""
+        """What to write. `{path:path}` at the end is of a route, and means all that is below."""
         prefix = re.sub(r"/\{path:path\}$", "", self.text)
         if prefix == self.text:
             return "rename it"

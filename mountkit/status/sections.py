@@ -249,7 +249,9 @@ def _tenants(tenants: Sequence[TenantStatus], now: float) -> str:
 def _findings(snapshot: Snapshot) -> str:
     findings = snapshot.findings
     if findings is None:
-        text = '<p class="muted">Not checked yet. For more than 1,000 mounts, run mountkit check.</p>'
+        text = (
+            '<p class="muted">Not checked yet. For more than 1,000 mounts, run mountkit check.</p>'
+        )
     elif findings:
         items = (
             f"<li><strong>{escape(one.code)}</strong>: {escape(one.message)}</li>"

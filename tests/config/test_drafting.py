@@ -145,7 +145,8 @@ def test_django(tmp_path: Path) -> None:
 
 def test_prefixes(tmp_path: Path) -> None:
     """From what tells most; `main` at the top takes the rest."""
-    names = ["main", "blog/app", "shop/app", "src/shop/web", "Old_Site/__init__", "app/api", "web/main"]
+    names = ["main", "blog/app", "shop/app", "src/shop/web", "Old_Site/__init__", "app/api"]
+    names.append("web/main")
     write(tmp_path, {f"{name}.py": FLASK for name in names})
     assert targets(tmp_path) == {
         "": "main:app",
