@@ -11,4 +11,4 @@ def prepare() -> None:
     call_command("migrate", verbosity=0)
     if not User.objects.exists():
         User.objects.create_superuser("demo", password="demo")
-        Note.objects.create(text="Served by Django, below a prefix that it was told once.")
+        Note.objects.create(text="Served by Django, at the prefix where it is mounted.")
