@@ -202,7 +202,7 @@ def _latency(mount: MountStatus) -> str:
         return muted("not measured" if mount.meter is None else "none yet")
     return (
         f'<span class="part">{_seconds(latency["p50"])} <small>median</small></span> '
-        f'<span class="part">{_seconds(latency["p99"])} <small>99 %</small></span>'
+        f'<span class="part">{_seconds(latency["p99"])} <small>p99</small></span>'
     )
 
 
