@@ -134,7 +134,9 @@ def test_it_needs_asyncio() -> None:
     import trio
 
     async def call() -> None:
-        with pytest.raises(MountkitError, match=r"^Process needs asyncio; run the server on asyncio"):
+        with pytest.raises(
+            MountkitError, match=r"^Process needs asyncio; run the server on asyncio"
+        ):
             await Process(PROGRAM)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
 
     trio.run(call)
