@@ -89,6 +89,12 @@ class Duty:
         self.stopped.set()
         asyncio.get_running_loop().call_later(seconds, self._end)
 
+    async def last_requests(self) -> None:
+        """Wait a moment after the last connection was accepted: servers close those without a
+        request, and the last ones may be about to send it."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.cut.wait(), _LAST_REQUESTS)
+
     def _end(self) -> None:
         if not self.cut.is_set():
             self.cut.set()
@@ -111,9 +117,7 @@ async def serve_uvicorn(duty: Duty) -> None:
         server.config.timeout_graceful_shutdown = max(duty.seconds, 0.01)  # type: ignore[assignment]
         for one in server.servers:
             one.close()
-        # uvicorn closes connections without a request; the last ones may be about to send it.
-        with suppress(TimeoutError):
-            await asyncio.wait_for(duty.cut.wait(), _LAST_REQUESTS)
+        await duty.last_requests()
         server.should_exit = True
         await duty.cut.wait()  # sooner than that, if the site has ended meanwhile
         for task in [*server.server_state.tasks]:
@@ -184,7 +188,8 @@ async def serve_hypercorn(duty: Duty) -> None:
     from hypercorn.config import Config
 
     config = Config()
-    config.bind = [f"fd://{one.detach()}" for one in duty.sockets]
+    accepting = [one.detach() for one in duty.sockets]
+    config.bind = [f"fd://{one}" for one in accepting]
     config.backlog = _BACKLOG
     config.root_path = duty.config.root_path
     config.startup_timeout = config.shutdown_timeout = _NO_LIMIT
@@ -198,6 +203,9 @@ async def serve_hypercorn(duty: Duty) -> None:
         duty.on_ready()
         await duty.stopped.wait()
         config.graceful_timeout = duty.seconds
+        for one in accepting:
+            asyncio.get_running_loop().remove_reader(one)
+        await duty.last_requests()
 
     try:
         await serve(duty, config, shutdown_trigger=serving, mode="asgi")  # type: ignore[arg-type]
