@@ -48,7 +48,7 @@ def write(plan: Plan, options: Options) -> str:
             "unknown_host out of the Dispatcher."
         )
     if not re.fullmatch(_LABEL, options.gateway):
-        raise ExportError(f"{options.gateway!r} is no name of a Gateway; write --gateway edge.")
+        raise ExportError(f"{options.gateway!r} is not a name of a Gateway; write --gateway edge.")
     by_host: dict[str, list[_Member]] = {}
     for rule, upstream in plan.mounts:
         _check(rule, options)

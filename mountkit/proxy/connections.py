@@ -269,7 +269,7 @@ async def read_final_head(
         if head.status >= 200 or (head.status == 101 and may_switch):
             return head, data
         if head.status == 101:
-            raise ProxyError(502, "The upstream switches to a protocol that nobody has asked for.")
+            raise ProxyError(502, "The upstream switched protocols without being asked to.")
         count += 1
         if count > MAX_INTERIM:
             raise ProxyError(502, f"There were more than {MAX_INTERIM} interim responses.")

@@ -95,7 +95,7 @@ class Upstream:
         """A request has ended.
 
         Args:
-            has_failed: without an answer in time; `None` if nobody has waited for it.
+            has_failed: no answer in time; `None` if the client gave up.
             is_alone: no other could take its requests, so that it is not left alone.
         """
         if has_failed is None:
@@ -212,7 +212,7 @@ class Pool:
 
         Args:
             is_kept: it can be used again.
-            has_failed: there was no answer, or it broke off; `None` if nobody has waited for it.
+            has_failed: there was no answer, or it broke off; `None` if the client gave up.
         """
         upstream.in_flight -= 1
         upstream.note(has_failed=has_failed, is_alone=len(self.upstreams) == 1)

@@ -386,7 +386,7 @@ def test_modules_of_one_name_in_two_folders(folder: Path) -> None:
 
 
 def test_conflicts_that_only_the_table_finds(folder: Path) -> None:
-    """As all problems, where nobody has asked for the rules before."""
+    """As all problems, where the rules were not checked before."""
     mount = '[[mount]]\npath = "/a"\napp = "shop:app"\n'
     text = f'{mount}name = "a"\n{mount}name = "b"\n{mount}name = "c"\n'
     with pytest.raises(ConfigError) as caught:

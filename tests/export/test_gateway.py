@@ -268,8 +268,10 @@ def test_names_of_routes() -> None:
 
 
 def test_no_gateway() -> None:
-    """What would end the name is none."""
-    with pytest.raises(ExportError, match=r"^'a: b' is no name of a Gateway; write --gateway edge"):
+    """A name that would break the YAML is refused."""
+    with pytest.raises(
+        ExportError, match=r"^'a: b' is not a name of a Gateway; write --gateway edge"
+    ):
         write(plan(Mount("/a", page)), Options("main:app", assumed=ALL.assumed, gateway="a: b"))
 
 

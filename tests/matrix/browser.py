@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import Page, Request, expect, sync_playwright
 
 from tests.matrix.client import Site
-
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP *.example.com 127.0.0.1",
-]
+from tests.support.browsers import ARGUMENTS, executable
 
 # Milliseconds: of a machine that has other things to do.
 _PATIENCE = 120_000
 expect.set_options(timeout=_PATIENCE)
-
-
-def chromium() -> str | None:
-    """Where the system's Chromium is."""
-    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
-    return next((path for path in found if path), None)
 
 
 @contextmanager
@@ -48,7 +31,7 @@ def _page(site: Site) -> Iterator[Page]:
             failed.append(f"{request.url}: {why}")
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
         page = browser.new_page()
         page.set_default_timeout(_PATIENCE)
         page.route(

@@ -18,7 +18,7 @@ def in_browser(name: str) -> Callable[[Any], None]:
         pytest.importorskip("playwright")
         from tests.matrix import browser
 
-        if browser.chromium() is None:
+        if browser.executable() is None:
             pytest.skip("Chromium is not installed")
         getattr(browser, name)(site)
 

@@ -123,7 +123,7 @@ def test_the_page_of_the_site_that_it_is_mounted_in(client: ClientFactory) -> No
     ("meter", "says"), [(None, "not measured"), (Meter().snapshot(), "none yet")]
 )
 def test_a_latency_that_is_not_known(meter: dict[str, Any] | None, says: str) -> None:
-    """Nobody measures it, or there was no request yet."""
+    """It is not measured, or there was no request yet."""
     assert says in text_of(page_of(mount(meter=meter, answered={"2xx": 1}, error="x")))
 
 

@@ -188,6 +188,18 @@ def answering(body: bytes = b"ok") -> Script:
     return script
 
 
+def answering_once(done: threading.Event) -> Script:
+    """Answers one request, and sets `done` when the connection is closed."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.answer()
+        peer.rest()
+        done.set()
+
+    return script
+
+
 @dataclass
 class Front:
     """A server that runs in a thread; its app can be changed at any time.

@@ -19,10 +19,11 @@ from tests.support.upstreams import (
     Peer,
     Script,
     answering,
+    answering_once,
     client,
     upstream,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import until, wait_until
 
 
 def mounted(server: Front, url: Any, **how: Any) -> Proxy:
@@ -58,14 +59,7 @@ def test_connections_that_are_not_trusted_are_not_used_again(uvicorn: Front) -> 
 def test_a_connection_that_is_not_used_is_closed(uvicorn: Front) -> None:
     """After `keep_alive` seconds."""
     done = threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.head()
-        peer.answer()
-        peer.rest()
-        done.set()
-
-    with upstream(script) as up:
+    with upstream(answering_once(done)) as up:
         mounted(uvicorn, up.url, keep_alive=0.05)
         got(uvicorn)
         assert done.wait(30)
@@ -345,8 +339,7 @@ def test_what_receive_raises_before_there_is_a_connection(uvicorn: Front) -> Non
 
     async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
         async def refuse() -> Any:
-            while not up.peers:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+            await until(lambda: bool(up.peers))
             raise LookupError("too large")
 
         await proxy(scope, refuse, send)
@@ -391,8 +384,7 @@ def test_an_app_that_is_cancelled_while_it_connects(uvicorn: Front) -> None:
 
     async def cancelling(scope: Scope, receive: Receive, send: Send) -> None:
         async def leave() -> Any:
-            while not up.peers:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+            await until(lambda: bool(up.peers))
             asyncio.get_running_loop().call_soon(tasks[0].cancel)
             return {"type": "http.disconnect"}
 

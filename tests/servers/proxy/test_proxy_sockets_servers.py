@@ -210,7 +210,7 @@ def test_a_redirect_and_its_cookies_are_mended(every: Front) -> None:
 @pytest.mark.parametrize("every", ["uvicorn", "hypercorn"], indirect=True)
 @pytest.mark.parametrize("scheme", ["http", "https"], ids=["head", "connection"])
 def test_a_client_that_does_not_wait_for_the_handshake(every: Front, scheme: str) -> None:
-    """The upstream's connection is closed at once. granian tells nobody that it has gone."""
+    """The upstream's connection is closed at once. granian does not report that it has gone."""
     done = threading.Event()
 
     def script(peer: Peer) -> None:

@@ -22,7 +22,7 @@ from mountkit.proxy.errors import ProxyError
 from mountkit.proxy.targets import Target
 from tests.support.raw import Response, ask, ask_h2, handshake, request
 from tests.support.scopes import scope_of
-from tests.support.upstreams import Front, Peer, answering, client, front, upstream
+from tests.support.upstreams import Front, Peer, answering, answering_once, client, front, upstream
 from tests.support.waiting import until, wait_until
 
 pytestmark = pytest.mark.anyio
@@ -152,12 +152,12 @@ def test_a_probe_without_an_answer(answer: bytes) -> None:
 @pytest.mark.parametrize(
     ("third", "is_up"),
     [
-        pytest.param(None, False, id="nobody-has-waited"),
+        pytest.param(None, False, id="given-up"),
         pytest.param(False, True, id="answered"),
     ],
 )
 def test_three_in_a_row(third: bool | None, is_up: bool) -> None:
-    """Requests that nobody waits for do not count."""
+    """Requests that the client gave up do not count."""
     one, _ = Proxy(["http://127.0.0.1:1", "http://127.0.0.1:2"]).upstreams
     for has_failed in (True, True, third, True):
         one.note(has_failed=has_failed, is_alone=False)
@@ -171,7 +171,7 @@ def test_clients_that_leave(uvicorn: Front, data: bytes) -> None:
         uvicorn.app = proxy = Proxy([up.url, up.url])
         for count in range(1, 7):
             with client(uvicorn.port, data):
-                wait_until(lambda: up.requests == count)  # noqa: B023
+                wait_until(lambda count=count: up.requests == count)
             uvicorn.ended(count)
         assert [one.is_up for one in proxy.upstreams] == [True, True]
 
@@ -237,7 +237,7 @@ def test_a_lifespan_closes_what_is_kept() -> None:
         for count in (1, 2):
             async with running(app):
                 assert await call(app) == (200, b"ok")
-            await until(lambda: len(ends) == count)  # noqa: B023
+            await until(lambda count=count: len(ends) == count)
 
     with upstream(script) as up:
         asyncio.run(run(Dispatcher([Mount("", Proxy(up.url, keep_alive=1000))])))
@@ -281,14 +281,7 @@ def test_another_event_loop() -> None:
 def test_another_thread(uvicorn: Front) -> None:
     """Closes what is kept in the thread of its event loop, although nothing else happens there."""
     done = threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.head()
-        peer.answer()
-        peer.rest()
-        done.set()
-
-    with upstream(script) as up:
+    with upstream(answering_once(done)) as up:
         uvicorn.app = proxy = Proxy(up.url, keep_alive=1000)
         assert got(uvicorn).body == b"ok"
         wait_until(lambda: len(uvicorn.calls) == 1)
@@ -349,7 +342,7 @@ def test_trailers_and_early_hints() -> None:
 
 
 async def test_a_client_that_has_gone_before_its_body() -> None:
-    """Without a length, nobody knows whether there is one: nothing is sent."""
+    """Without a length, the first message tells whether there is a body: nothing is sent before."""
 
     async def receive() -> Message:
         return {"type": "http.disconnect"}
