@@ -59,8 +59,8 @@ class ForwardedMiddleware:
     A trusted proxy has to send one value of each, a valid host, `http` or `https`, and a prefix of
     plain segments; anything else gets 400, because a client has sent it through the proxy. In
     `X-Forwarded-For`, a list, the last address that is not a trusted proxy is the client. The
-    prefix, from `X-Forwarded-Prefix`, goes before the `root_path` if it is another, whether the
-    proxy strips it from the path or not.
+    prefix, from `X-Forwarded-Prefix`, goes before the `root_path` unless the two are equal, whether
+    the proxy strips it from the path or not.
 
     From other peers, every header in which proxies say such things is removed: all of
     `X-Forwarded-*`, `Forwarded`, `X-Real-IP`, `X-Script-Name`, `X-Original-URL`, `X-Rewrite-URL`,

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.serving import ended_within, is_alive, serve, start
+from tests.support.programs import is_alive
+from tests.support.serving import ended_within, serve, start
 from tests.support.waiting import wait_until
 
 SERVERS = ["uvicorn", "hypercorn", "granian"]

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.serving import APP, is_alive, serve, start
+from tests.support.programs import is_alive
+from tests.support.serving import APP, serve, start
 from tests.support.waiting import wait_until
 
 SITE = """

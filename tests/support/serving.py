@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import httpx
 
+from tests.support.programs import is_alive
 from tests.support.waiting import wait_until
 
 _ROOT = Path(__file__).parents[2]
@@ -101,7 +102,7 @@ class Site:
     def workers(self) -> list[int]:
         """The processes of its workers that run."""
         path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return [int(pid) for pid in path.read_text().split() if not _is_over(int(pid))]
+        return [int(pid) for pid in path.read_text().split() if is_alive(int(pid))]
 
     def get(self, path: str = "/", **options: Any) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", timeout=30, **options)
@@ -131,18 +132,6 @@ class Site:
             return self.process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"It still runs.\n{self.output}") from None
-
-
-def _is_over(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):  # it ends while it is read
-        return True
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs, be it a child or not."""
-    return not _is_over(pid)
 
 
 @contextmanager
